@@ -1,0 +1,416 @@
+"""The whole config of one run: its keys, their types, and every check that needs no I/O.
+
+Values live in ``conf/``; this module only says what they mean and what is allowed. A config is
+built with `from_omegaconf`, which checks types and names, and judged with `problems`, which checks
+ranges and combinations.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from gsnr_sweep.errors import GsnrError
+
+DTYPES = ("float32", "float64")
+INITS = ("torch", "he")
+LABEL_NOISES = ("uniform", "different")
+VARIANCES = ("plugin", "unbiased")
+LAYOUTS = ("auto", "hwc", "chw")
+
+_MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def _key(help_text: str) -> Any:
+    """A config key without a default in code (``conf/`` holds it) and with its line of help."""
+    return field(default=MISSING, metadata={"help": help_text})
+
+
+@dataclass
+class DataConfig:
+    """What every data set's config has (group ``data``)."""
+
+    name: str = _key("which distribution the training sets and the test set are drawn from")
+    noisy_test: bool = _key("whether p_random applies to the test labels too")
+    label_noise: str = _key(
+        "a randomized label is drawn from all classes (uniform) or the others (different)"
+    )
+
+
+@dataclass
+class DigitsConfig(DataConfig):
+    """scikit-learn's handwritten digits, deformed afresh at every draw."""
+
+    rotation: float = _key("largest rotation, degrees")
+    scale: float = _key("largest relative change of size")
+    shear: float = _key("largest shear")
+    shift: float = _key("largest shift, pixels")
+    elastic: float = _key("standard deviation of the elastic displacement, pixels")
+    mean: list[float] = _key("mean of a channel's pixels (of 255), for standardization")
+    std: list[float] = _key("standard deviation of a channel's pixels, for standardization")
+
+
+@dataclass
+class TorchvisionConfig(DataConfig):
+    """A data set that torchvision downloads and reads."""
+
+    dataset: str = _key("class in torchvision.datasets")
+    root: str | None = _key("folder of the files; default GSNR_DATA_ROOT, else data_cache")
+    shape: list[int] = _key("channels, height and width of an image")
+    n_classes: int = _key("number of classes")
+    train_pool: int = _key("number of training images to draw from")
+    test_pool: int = _key("number of test images to draw from")
+    mean: list[float] = _key("mean of a channel's pixels, for standardization")
+    std: list[float] = _key("standard deviation of a channel's pixels, for standardization")
+
+
+@dataclass
+class NpzConfig(DataConfig):
+    """A user's own arrays x_train, y_train, x_test and y_test in one .npz file."""
+
+    path: str = _key("the .npz file")
+    layout: str = _key("axes of 4-dimensional x: hwc, chw, or auto")
+    standardize: bool = _key("whether to standardize by channel with x_train's mean and deviation")
+
+
+@dataclass
+class ToyConfig(DataConfig):
+    """y = x0·x1 + ε with ε ~ U[−η, η] (Liu et al. 2020, A.3)."""
+
+    eta: float = _key("half-width η of the target's uniform noise")
+
+
+@dataclass
+class ModelConfig:
+    """A network (group ``model``)."""
+
+    name: str = _key("the model's name")
+    _target_: str = _key("the torch.nn.Module to build, as a dotted path")
+    init: str = _key("initial weights: torch (PyTorch's default) or he (He-normal, zero biases)")
+    args: dict[str, Any] = _key("further arguments of the module's constructor")
+
+
+@dataclass
+class OptimConfig:
+    """How weights move (group ``optim``)."""
+
+    name: str = _key("gd: full-batch gradient descent, the only optimizer eq. (19) speaks of")
+
+
+@dataclass
+class MeasuresConfig:
+    """What is measured at a scheduled epoch (group ``measures``)."""
+
+    variance: str = _key("variance of per-sample gradients: plugin (1/n) or unbiased (1/(n-1))")
+    functions: dict[str, str] = _key("measures by name, each a dotted path to its function")
+
+
+@dataclass
+class TrackingConfig:
+    """Where results go besides the output folder (group ``tracking``)."""
+
+    name: str = _key("mlflow, or none")
+    uri: str | None = _key("tracking store; null: MLFLOW_TRACKING_URI, else sqlite in this folder")
+    experiment: str = _key("MLflow experiment that collects the runs")
+    parent_run_id: str | None = _key("MLflow run of the sweep that this run belongs to")
+
+
+@dataclass
+class Config:
+    """One run, that is one grid point."""
+
+    n: int = _key("size of each training set")
+    p_random: float = _key("probability that a label is replaced by a random one")
+    ch: int = _key("width of the model: channels p of Tables 2 and 3, hidden units of the MLP")
+    n_sets: int = _key("number M of training sets, and so of replicas")
+    n_test: int = _key("size of the test set")
+    epochs: int = _key("gradient-descent steps to train for (full batch: one step an epoch)")
+    measure_at: list[int] = _key("epochs at which both sides of eq. (19) are measured")
+    lr: float = _key("learning rate λ")
+    seed: int = _key("decides the sets, the label noise and the initial weights")
+    device: str = _key("auto, cpu, cuda or cuda:K")
+    dtype: str = _key("float32 or float64, of weights and activations")
+    memory_limit: str = _key("memory that a step or a measurement may use, such as 1GB")
+    chunk_size: int | None = _key("samples in one pass through the network; null: by memory_limit")
+    threads: int | None = _key("replicas worked on side by side; null: all cores of this machine")
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    measures: MeasuresConfig = field(default_factory=MeasuresConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+
+DATA_SCHEMAS: dict[str, type[DataConfig]] = {
+    "digits": DigitsConfig,
+    "mnist": TorchvisionConfig,
+    "fashion_mnist": TorchvisionConfig,
+    "cifar10": TorchvisionConfig,
+    "npz": NpzConfig,
+    "toy": ToyConfig,
+}
+
+# Keys that say where, how fast and for whom a run is made, but not what its numbers are.
+_NOT_SCIENCE = ("tracking", "threads", "device", "memory_limit", "chunk_size")
+_NOT_SCIENCE_DATA = ("root",)
+
+
+def from_omegaconf(cfg: DictConfig) -> Config:
+    """Check names and types of a composed config and return it as dataclasses.
+
+    Args:
+        cfg: The composed config of one run, without its ``hydra`` part.
+
+    Returns:
+        The typed config, interpolations resolved.
+
+    Raises:
+        GsnrError: A key is unknown, missing, or of the wrong type.
+    """
+    try:
+        name = OmegaConf.select(cfg, "data.name")
+        schema = OmegaConf.structured(Config)
+        schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
+        typed = OmegaConf.to_object(OmegaConf.merge(schema, cfg))
+    except OmegaConfBaseException as error:
+        raise GsnrError(describe_omegaconf_error(error)) from None
+    assert isinstance(typed, Config)
+    return typed
+
+
+def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
+    """Say in one sentence what is wrong with which key."""
+    key = str(error.full_key or error.key or "")
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} has no value and needs one: {help_of(key)}. Give it as {key}=VALUE."
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return f"There is no key {key!r}. {suggest(key, known_keys())}"
+    first_line = str(error.msg or error).splitlines()[0]
+    about = help_of(key)
+    return f"{key}: {first_line}." + (f" The key is {about}." if about else "")
+
+
+def known_keys() -> list[str]:
+    """Every dotted key of the config, whichever data set is chosen."""
+    return sorted(
+        {start + item.name for cls, start in _sections() for item in dataclasses.fields(cls)}
+    )
+
+
+def help_of(dotted: str) -> str:
+    """Return the line of help of a dotted key, or an empty string."""
+    for cls, prefix in _sections():
+        for item in dataclasses.fields(cls):
+            if prefix + item.name == dotted:
+                return str(item.metadata.get("help", ""))
+    return ""
+
+
+def describe_keys() -> list[tuple[str, str]]:
+    """List the top-level keys of the command line with their help, in order."""
+    return [
+        (item.name, str(item.metadata["help"]))
+        for item in dataclasses.fields(Config)
+        if "help" in item.metadata
+    ]
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Propose known names that look like `name`."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if not close:
+        short = {k.rpartition(".")[2]: k for k in known}
+        close = [short[s] for s in difflib.get_close_matches(name, list(short), n=3, cutoff=0.6)]
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return "See `python launch.py --help` for the keys."
+
+
+def memory_bytes(text: str) -> int:
+    """Convert a memory size such as ``1GB`` or ``512MiB`` to bytes.
+
+    Raises:
+        ValueError: The text is not a positive number with a unit.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMG]i?B)\s*", text)
+    if not match or float(match[1]) <= 0:
+        raise ValueError(f"{text!r} is not a memory size")
+    return int(float(match[1]) * _MEMORY_UNITS[match[2]])
+
+
+def science_part(cfg: Config) -> dict[str, Any]:
+    """Return the part of the config that decides the numbers, as plain containers."""
+    content = dataclasses.asdict(cfg)
+    for key in _NOT_SCIENCE:
+        content.pop(key)
+    for key in _NOT_SCIENCE_DATA:
+        content["data"].pop(key, None)
+    return content
+
+
+def config_hash(cfg: Config) -> str:
+    """Identify the science of a run by 16 hexadecimal digits."""
+    text = json.dumps(science_part(cfg), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_name(cfg: Config) -> str:
+    """Name a grid point as people do, such as ``n=1000 ch=6 p=0.0``."""
+    name = f"n={cfg.n} ch={cfg.ch} p={cfg.p_random}"
+    return f"{name} eta={cfg.data.eta:g}" if isinstance(cfg.data, ToyConfig) else name
+
+
+def problems(cfg: Config) -> list[str]:
+    """Judge ranges and combinations of a typed config.
+
+    Returns:
+        One sentence or two a problem: key, value, what is allowed. Empty if all is well.
+    """
+    return [
+        *_size_problems(cfg),
+        *_schedule_problems(cfg),
+        *_number_problems(cfg),
+        *_choice_problems(cfg),
+        *_data_problems(cfg),
+    ]
+
+
+def _size_problems(cfg: Config) -> list[str]:
+    found = []
+    for key in ("n", "ch", "n_sets", "n_test"):
+        value = getattr(cfg, key)
+        if value < 1:
+            found.append(f"{key}={value}: {help_of(key)} must be at least 1.")
+    if cfg.n == 1:
+        found.append("n=1: a gradient variance needs at least 2 samples.")
+    if cfg.n_test == 1:
+        found.append("n_test=1: the test loss's standard error needs at least 2 samples.")
+    return found
+
+
+def _schedule_problems(cfg: Config) -> list[str]:
+    found = []
+    if cfg.epochs < 0:
+        found.append(f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative.")
+    if not cfg.measure_at:
+        found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
+    beyond = [epoch for epoch in cfg.measure_at if not 0 <= epoch <= cfg.epochs]
+    if beyond:
+        found.append(
+            f"measure_at={cfg.measure_at}: {beyond} is outside 0..epochs={cfg.epochs}. "
+            "Raise epochs or leave these out."
+        )
+    if len(set(cfg.measure_at)) < len(cfg.measure_at):
+        found.append(f"measure_at={cfg.measure_at}: an epoch is listed twice.")
+    return found
+
+
+def _number_problems(cfg: Config) -> list[str]:
+    found = []
+    if not 0 <= cfg.p_random <= 1:
+        found.append(f"p_random={cfg.p_random}: {help_of('p_random')} must lie in [0, 1].")
+    if not (cfg.lr > 0 and math.isfinite(cfg.lr)):
+        found.append(f"lr={cfg.lr}: the learning rate must be a positive, finite number.")
+    if not 0 <= cfg.seed < 2**63:
+        found.append(f"seed={cfg.seed}: the seed must be a whole number from 0 to 2**63 - 1.")
+    for key in ("chunk_size", "threads"):
+        value = getattr(cfg, key)
+        if value is not None and value < 1:
+            found.append(f"{key}={value}: give at least 1, or null for an automatic choice.")
+    try:
+        memory_bytes(cfg.memory_limit)
+    except ValueError:
+        units = ", ".join(_MEMORY_UNITS)
+        found.append(
+            f"memory_limit={cfg.memory_limit!r}: give a number and a unit ({units}), such as 1GB."
+        )
+    return found
+
+
+def _choice_problems(cfg: Config) -> list[str]:
+    found = []
+    choices: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("dtype", cfg.dtype, DTYPES),
+        ("model.init", cfg.model.init, INITS),
+        ("measures.variance", cfg.measures.variance, VARIANCES),
+        ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),
+        ("data.name", cfg.data.name, tuple(DATA_SCHEMAS)),
+        ("optim.name", cfg.optim.name, ("gd",)),
+        ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
+    ]
+    if isinstance(cfg.data, NpzConfig):
+        choices.append(("data.layout", cfg.data.layout, LAYOUTS))
+    for key, value, allowed in choices:
+        if value not in allowed:
+            found.append(f"{key}={value!r}: {help_of(key)}. Allowed: {', '.join(allowed)}.")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
+        found.append(f"device={cfg.device!r}: allowed are auto, cpu, cuda and cuda:K.")
+    return found
+
+
+def _data_problems(cfg: Config) -> list[str]:
+    return [*_toy_problems(cfg), *_deformation_problems(cfg.data), *_pixel_problems(cfg.data)]
+
+
+def _toy_problems(cfg: Config) -> list[str]:
+    data = cfg.data
+    found = []
+    if isinstance(data, ToyConfig):
+        if data.eta < 0:
+            found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
+        if cfg.p_random > 0:
+            found.append(
+                f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
+                "randomize; its noise is data.eta. Set p_random=0."
+            )
+    return found
+
+
+def _deformation_problems(data: DataConfig) -> list[str]:
+    found = []
+    if isinstance(data, DigitsConfig):
+        for key in ("rotation", "scale", "shear", "shift", "elastic"):
+            if getattr(data, key) < 0:
+                found.append(f"data.{key}={getattr(data, key)}: must not be negative.")
+        if data.scale >= 1:
+            found.append(f"data.scale={data.scale}: must be below 1.")
+    return found
+
+
+def _pixel_problems(data: DataConfig) -> list[str]:
+    found = []
+    if isinstance(data, DigitsConfig | TorchvisionConfig):
+        if any(value <= 0 for value in data.std):
+            found.append(f"data.std={data.std}: standard deviations must be positive.")
+        channels = data.shape[0] if isinstance(data, TorchvisionConfig) else 1
+        if not len(data.mean) == len(data.std) == channels:
+            found.append(
+                f"data.mean={data.mean} and data.std={data.std}: give one number a channel "
+                f"({channels})."
+            )
+    return found
+
+
+def _sections() -> list[tuple[type, str]]:
+    sections: list[tuple[type, str]] = [
+        (Config, ""),
+        (ModelConfig, "model."),
+        (OptimConfig, "optim."),
+        (MeasuresConfig, "measures."),
+        (TrackingConfig, "tracking."),
+        (DataConfig, "data."),
+    ]
+    return sections + [(schema, "data.") for schema in DATA_SCHEMAS.values()]
