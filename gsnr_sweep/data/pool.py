@@ -1,0 +1,53 @@
+"""Draws from a fixed pool of samples, such as MNIST's 60,000 training images.
+
+A training set is n different samples drawn at random from the training pool; the M sets are drawn
+independently of each other, so two sets share about n²/N of N samples. The test set is drawn from
+the test pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gsnr_sweep.data.distribution import DataSpec
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.seeding import Stream, generators
+
+
+@dataclass(frozen=True)
+class PoolDistribution:
+    """A distribution known by a pool of training samples and a pool of test samples.
+
+    Attributes:
+        spec: Shapes and sizes.
+        load_train: Reads the training pool.
+        load_test: Reads the test pool.
+        fetch: Makes sure that the files are there.
+    """
+
+    spec: DataSpec
+    load_train: Callable[[], Samples]
+    load_test: Callable[[], Samples]
+    fetch: Callable[[], None]
+
+    def prepare(self) -> None:
+        """Make sure that the files are there, downloading them where that is possible."""
+        self.fetch()
+
+    def train_set(self, n: int, m: int, seed: int) -> Samples:
+        """Draw `n` different samples of the training pool."""
+        return _draw(self.load_train(), n, seed, Stream.TRAIN_SAMPLES, m)
+
+    def test_set(self, n: int, seed: int) -> Samples:
+        """Draw `n` different samples of the test pool."""
+        return _draw(self.load_test(), n, seed, Stream.TEST_SAMPLES, 0)
+
+
+def _draw(pool: Samples, n: int, seed: int, stream: Stream, index: int) -> Samples:
+    (rng,) = generators(seed, stream, index, 1)
+    chosen = torch.from_numpy(rng.permutation(len(pool))[:n].astype(np.int64))
+    return Samples(pool.x[chosen], pool.y[chosen], pool.standardization)

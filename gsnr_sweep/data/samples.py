@@ -1,0 +1,70 @@
+"""A set of samples, kept as it was drawn and standardized as it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """(x / scale − mean) / std, by channel.
+
+    Attributes:
+        mean: Mean of each channel after scaling; empty for none.
+        std: Standard deviation of each channel after scaling; empty for none.
+        scale: 255 for pixels in uint8, else 1.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: float = 1.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Standardize a floating-point batch [N, C, ...]."""
+        if not self.mean:
+            return x if self.scale == 1.0 else x / self.scale
+        shape = (1, -1, *(1 for _ in x.shape[2:]))
+        gain = torch.tensor([1 / (self.scale * s) for s in self.std], device=x.device)
+        offset = torch.tensor(
+            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=x.device
+        )
+        return x * gain.to(x.dtype).view(shape) + offset.to(x.dtype).view(shape)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples (x_i, y_i).
+
+    Pixels stay in uint8, four times smaller than float32, and are standardized chunk by chunk:
+    next to a pass through a network that costs nothing, and ten training sets of 15,000 digits
+    fit into 120 MB.
+
+    Attributes:
+        x: [N, ...] inputs, uint8 or floating point.
+        y: [N] class labels (int64), or [N, outputs] targets (float64).
+        standardization: Applied to every batch of x.
+    """
+
+    x: Tensor
+    y: Tensor
+    standardization: Standardization = Standardization()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device) -> Samples:
+        """Copy the samples to a device."""
+        return Samples(self.x.to(device), self.y.to(device), self.standardization)
+
+    def batch(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return standardized inputs and targets of the samples from `start` to `stop`."""
+        return self.standardization(self.x[start:stop].to(dtype)), self.y[start:stop]
+
+    def chunks(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through the samples in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(start, min(start + size, len(self)), dtype)

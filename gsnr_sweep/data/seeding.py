@@ -1,0 +1,41 @@
+"""Independent random streams, one for each thing that is drawn.
+
+Every draw of a run takes its numbers from a stream named by what it is for, never from a shared
+generator. So the same config gives the same sets on any machine, whatever is drawn first, by
+whom, and in chunks of whatever size; a larger n extends the smaller set instead of replacing it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What a stream of random numbers is for. Values are part of the results: never renumber."""
+
+    INITIAL_WEIGHTS = 0
+    TRAIN_SAMPLES = 1
+    TRAIN_LABELS = 2
+    TEST_SAMPLES = 3
+    TEST_LABELS = 4
+
+
+def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.random.Generator]:
+    """Return `count` independent generators of one stream.
+
+    Args:
+        seed: The run's seed.
+        stream: What the numbers are for.
+        index: Number of the set within the stream (m for training sets, 0 otherwise).
+        count: How many generators; each serves one array, drawn row by row.
+    """
+    root = np.random.SeedSequence(seed, spawn_key=(int(stream), index))
+    return [np.random.Generator(np.random.Philox(child)) for child in root.spawn(count)]
+
+
+def torch_seed(seed: int, stream: Stream) -> int:
+    """Return a seed for PyTorch's own generator, for code that draws from no other."""
+    state = np.random.SeedSequence(seed, spawn_key=(int(stream),)).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))

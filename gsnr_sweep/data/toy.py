@@ -1,0 +1,45 @@
+"""The toy regression of Liu et al. 2020, A.3 and 3.2: y = x0·x1 + ε."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gsnr_sweep.config import ToyConfig
+from gsnr_sweep.data.distribution import DataSpec
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.seeding import Stream, generators
+
+
+class Toy:
+    """x0, x1 ~ U[−1, 1] and ε ~ U[−η, η], all independent."""
+
+    def __init__(self, cfg: ToyConfig) -> None:
+        """Keep the noise's half-width η."""
+        self.eta = cfg.eta
+        self.spec = DataSpec(
+            name="toy",
+            input_shape=(2,),
+            n_outputs=1,
+            task="regression",
+            n_train=None,
+            n_test=None,
+            source=f"y = x0*x1 + U[-{cfg.eta:g}, {cfg.eta:g}], generated",
+        )
+
+    def prepare(self) -> None:
+        """Nothing to fetch."""
+
+    def train_set(self, n: int, m: int, seed: int) -> Samples:
+        """Draw training set number `m`."""
+        return self._draw(n, seed, Stream.TRAIN_SAMPLES, m)
+
+    def test_set(self, n: int, seed: int) -> Samples:
+        """Draw the test set; its targets carry the same noise."""
+        return self._draw(n, seed, Stream.TEST_SAMPLES, 0)
+
+    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        inputs, noise = generators(seed, stream, index, 2)
+        x = inputs.uniform(-1, 1, size=(n, 2))
+        y = x[:, :1] * x[:, 1:] + self.eta * noise.uniform(-1, 1, size=(n, 1))
+        return Samples(torch.from_numpy(x), torch.from_numpy(np.ascontiguousarray(y)))
