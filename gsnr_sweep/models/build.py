@@ -1,0 +1,74 @@
+"""From a model config to a network with its initial weights."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from hydra.utils import get_class
+from torch import nn
+
+from gsnr_sweep.config import ModelConfig
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.models.init import he_normal
+
+
+def build_model(
+    cfg: ModelConfig, ch: int, input_shape: tuple[int, ...], n_outputs: int, seed: int
+) -> nn.Module:
+    """Build the network that a config names, on the CPU, in float32.
+
+    Of `ch`, `input_shape` and `n_outputs` the constructor is given those that it names.
+
+    Args:
+        cfg: Class, further arguments and initialization.
+        ch: Width.
+        input_shape: Shape of one input, without the sample axis.
+        n_outputs: Classes or targets.
+        seed: Decides the initial weights, whatever was drawn before.
+
+    Raises:
+        GsnrError: The class cannot be found, refuses its arguments, or is no `torch.nn.Module`.
+    """
+    constructor = _find(cfg._target_)
+    offered = {"ch": ch, "input_shape": tuple(input_shape), "n_outputs": n_outputs}
+    arguments = {**_accepted(constructor, offered), **cfg.args}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _construct(constructor, arguments, cfg)
+        if cfg.init == "he":
+            he_normal(model)
+    return model
+
+
+def _find(target: str) -> Any:
+    try:
+        found = get_class(target)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise GsnrError(
+            f"model._target_={target}: it cannot be imported ({reason[:300]}). Give the "
+            "dotted path of a torch.nn.Module that Python can import from here."
+        ) from None
+    if not issubclass(found, nn.Module):
+        raise GsnrError(f"model._target_={target}: this is no torch.nn.Module.")
+    return found
+
+
+def _accepted(constructor: Any, offered: dict[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(constructor).parameters
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def _construct(constructor: Any, arguments: dict[str, Any], cfg: ModelConfig) -> nn.Module:
+    try:
+        model = constructor(**arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        raise GsnrError(
+            f"model={cfg.name} {error}; it was given {given}. Choose a model that fits the data "
+            "(table2_cnn and table3_cnn: images; mlp: anything) or other model.args."
+        ) from None
+    assert isinstance(model, nn.Module)
+    return model
