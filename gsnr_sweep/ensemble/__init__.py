@@ -1,0 +1,9 @@
+"""M replicas from the same initial weights, trained and measured.
+
+`Ensemble` trains; `Snapshot` is what one measured step leaves for the measures.
+"""
+
+from gsnr_sweep.ensemble.ensemble import Ensemble
+from gsnr_sweep.ensemble.snapshot import Layer, Snapshot
+
+__all__ = ["Ensemble", "Layer", "Snapshot"]

@@ -1,0 +1,272 @@
+"""Batch normalization with the exact statistics of the whole training set.
+
+Full-batch gradient descent normalizes with mean and variance over all n samples. When n samples do
+not fit into memory at once the statistics and, harder, the gradient through them must still be
+those of the full batch. Both are exact here, whatever the chunk size.
+
+Which gradient is stepped and which is measured (Liu et al. 2020, A.2):
+
+- The *stepped* gradient is that of the training loss as a function of the weights alone, through
+  the statistics, as ordinary batch normalization in training mode on one full batch has it.
+- The *measured* per-sample gradients hold the statistics fixed at the training set's values at the
+  current weights, since a statistic of the whole set has no per-sample gradient. Train and test
+  losses are taken with these statistics too, before the step and, recomputed, after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
+LossSum = Callable[[Tensor, Tensor], Tensor]
+
+
+class Mode(Enum):
+    """How a `FullBatchNorm` gets mean and variance."""
+
+    BATCH = "from its input, which is the full batch; remembered when no gradient is asked for"
+    FIXED = "as remembered"
+    COLLECT = "adds its input to the sums and stops the forward pass"
+    TRACED = "as remembered, but as variables of the gradient"
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass at the layer whose statistics are being collected."""
+
+
+class FullBatchNorm(nn.Module):
+    """Takes the place of a ``torch.nn.BatchNorm*d``; see the module's docstring."""
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, source: nn.modules.batchnorm._BatchNorm) -> None:
+        """Take over affine parameters and eps of `source`."""
+        super().__init__()
+        self.weight = source.weight
+        self.bias = source.bias
+        self.eps = source.eps
+        self.mode = Mode.BATCH
+        size = source.num_features
+        self.register_buffer("mean", torch.zeros(size), persistent=False)
+        self.register_buffer("var", torch.ones(size), persistent=False)
+        self._sums: tuple[Tensor, Tensor] | None = None
+        self._count = 0
+        self.traced_input: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize [N, C, ...] by channel according to the mode."""
+        if self.mode is Mode.BATCH and torch.is_grad_enabled():
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        if self.mode is Mode.BATCH:
+            self._remember(x)
+        if self.mode in {Mode.BATCH, Mode.FIXED}:
+            return F.batch_norm(
+                x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        if self.mode is Mode.COLLECT:
+            self._add(x.detach())
+            raise _ReachedError
+        self.traced_input = x
+        gain = torch.rsqrt(self.var + self.eps)
+        if self.weight is not None:
+            gain = gain * self.weight
+        offset = -self.mean * gain
+        if self.bias is not None:
+            offset = offset + self.bias
+        return x * _as_channels(gain, x) + _as_channels(offset, x)
+
+    def _remember(self, x: Tensor) -> None:
+        self.start_collecting()
+        self._add(x)
+        self.finish_collecting()
+        self.mode = Mode.BATCH
+
+    def start_collecting(self) -> None:
+        """Forget earlier sums and collect from now on."""
+        self._sums, self._count = None, 0
+        self.mode = Mode.COLLECT
+
+    def _add(self, x: Tensor) -> None:
+        axes = _all_but_channels(x)
+        wide = x.double()
+        sums = (wide.sum(axes), wide.square().sum(axes))
+        if self._sums is not None:
+            sums = (self._sums[0] + sums[0], self._sums[1] + sums[1])
+        self._sums = sums
+        self._count += x.numel() // x.shape[1]
+
+    def finish_collecting(self) -> None:
+        """Turn the sums into mean and (biased) variance and normalize with them from now on."""
+        assert self._sums is not None
+        mean = self._sums[0] / self._count
+        var = (self._sums[1] / self._count - mean.square()).clamp_min_(0)
+        self.mean, self.var = mean.to(self.mean.dtype), var.to(self.var.dtype)
+        self._sums = None
+        self.mode = Mode.FIXED
+
+    def start_tracing(self) -> None:
+        """Make mean and variance variables of the gradient."""
+        self.mean.requires_grad_(True)
+        self.var.requires_grad_(True)
+        self.mode = Mode.TRACED
+
+    def stop_tracing(self) -> None:
+        """Make mean and variance constants again."""
+        self.mean = self.mean.detach()
+        self.var = self.var.detach()
+        self.traced_input = None
+        self.mode = Mode.FIXED
+
+    def traced_statistics(self) -> tuple[Tensor, Tensor]:
+        """Return this chunk's share in mean and variance, as functions of the layer's input.
+
+        Returns:
+            Two [C] tensors that add up over chunks to the mean and the variance. The variance is
+            taken around the known mean; its derivative by that mean is zero.
+        """
+        x = self.traced_input
+        assert x is not None
+        axes = _all_but_channels(x)
+        centred = x - _as_channels(self.mean.detach(), x)
+        return x.sum(axes) / self._count, centred.square().sum(axes) / self._count
+
+
+def replace_batchnorm(model: nn.Module) -> nn.Module:
+    """Replace every ``torch.nn.BatchNorm*d`` in `model` by a `FullBatchNorm`; return the model."""
+    if isinstance(model, nn.modules.batchnorm._BatchNorm):
+        return FullBatchNorm(model)
+    for name, child in model.named_children():
+        setattr(model, name, replace_batchnorm(child))
+    return model
+
+
+def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
+    """List the normalization layers in the order in which a forward pass meets them.
+
+    Raises:
+        ValueError: One is met twice, so that it has no single set of statistics.
+    """
+    met: list[FullBatchNorm] = []
+    norms = [module for module in model.modules() if isinstance(module, FullBatchNorm)]
+    if not norms:
+        return []
+    hooks = [norm.register_forward_hook(lambda m, *_: met.append(m)) for norm in norms]
+    try:
+        with torch.no_grad():
+            model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(set(met)) < len(met):
+        raise ValueError("a batch-normalization layer is used twice in one forward pass")
+    return met
+
+
+@torch.no_grad()
+def use_full_batch_statistics(
+    model: nn.Module, norms: list[FullBatchNorm], batches: Batches, n_batches: int
+) -> None:
+    """Set every layer's statistics to the training set's at the current weights, then fix them.
+
+    Layer after layer, since a layer's input depends on the statistics of those before it; a single
+    batch needs a single pass.
+
+    Args:
+        model: The network.
+        norms: Its normalization layers, in the order of the forward pass.
+        batches: Starts a pass over the training set.
+        n_batches: Number of batches in a pass.
+    """
+    if n_batches == 1:
+        _set_modes(norms, Mode.BATCH)
+        for x, _ in batches():
+            model(x)
+        _set_modes(norms, Mode.FIXED)
+        return
+    for norm in norms:
+        norm.start_collecting()
+        for x, _ in batches():
+            try:
+                model(x)
+            except _ReachedError:
+                continue
+        norm.finish_collecting()
+
+
+def full_batch_gradient(
+    model: nn.Module,
+    norms: list[FullBatchNorm],
+    batches: Batches,
+    loss_sum: LossSum,
+    parameters: list[nn.Parameter],
+) -> list[Tensor]:
+    """Differentiate the summed loss by the parameters, through the full-batch statistics, exactly.
+
+    With statistics s_1 … s_L, each a sum over samples of functions t_l(θ, s_1 … s_{l−1}), the
+    adjoint a_l of s_l is the derivative by s_l of Σ_i loss_i + Σ_{k>l} a_k·t_k. One pass over the
+    chunks a layer gives them from the last to the first; a final pass gives the gradient of
+    Σ_i loss_i + Σ_k a_k·t_k by θ at fixed s. That is L + 1 backward and L + 1 forward passes in
+    the memory of one chunk, for any network.
+
+    Args:
+        model: The network; its statistics are set here.
+        norms: Its normalization layers in order.
+        batches: Starts a pass over the training set.
+        loss_sum: Sum over a batch of the losses, from outputs and targets.
+        parameters: By which to differentiate.
+
+    Returns:
+        One float64 tensor a parameter.
+    """
+    use_full_batch_statistics(model, norms, batches, n_batches=0)
+    for norm in norms:
+        norm.start_tracing()
+    adjoints: dict[FullBatchNorm, list[Tensor]] = {}
+    for norm in reversed(norms):
+        adjoints[norm] = _differentiate(model, batches, loss_sum, adjoints, [norm.mean, norm.var])
+    gradient = _differentiate(model, batches, loss_sum, adjoints, list(parameters))
+    for norm in norms:
+        norm.stop_tracing()
+    return gradient
+
+
+def _differentiate(
+    model: nn.Module,
+    batches: Batches,
+    loss_sum: LossSum,
+    adjoints: dict[FullBatchNorm, list[Tensor]],
+    variables: list[Tensor] | list[nn.Parameter],
+) -> list[Tensor]:
+    total = [torch.zeros_like(v, dtype=torch.float64) for v in variables]
+    for x, y in batches():
+        with torch.enable_grad():
+            objective = loss_sum(model(x), y)
+            for norm, adjoint in adjoints.items():
+                shares = norm.traced_statistics()
+                objective = objective + sum(
+                    (a * share.double()).sum() for a, share in zip(adjoint, shares, strict=True)
+                )
+        parts = torch.autograd.grad(objective, list(variables), allow_unused=True)
+        for accumulated, part in zip(total, parts, strict=True):
+            if part is not None:
+                accumulated += part
+    return total
+
+
+def _set_modes(norms: list[FullBatchNorm], mode: Mode) -> None:
+    for norm in norms:
+        norm.mode = mode
+
+
+def _all_but_channels(x: Tensor) -> list[int]:
+    return [0, *range(2, x.dim())]
+
+
+def _as_channels(values: Tensor, x: Tensor) -> Tensor:
+    return values.view(1, -1, *(1 for _ in x.shape[2:]))

@@ -1,0 +1,94 @@
+"""What one measured step leaves behind: all that the measures are functions of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's place among the flattened parameters.
+
+    Attributes:
+        name: Dotted name of the module.
+        start: First parameter.
+        stop: One past the last.
+    """
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Step t of M replicas with P parameters, trained on n samples each.
+
+    Attributes:
+        epoch: t, the number of steps taken before.
+        n: Size of a training set.
+        lr: Learning rate λ.
+        variance: ``plugin`` (1/n) or ``unbiased`` (1/(n − 1)) variance of per-sample gradients.
+        layers: The layers that own the parameters, in order.
+        gradient_sum: [M, P] Σ_i g_i over each replica's own training set.
+        gradient_square_sum: [M, P] Σ_i g_i².
+        positive: [M, P] samples with g_i > 0.
+        negative: [M, P] samples with g_i < 0.
+        step_sq_norm: [M] ‖g‖² of the gradient that was stepped along.
+        train_loss: [M] L[D] before the step.
+        train_loss_next: [M] L[D] after it.
+        test_loss: [M] L[D'] before the step.
+        test_loss_next: [M] L[D'] after it.
+        test_loss_change: [n'] change of each test sample's loss, summed over the replicas.
+        train_accuracy: [M], NaN for a regression.
+        test_accuracy: [M], NaN for a regression.
+    """
+
+    epoch: int
+    n: int
+    lr: float
+    variance: Literal["plugin", "unbiased"]
+    layers: tuple[Layer, ...]
+    gradient_sum: Tensor
+    gradient_square_sum: Tensor
+    positive: Tensor
+    negative: Tensor
+    step_sq_norm: Tensor
+    train_loss: Tensor
+    train_loss_next: Tensor
+    test_loss: Tensor
+    test_loss_next: Tensor
+    test_loss_change: Tensor
+    train_accuracy: Tensor
+    test_accuracy: Tensor
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """[M, P] average gradient g_m,j of each replica (5)."""
+        return self.gradient_sum / self.n
+
+    @cached_property
+    def plugin_variance(self) -> Tensor:
+        """[M, P] variance of per-sample gradients with 1/n."""
+        mean_square = self.gradient_square_sum / self.n
+        return (mean_square - self.gradient.square()).clamp_min_(0)
+
+    @property
+    def gradient_variance(self) -> Tensor:
+        """[M, P] variance ρ²_m,j of per-sample gradients, as configured."""
+        if self.variance == "plugin":
+            return self.plugin_variance
+        return self.plugin_variance * (self.n / (self.n - 1))
+
+    @cached_property
+    def alive(self) -> Tensor:
+        """[M, P] whether a parameter's per-sample gradients vary at all.
+
+        A variance below float32's own rounding of E[g²] cannot be told from zero.
+        """
+        resolution = 4 * 2.0**-24
+        return self.plugin_variance > resolution * self.gradient_square_sum / self.n
