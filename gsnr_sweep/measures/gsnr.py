@@ -1,0 +1,47 @@
+"""The gradient signal-to-noise ratio of the parameters."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Snapshot
+
+
+def gsnr(snapshot: Snapshot) -> dict[str, float]:
+    """GSNR r_j = g²_D,j / ρ²_D,j of each replica (Liu et al. 2020, eqs. 2 and 25), summarized.
+
+    Means and medians run over the parameters of all replicas whose per-sample gradients vary at all
+    (`Snapshot.alive`): dead ReLUs leave parameters with exactly zero gradient, where the ratio is
+    0/0. The plug-in ratio sits on a floor of about 1/n, since E(g²_D) = g̃² + ρ²/n; the debiased one
+    estimates the numerator by g²_D − ρ²/n with the unbiased ρ², and may be negative.
+
+    Returns:
+        ``gsnr_mean``, ``gsnr_median``, ``gsnr_debiased_mean``, ``gsnr_alive_fraction``, and
+        ``gsnr_mean/LAYER`` for each layer that owns parameters.
+    """
+    alive = snapshot.alive
+    ratios = snapshot.gradient.square() / snapshot.gradient_variance
+    values = {
+        "gsnr_mean": _mean(ratios[alive]),
+        "gsnr_median": float(ratios[alive].median()) if bool(alive.any()) else math.nan,
+        "gsnr_debiased_mean": _mean(_debiased(snapshot)[alive]),
+        "gsnr_alive_fraction": float(alive.double().mean()),
+    }
+    for layer in snapshot.layers:
+        part = slice(layer.start, layer.stop)
+        values[f"gsnr_mean/{layer.name or 'model'}"] = _mean(ratios[:, part][alive[:, part]])
+    return values
+
+
+def _debiased(snapshot: Snapshot) -> Tensor:
+    n = snapshot.n
+    unbiased = snapshot.plugin_variance * (n / (n - 1))
+    return snapshot.gradient.square() / unbiased - 1 / n
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if values.numel() else math.nan

@@ -1,0 +1,31 @@
+"""Difference of the two sides of eq. (19)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.measures.osgr_lhs import variance_from_test_set
+from gsnr_sweep.measures.osgr_rhs import noise_and_power
+from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Snapshot
+
+
+def osgr_diff(snapshot: Snapshot) -> dict[str, float]:
+    """LHS − RHS of eq. (19), with an error that knows that both come from the same sets.
+
+    Returns:
+        ``osgr_diff`` and ``osgr_diff_se``: the jackknife of the difference over the M training
+        sets, plus the test set's sampling error of the left side.
+    """
+    test = snapshot.test_loss_next - snapshot.test_loss
+    train = snapshot.train_loss_next - snapshot.train_loss
+    noise, power = noise_and_power(snapshot)
+    estimates = leave_one_out(test, train) - (1 - leave_one_out(noise, power))
+    variance = jackknife_variance(estimates) + variance_from_test_set(snapshot)
+    return {
+        "osgr_diff": ratio(test, train) - (1 - ratio(noise, power)),
+        "osgr_diff_se": math.sqrt(variance),
+    }

@@ -1,0 +1,44 @@
+"""Left side of eq. (19): the one-step generalization ratio by its definition."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Snapshot
+
+
+def osgr_lhs(snapshot: Snapshot) -> dict[str, float]:
+    """OSGR from losses before and after the step (Liu et al. 2020, eqs. 4 and 23).
+
+    R = Σ_m (L'_{t+1} − L'_t) / Σ_m (L_{t+1} − L_t).
+
+    Returns:
+        ``osgr_lhs`` and its standard error ``osgr_lhs_se``: the jackknife over the M training sets,
+        plus the test set's own sampling error.
+    """
+    test = snapshot.test_loss_next - snapshot.test_loss
+    train = snapshot.train_loss_next - snapshot.train_loss
+    over_sets = jackknife_variance(leave_one_out(test, train))
+    return {
+        "osgr_lhs": ratio(test, train),
+        "osgr_lhs_se": math.sqrt(over_sets + variance_from_test_set(snapshot)),
+    }
+
+
+def variance_from_test_set(snapshot: Snapshot) -> float:
+    """Variance of the left side that comes from the choice of the test set.
+
+    The numerator is a mean over the n' test samples of their loss changes summed over replicas, so
+    its variance is theirs over n'; the denominator does not depend on the test set.
+    """
+    changes = snapshot.test_loss_change
+    if len(changes) < 2:
+        return math.nan
+    denominator = float((snapshot.train_loss_next - snapshot.train_loss).sum())
+    if not denominator:
+        return math.nan
+    return float(changes.var()) / len(changes) / denominator**2

@@ -1,0 +1,27 @@
+"""Right side of eq. (19) in the weighted form of eq. (22), a check of the arithmetic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Snapshot
+
+
+def osgr_rhs_weighted(snapshot: Snapshot) -> dict[str, float]:
+    """OSGR as a weighted mean over parameters (Liu et al. 2020, eqs. 21 and 22).
+
+    R = 1 − (1/n) Σ_j W_j / (r_j + 1/n), with W_j = E(g²_D,j) / Σ_j' E(g²_D,j') the share of
+    parameter j in the training loss's decrease and r_j + 1/n = E(g²_D,j) / ρ²_j. Parameters without
+    any gradient have no weight.
+
+    Returns:
+        ``osgr_rhs_weighted``, equal to ``osgr_rhs`` up to rounding.
+    """
+    power = snapshot.gradient.square().mean(0)
+    variance = snapshot.gradient_variance.mean(0)
+    counted = (power > 0) & (variance > 0)
+    power_counted = power[counted]
+    weights = power_counted / power.sum()
+    gsnr_plus = power_counted / variance[counted]
+    return {"osgr_rhs_weighted": 1 - float((weights / gsnr_plus).sum()) / snapshot.n}
