@@ -1,0 +1,93 @@
+"""The record of one run: everything measured, on disk before it is sent anywhere.
+
+The record is one JSON file, replaced atomically at every measurement, so that whatever dies later
+(the tracking server, this process) the numbers so far are safe. The same file is the run's
+artifact in MLflow, from which sweeps are aggregated.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+RECORD_FILE = "record.json"
+SCHEMA = 1
+
+
+@dataclass
+class Measurement:
+    """What was measured at one epoch.
+
+    Attributes:
+        epoch: Number of gradient-descent steps taken before the measured one.
+        metrics: Finite values by metric name.
+        nonfinite: Names of the metrics that came out as NaN or infinite; JSON and MLflow hold
+            neither.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    nonfinite: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_values(cls, epoch: int, values: dict[str, float]) -> Self:
+        """Sort raw values into the finite and the non-finite ones."""
+        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        return cls(epoch, finite, sorted(set(values) - set(finite)))
+
+
+@dataclass
+class RunRecord:
+    """One run from its settings to its results.
+
+    Attributes:
+        name: Short name of the grid point, such as ``n=1000 ch=6 p=0.0``.
+        config: The resolved config as plain containers.
+        config_hash: Hash of the part of the config that decides the numbers.
+        environment: Versions, host, device and code version.
+        state: ``running``, ``finished``, ``diverged`` or ``failed``.
+        started: Start in ISO 8601, UTC.
+        summary: Wall times in seconds, throughput, number of parameters and the like.
+        measurements: In the order of the epochs.
+        schema: Version of this file's layout.
+    """
+
+    name: str
+    config: dict[str, Any]
+    config_hash: str
+    environment: dict[str, str]
+    state: str = "running"
+    started: str = ""
+    summary: dict[str, float] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+    schema: int = SCHEMA
+
+    def write(self, folder: Path) -> Path:
+        """Write the record into `folder` atomically and return the file's path."""
+        path = folder / RECORD_FILE
+        write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a record file.
+
+        Raises:
+            ValueError: The file is not a record that this version can read.
+        """
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ValueError(f"{path} is not a run record of schema {SCHEMA}")
+        content["measurements"] = [Measurement(**m) for m in content["measurements"]]
+        return cls(**content)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees either the old file or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
