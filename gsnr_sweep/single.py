@@ -1,0 +1,75 @@
+"""A run launched alone: the same run as a sweep's, with a bar and a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gsnr_sweep import config
+from gsnr_sweep.grid import GridPoint
+from gsnr_sweep.launcher.sweep import describe_tracking
+from gsnr_sweep.plan import show_plan
+from gsnr_sweep.preflight import check
+from gsnr_sweep.record import RunRecord
+from gsnr_sweep.run import RunResult, available_cores, run_point
+
+_SHOWN = (
+    "osgr_lhs",
+    "osgr_lhs_se",
+    "osgr_rhs",
+    "osgr_rhs_se",
+    "train_loss",
+    "test_loss",
+    "gsnr_mean",
+    "p_same_sign",
+)
+
+
+def task(cfg: DictConfig) -> RunResult:
+    """Run one grid point in this process and show how it goes."""
+    console = Console()
+    hydra = HydraConfig.get()
+    folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
+    (point,) = check([GridPoint("", cfg)])
+    threads = point.cfg.threads or available_cores()
+    tracking = describe_tracking(point.cfg.tracking, launch_folder)
+    workers = f"this process, {threads} replica(s) side by side"
+    console.print(show_plan([point], {}, workers, folder, tracking))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("epoch {task.completed:.0f} of {task.total:.0f}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as progress:
+        bar = progress.add_task(config.run_name(point.cfg), total=max(point.cfg.epochs, 1))
+        result = run_point(
+            point.cfg, folder, launch_folder, lambda epoch: progress.update(bar, completed=epoch)
+        )
+    console.print(_results(result.record))
+    if result.untracked and point.cfg.tracking.name == "mlflow":
+        console.print(f"[yellow]Not sent to MLflow ({result.untracked}).")
+    console.print(f"record: {folder}/record.json")
+    return result
+
+
+def _results(record: RunRecord) -> Table:
+    table = Table(title=record.name, title_justify="left")
+    table.add_column("epoch", justify="right")
+    shown = [name for name in _SHOWN if any(name in m.metrics for m in record.measurements)]
+    for name in shown:
+        table.add_column(name, justify="right")
+    for measurement in record.measurements:
+        values = asdict(measurement)["metrics"]
+        cells = [f"{values[name]:.4g}" if name in values else "–" for name in shown]
+        table.add_row(str(measurement.epoch), *cells)
+    return table

@@ -1,0 +1,8 @@
+"""Run grid points: ``python launch.py -m n=1000,2000 ch=6,8`` (help: ``--help``)."""
+
+from pathlib import Path
+
+from gsnr_sweep.cli import main
+
+if __name__ == "__main__":
+    main(Path(__file__).resolve().parent / "conf")
