@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.config import TrackingConfig
 from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.record import Measurement, RunRecord, flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 KIND_TAG = "gsnr.kind"
 _PARENT_TAG = "mlflow.parentRunId"
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 _MOST_PARAMS = 100
 _MOST_METRICS = 1000
 _LONGEST_PARAM = 6000
@@ -76,7 +77,7 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage == "active":
             return client, str(found.experiment_id)
-        return client, str(client.create_experiment(experiment, _artifacts_beside(uri)))
+        return client, str(client.create_experiment(experiment, _artifacts_beside(uri), _TRAINING))
     except mlflow.exceptions.MlflowException as error:
         reason = " ".join(str(error).split())[:300]
         raise GsnrError(
@@ -257,17 +258,6 @@ class RunTracker:
         self._client.set_terminated(
             self.run_id, "FINISHED" if record.state == "finished" else "FAILED"
         )
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested containers into dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from gsnr_sweep.launcher.backend import Job, Outcome
-from gsnr_sweep.status import read_status
+from gsnr_sweep.status import Status, read_status
 
 _DONE = {"finished", "failed", "diverged"}
 
@@ -39,6 +39,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _note(status: Status) -> str:
+    if status.state == "preparing":
+        return "preparing data and network"
+    return f"epoch {status.epoch} of {status.epochs}"
 
 
 class SweepProgress:
@@ -113,7 +119,7 @@ class SweepProgress:
         self._progress.update(
             self._bars[job.index],
             completed=status.epoch,
-            note=status.message or f"epoch {status.epoch} of {status.epochs}",
+            note=status.message or _note(status),
         )
         return status.epoch / max(status.epochs, 1)
 

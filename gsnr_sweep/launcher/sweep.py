@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,9 @@ from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.worker import Assignment
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.record import flatten
 from gsnr_sweep.status import read_status
-from gsnr_sweep.tracking import SweepTracker, flatten, tracking_uri
+from gsnr_sweep.tracking import SweepTracker, tracking_uri
 
 
 class SweepFailedError(GsnrError):
@@ -69,7 +70,14 @@ class Sweep:
             ]
         )
         tracker = self._start_tracking(points, overrides)
-        jobs = [self._job(cfg, point, tracker) for cfg, point in zip(configs, points, strict=True)]
+        named = [
+            name_run(point, filter_overrides(list(o)), _axes(overrides))
+            for point, o in zip(points, overrides, strict=True)
+        ]
+        jobs = [
+            self._job(cfg, point, name, tracker)
+            for cfg, point, name in zip(configs, points, named, strict=True)
+        ]
         self._show_plan(points, overrides)
         outcomes = self._run(jobs, tracker)
         self._report(outcomes, tracker)
@@ -116,15 +124,18 @@ class Sweep:
     def _launch_folder(self) -> Path:
         return Path(str(self.base.hydra.runtime.cwd))
 
-    def _job(self, cfg: DictConfig, point: CheckedPoint, tracker: SweepTracker | None) -> Job:
+    def _job(
+        self, cfg: DictConfig, point: CheckedPoint, name: str, tracker: SweepTracker | None
+    ) -> Job:
         with open_dict(cfg):
+            cfg.tracking.run_name = name
             if tracker is not None:
                 cfg.tracking.parent_run_id = tracker.run_id
                 cfg.tracking.uri = tracking_uri(point.cfg.tracking, self._launch_folder)
         assignment = Assignment(self.context, self.task_function, cfg, Singleton.get_state())
         return Job(
             index=cfg.hydra.job.num,
-            name=config.run_name(point.cfg),
+            name=name,
             folder=self.folder / str(cfg.hydra.sweep.subdir),
             payload=cloudpickle.dumps(assignment),
             cost=point.flops,
@@ -201,6 +212,16 @@ class Sweep:
             log_file = _relative(outcome.job.folder / "run.log")
             lines.append(f"  {outcome.job.name}: {outcome.error}  (log: {log_file})")
         return "\n".join(lines)
+
+
+def name_run(
+    point: CheckedPoint, overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
+) -> str:
+    """Name a run of a sweep after n, ch and p_random and whatever else is swept."""
+    base = config.run_name(point.cfg)
+    told = {"n", "ch", "p_random", "data.eta"}
+    others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
+    return " ".join([base, *others])
 
 
 def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:

@@ -1,0 +1,9 @@
+"""Reading a sweep back: one table, one figure, its statistics.
+
+This package sees only what tracking reads back; it knows nothing of training.
+"""
+
+from gsnr_sweep.aggregate.sweep import AggregateResult, aggregate
+from gsnr_sweep.aggregate.table import SweepTable, read_sweep
+
+__all__ = ["AggregateResult", "SweepTable", "aggregate", "read_sweep"]

@@ -1,0 +1,132 @@
+"""``python -m gsnr_sweep.aggregate SWEEP``: aggregate any sweep or experiment again.
+
+Nothing heavy is imported before it is needed, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y
+from gsnr_sweep.aggregate.lookup import readable_store_errors
+from gsnr_sweep.aggregate.sweep import aggregate
+from gsnr_sweep.errors import GsnrError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DESCRIPTION = """\
+Gather the runs of a sweep into one table, draw both sides of eq. (19) of Liu et al. 2020 against
+each other at every measured epoch (the paper's Fig. 4), and print and save how well they agree.
+
+SWEEP is the name of a sweep as the tracking UI shows it, its run id or the unique start of it, or
+the name of an experiment, which stands for all its runs.
+"""
+EPILOG = """\
+examples:
+  python -m gsnr_sweep.aggregate "digits sweep 2026-11-20 23:15"
+  python -m gsnr_sweep.aggregate 1a2b3c4d --epochs 20 100 500 2500 --error-bars
+  python -m gsnr_sweep.aggregate 1a2b3c4d --x gsnr_mean --y gen_gap --hue p_random
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(argv)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    try:
+        result = aggregate(
+            _client(options.tracking_uri),
+            options.sweep,
+            options.output,
+            x=options.x,
+            y=options.y,
+            hue=options.hue,
+            style=options.style,
+            epochs=options.epochs,
+            error_bars=options.error_bars,
+            log=options.log,
+        )
+    except GsnrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 1 if result.log_problem else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gsnr_sweep.aggregate",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sweep", metavar="SWEEP", help="name or run id of a sweep, or name of an experiment")
+    add(
+        "--tracking-uri",
+        metavar="URI",
+        help="where the runs are tracked (default: $MLFLOW_TRACKING_URI, else mlflow.db here)",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder for the files (default: aggregate/<name of the sweep>)",
+    )
+    add("--x", default=DEFAULT_X, metavar="METRIC", help="abscissa (default: %(default)s)")
+    add("--y", default=DEFAULT_Y, metavar="METRIC", help="ordinate (default: %(default)s)")
+    add("--hue", default="n", metavar="SETTING", help="shown by colour (default: %(default)s)")
+    add("--style", default="ch", metavar="SETTING", help="shown by marker (default: %(default)s)")
+    add(
+        "--epochs",
+        type=int,
+        nargs="+",
+        metavar="EPOCH",
+        help="epochs to draw (default: all, or of more than 16 an even choice)",
+    )
+    add("--error-bars", action="store_true", help="draw one standard error around each point")
+    add(
+        "--no-log",
+        dest="log",
+        action="store_false",
+        help="do not add the results to the sweep's run in the tracking store",
+    )
+    return parser
+
+
+def _client(uri: str | None) -> MlflowClient:
+    """Connect to the tracking store, which has to exist: none is made here."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    _check_store_exists(uri)
+    from mlflow import MlflowClient
+
+    with readable_store_errors(uri):
+        return MlflowClient(uri)
+
+
+def _check_store_exists(uri: str) -> None:
+    """Refuse a SQLite file that is not there, for MLflow would silently make an empty one.
+
+    Raises:
+        GsnrError: The file is missing.
+    """
+    if not uri.startswith("sqlite:///"):
+        return
+    path = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    if not path.is_file():
+        raise GsnrError(
+            f"There is no tracking store {path}. Start this in the folder where the sweep was "
+            "launched, or say where its runs are tracked: --tracking-uri URI, or the environment "
+            "variable MLFLOW_TRACKING_URI."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What an aggregated sweep leaves on disk: its table, its statistics and its figure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.errors import GsnrError
+
+if TYPE_CHECKING:
+    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.statistics import PairStatistics
+
+DEFAULT_X, DEFAULT_Y = "osgr_rhs", "osgr_lhs"
+
+
+@dataclass(frozen=True)
+class View:
+    """How the runs of a sweep are looked at.
+
+    Attributes:
+        x: Metric on the abscissa.
+        y: Metric on the ordinate.
+        hue: Setting told apart by colour.
+        style: Setting told apart by marker.
+        epochs: Epochs to draw; all if None.
+        error_bars: Whether to draw standard errors.
+    """
+
+    x: str = DEFAULT_X
+    y: str = DEFAULT_Y
+    hue: str = "n"
+    style: str = "ch"
+    epochs: Sequence[int] | None = None
+    error_bars: bool = False
+
+    @property
+    def is_default_pair(self) -> bool:
+        """Whether the view compares the two sides of eq. (19)."""
+        return (self.x, self.y) == (DEFAULT_X, DEFAULT_Y)
+
+    @property
+    def stem(self) -> str:
+        """The figure's file name without its ending; it differs from pair to pair."""
+        return "lhs_rhs" if self.is_default_pair else file_safe(f"{self.y}_against_{self.x}")
+
+
+def write_files(
+    table: SweepTable, statistics: Mapping[int, PairStatistics], view: View, output: Path
+) -> tuple[Path, ...]:
+    """Write all files into `output`, which is made if need be, and return their paths.
+
+    ``table.csv`` and ``table.parquet`` hold the runs' measurements, ``statistics.csv`` the
+    statistics by epoch, ``lhs_rhs.png`` and ``lhs_rhs.pdf`` the figure, ``left_out.csv`` the runs
+    that did not finish. For another pair of metrics than that of eq. (19), the names of figure and
+    statistics tell the pair.
+
+    Raises:
+        GsnrError: The folder cannot be written to, or an epoch to draw was not measured.
+    """
+    from pandas import DataFrame
+
+    from gsnr_sweep.figures.grid import save_figure
+    from gsnr_sweep.figures.lhs_rhs import draw_lhs_rhs
+    from gsnr_sweep.statistics import statistics_table
+
+    figure = draw_lhs_rhs(
+        table.frame,
+        _drawn(statistics, view.epochs),
+        x=view.x,
+        y=view.y,
+        hue=view.hue,
+        style=view.style,
+        error_bars=view.error_bars,
+    )
+    suffix = "" if view.is_default_pair else f"_{view.stem}"
+    left_out = DataFrame(list(table.left_out), columns=["run_id", "name", "reason"])
+    tables = {
+        "table.csv": table.frame,
+        f"statistics{suffix}.csv": statistics_table(statistics, view.x, view.y),
+        "left_out.csv": left_out,
+    }
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, frame in tables.items():
+            frame.to_csv(output / name, index=False)
+        table.frame.to_parquet(output / "table.parquet", index=False)
+        figures = save_figure(figure, output, view.stem)
+    except OSError as error:
+        raise GsnrError(f"The results cannot be written into {output}: {error}") from error
+    return (*(output / name for name in tables), output / "table.parquet", *figures)
+
+
+def file_safe(name: str) -> str:
+    """Return a name as a file name without blanks and special characters."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "sweep"
+
+
+def _drawn(
+    statistics: Mapping[int, PairStatistics], epochs: Sequence[int] | None
+) -> dict[int, PairStatistics]:
+    """Return the statistics of the epochs to draw."""
+    if epochs is None:
+        return dict(statistics)
+    if missing := [str(epoch) for epoch in epochs if epoch not in statistics]:
+        raise GsnrError(
+            f"Nothing was measured at epoch {', '.join(missing)}; "
+            f"there is: {', '.join(map(str, statistics))}."
+        )
+    return {epoch: statistics[epoch] for epoch in sorted(set(epochs))}

@@ -1,0 +1,150 @@
+"""From the runs of a sweep to one table, one figure and its statistics.
+
+The launcher does this at the end of each sweep, ``python -m gsnr_sweep.aggregate`` for any sweep in
+the tracking store.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y, View, file_safe, write_files
+from gsnr_sweep.aggregate.log import log_to_parent
+from gsnr_sweep.aggregate.table import SweepTable, read_sweep
+from gsnr_sweep.errors import GsnrError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from rich.console import Console
+
+    from gsnr_sweep.statistics import PairStatistics
+
+
+@dataclass(frozen=True)
+class AggregateResult:
+    """What came out of a sweep.
+
+    Attributes:
+        table: The runs' measurements, and the runs left out.
+        statistics: Statistics of the pair (x, y) by epoch.
+        files: The files written.
+        logged: Whether files and statistics are now with the sweep's parent run.
+        log_problem: Why they are not although they should be; empty otherwise.
+    """
+
+    table: SweepTable
+    statistics: dict[int, PairStatistics]
+    files: tuple[Path, ...]
+    logged: bool
+    log_problem: str = ""
+
+
+def aggregate(
+    client: MlflowClient,
+    sweep: str,
+    output: Path | None = None,
+    *,
+    x: str = DEFAULT_X,
+    y: str = DEFAULT_Y,
+    hue: str = "n",
+    style: str = "ch",
+    epochs: Sequence[int] | None = None,
+    error_bars: bool = False,
+    log: bool = True,
+    console: Console | None = None,
+) -> AggregateResult:
+    """Read a sweep back; write, print and log its table, figure and statistics.
+
+    Args:
+        client: Client of the store that holds the sweep.
+        sweep: Run id, start of one, name of a sweep, or name of an experiment (all its runs).
+        output: Folder for the files; ``aggregate/<name of the sweep>`` if None.
+        x: Metric on the abscissa.
+        y: Metric on the ordinate.
+        hue: Setting told apart by colour.
+        style: Setting told apart by marker.
+        epochs: Epochs to draw; all if None. The statistics hold all in any case.
+        error_bars: Whether the figure shows standard errors.
+        log: Whether to log to the sweep's parent run; an experiment has none.
+        console: Where to print; the standard output if None.
+
+    Raises:
+        GsnrError: There is no such sweep, metric, setting or epoch, no run of it finished, the
+            store does not answer, or `output` cannot be written. That the results could not be
+            logged raises nothing: they are on disk, and `AggregateResult.log_problem` says it.
+    """
+    from rich.console import Console
+
+    from gsnr_sweep.aggregate.report import print_files, print_statistics
+    from gsnr_sweep.figures.lhs_rhs import MAX_PANELS
+    from gsnr_sweep.statistics import statistics_by_epoch
+
+    view = View(x, y, hue, style, epochs, error_bars)
+    table = read_sweep(client, sweep)
+    _check(table, view)
+    statistics = statistics_by_epoch(table.frame, x, y)
+    files = write_files(table, statistics, view, output or Path("aggregate", file_safe(table.name)))
+    problem = _log(client, table, statistics, files, view) if log else ""
+    logged = log and table.parent_id is not None and not problem
+    console = console or Console()
+    print_statistics(console, table, statistics, x, y)
+    if (count := len(epochs or statistics)) > MAX_PANELS:
+        console.print(f"The figure shows {MAX_PANELS} of {count} epochs; --epochs chooses others.")
+    print_files(console, files, table.parent_id if logged else None, problem)
+    return AggregateResult(table, statistics, files, logged, problem)
+
+
+def _check(table: SweepTable, view: View) -> None:
+    """Refuse what cannot be aggregated before anything is written.
+
+    Raises:
+        GsnrError: No run finished, or a metric or setting does not exist.
+    """
+    if not table.runs:
+        shown = "\n".join(f"  {run}" for run in table.left_out[:5])
+        raise GsnrError(
+            f"None of the {len(table.left_out)} runs of {table.name} has finished, so there is "
+            f"nothing to aggregate yet:\n{shown}"
+        )
+    metrics = [view.x, view.y]
+    if view.error_bars:
+        metrics += [f"{view.x}_se", f"{view.y}_se"]
+    for name in metrics:
+        _check_known(name, table.metrics, "metric")
+    for name in (view.hue, view.style):
+        _check_known(name, table.settings, "setting")
+
+
+def _check_known(name: str, known: Sequence[str], kind: str) -> None:
+    """Refuse an unknown name with the likeliest right one.
+
+    Raises:
+        GsnrError: The name is not known.
+    """
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise GsnrError(f"The runs have no {kind} {name!r}.{hint} There is: {', '.join(known)}.")
+
+
+def _log(
+    client: MlflowClient,
+    table: SweepTable,
+    statistics: dict[int, PairStatistics],
+    files: Sequence[Path],
+    view: View,
+) -> str:
+    """Log to the sweep's parent run, if it has one; return what went wrong, empty if nothing."""
+    if table.parent_id is None:
+        return ""
+    prefix = "" if view.is_default_pair else f"{view.stem}/"
+    try:
+        log_to_parent(client, table.parent_id, statistics, files, prefix)
+    except GsnrError as error:
+        return str(error)
+    return ""
