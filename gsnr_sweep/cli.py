@@ -29,6 +29,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     OmegaConf.register_new_resolver("gsnr_help", lambda: help_text(config_dir), replace=True)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     command = CommandLine.parse(arguments, config_dir)
     if command.informative:
         _hand_to_hydra(_not_called, config_dir, arguments)

@@ -22,6 +22,7 @@ from omegaconf.errors import (
     ConfigKeyError,
     MissingMandatoryValue,
     OmegaConfBaseException,
+    ValidationError,
 )
 
 from gsnr_sweep.errors import GsnrError
@@ -31,6 +32,19 @@ INITS = ("torch", "he")
 LABEL_NOISES = ("uniform", "different")
 VARIANCES = ("plugin", "unbiased")
 LAYOUTS = ("auto", "hwc", "chw")
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "list[int]": "a list of whole numbers, such as [20,100],",
+    "list[float]": "a list of numbers, such as [0.5,0.5],",
+    "dict[str, Any]": "a mapping, such as {name: value},",
+    "dict[str, str]": "a mapping, such as {name: text},",
+}
+# Mappings that a user may extend; Hydra wants a plus sign before a new key.
+_OPEN = ("model.args", "measures.functions")
 
 _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -127,6 +141,7 @@ class TrackingConfig:
     uri: str | None = _key("tracking store; null: MLFLOW_TRACKING_URI, else sqlite in this folder")
     experiment: str = _key("MLflow experiment that collects the runs")
     parent_run_id: str | None = _key("MLflow run of the sweep that this run belongs to")
+    run_name: str | None = _key("name of the run; null: from n, ch and p_random")
 
 
 @dataclass
@@ -182,6 +197,8 @@ def from_omegaconf(cfg: DictConfig) -> Config:
     """
     try:
         name = OmegaConf.select(cfg, "data.name")
+        if isinstance(name, str) and name not in DATA_SCHEMAS:
+            raise GsnrError(_not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
         schema = OmegaConf.structured(Config)
         schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
         typed = OmegaConf.to_object(OmegaConf.merge(schema, cfg))
@@ -197,10 +214,29 @@ def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{key} has no value and needs one: {help_of(key)}. Give it as {key}=VALUE."
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return f"There is no key {key!r}. {suggest(key, known_keys())}"
-    first_line = str(error.msg or error).splitlines()[0]
-    about = help_of(key)
-    return f"{key}: {first_line}." + (f" The key is {about}." if about else "")
+        return unknown_key(key, known_keys())
+    item = _field(key.partition("[")[0])
+    about = f" ({item.metadata['help']})" if item and "help" in item.metadata else ""
+    kind = _KINDS.get(str(item.type).removesuffix(" | None")) if item else None
+    if isinstance(error, ValidationError) and kind:
+        return f"{key}={_as_typed(error.value)}: {kind} is needed{about}."
+    first_line = str(error.msg or error).splitlines()[0].rstrip(".")
+    return f"{key}: {first_line}{about}."
+
+
+def _as_typed(value: object) -> str:
+    """Write a value as people type it on a command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Say that a key does not exist, and what may have been meant."""
+    mapping = next((name for name in _OPEN if key.startswith(f"{name}.")), None)
+    if mapping:
+        return f"{mapping} has no {key.removeprefix(mapping + '.')!r} yet: add it by +{key}=VALUE."
+    return f"There is no key {key!r}. {suggest(key, known)}"
 
 
 def known_keys() -> list[str]:
@@ -212,11 +248,16 @@ def known_keys() -> list[str]:
 
 def help_of(dotted: str) -> str:
     """Return the line of help of a dotted key, or an empty string."""
+    item = _field(dotted)
+    return str(item.metadata.get("help", "")) if item else ""
+
+
+def _field(dotted: str) -> dataclasses.Field[Any] | None:
     for cls, prefix in _sections():
         for item in dataclasses.fields(cls):
             if prefix + item.name == dotted:
-                return str(item.metadata.get("help", ""))
-    return ""
+                return item
+    return None
 
 
 def describe_keys() -> list[tuple[str, str]]:
@@ -230,6 +271,7 @@ def describe_keys() -> list[tuple[str, str]]:
 
 def suggest(name: str, known: list[str]) -> str:
     """Propose known names that look like `name`."""
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if not close:
         short = {k.rpartition(".")[2]: k for k in known}
@@ -269,6 +311,8 @@ def config_hash(cfg: Config) -> str:
 
 def run_name(cfg: Config) -> str:
     """Name a grid point as people do, such as ``n=1000 ch=6 p=0.0``."""
+    if cfg.tracking.run_name:
+        return cfg.tracking.run_name
     name = f"n={cfg.n} ch={cfg.ch} p={cfg.p_random}"
     return f"{name} eta={cfg.data.eta:g}" if isinstance(cfg.data, ToyConfig) else name
 
@@ -290,14 +334,10 @@ def problems(cfg: Config) -> list[str]:
 
 def _size_problems(cfg: Config) -> list[str]:
     found = []
-    for key in ("n", "ch", "n_sets", "n_test"):
+    for key, least in (("n", 2), ("ch", 1), ("n_sets", 1), ("n_test", 2)):
         value = getattr(cfg, key)
-        if value < 1:
-            found.append(f"{key}={value}: {help_of(key)} must be at least 1.")
-    if cfg.n == 1:
-        found.append("n=1: a gradient variance needs at least 2 samples.")
-    if cfg.n_test == 1:
-        found.append("n_test=1: the test loss's standard error needs at least 2 samples.")
+        if value < least:
+            found.append(f"{key}={value}: {help_of(key)} must be at least {least}.")
     return found
 
 
@@ -335,7 +375,7 @@ def _number_problems(cfg: Config) -> list[str]:
     except ValueError:
         units = ", ".join(_MEMORY_UNITS)
         found.append(
-            f"memory_limit={cfg.memory_limit!r}: give a number and a unit ({units}), such as 1GB."
+            f"memory_limit={cfg.memory_limit}: give a number and a unit ({units}), such as 1GB."
         )
     return found
 
@@ -347,7 +387,6 @@ def _choice_problems(cfg: Config) -> list[str]:
         ("model.init", cfg.model.init, INITS),
         ("measures.variance", cfg.measures.variance, VARIANCES),
         ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),
-        ("data.name", cfg.data.name, tuple(DATA_SCHEMAS)),
         ("optim.name", cfg.optim.name, ("gd",)),
         ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
     ]
@@ -355,10 +394,14 @@ def _choice_problems(cfg: Config) -> list[str]:
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
     for key, value, allowed in choices:
         if value not in allowed:
-            found.append(f"{key}={value!r}: {help_of(key)}. Allowed: {', '.join(allowed)}.")
+            found.append(_not_allowed(key, value, allowed))
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
-        found.append(f"device={cfg.device!r}: allowed are auto, cpu, cuda and cuda:K.")
+        found.append(f"device={cfg.device}: allowed are auto, cpu, cuda and cuda:K.")
     return found
+
+
+def _not_allowed(key: str, value: object, allowed: tuple[str, ...]) -> str:
+    return f"{key}={value}: {help_of(key)}. Allowed: {', '.join(allowed)}."
 
 
 def _data_problems(cfg: Config) -> list[str]:

@@ -23,7 +23,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gsnr_sweep.config import describe_omegaconf_error, known_keys, suggest
+from gsnr_sweep.config import describe_omegaconf_error, known_keys, unknown_key
 from gsnr_sweep.errors import GsnrError
 
 VERSION_BASE = "1.3"
@@ -50,7 +50,10 @@ class CommandLine:
     @classmethod
     def parse(cls, arguments: Sequence[str], config_dir: Path) -> CommandLine:
         """Read the command line as Hydra does."""
-        args = get_args_parser().parse_args(list(arguments))
+        args, strays = get_args_parser().parse_known_args(list(arguments))
+        for stray in strays:
+            if stray.startswith("-"):
+                raise GsnrError(f"There is no option {stray}. See `python launch.py --help`.")
         asked = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
         overrides = list(args.overrides)
         if args.config_dir:

@@ -15,7 +15,7 @@ _GROUPS = {
     "optim": "how weights move",
     "measures": "what is measured at a scheduled epoch",
     "tracking": "where results go besides the output folder",
-    "experiment": "ready-made grids",
+    "experiment": "ready-made grids (with -m)",
     "hydra/launcher": "where the runs of -m are executed",
 }
 _EXAMPLES = """\

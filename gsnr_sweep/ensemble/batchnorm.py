@@ -22,6 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gsnr_sweep.errors import GsnrError
+
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 LossSum = Callable[[Tensor, Tensor], Tensor]
 
@@ -141,8 +143,12 @@ def replace_batchnorm(model: nn.Module) -> nn.Module:
     """Replace every ``torch.nn.BatchNorm*d`` in `model` by a `FullBatchNorm`; return the model."""
     if isinstance(model, nn.modules.batchnorm._BatchNorm):
         return FullBatchNorm(model)
-    for name, child in model.named_children():
-        setattr(model, name, replace_batchnorm(child))
+    replaced: dict[nn.Module, FullBatchNorm] = {}
+    for module in list(model.modules()):
+        for name, child in module._modules.items():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                new = replaced.setdefault(child, FullBatchNorm(child))
+                setattr(module, name, new)
     return model
 
 
@@ -150,7 +156,7 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
     """List the normalization layers in the order in which a forward pass meets them.
 
     Raises:
-        ValueError: One is met twice, so that it has no single set of statistics.
+        GsnrError: One is met twice, so that it has no single set of statistics.
     """
     met: list[FullBatchNorm] = []
     norms = [module for module in model.modules() if isinstance(module, FullBatchNorm)]
@@ -164,7 +170,10 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
         for hook in hooks:
             hook.remove()
     if len(set(met)) < len(met):
-        raise ValueError("a batch-normalization layer is used twice in one forward pass")
+        raise GsnrError(
+            "This network uses a batch-normalization layer twice in one forward pass, so that the "
+            "layer has no single set of statistics. Give each place a layer of its own."
+        )
     return met
 
 

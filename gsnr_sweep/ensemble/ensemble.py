@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from gsnr_sweep.config import Config, memory_bytes
 from gsnr_sweep.data.draw import RunSets
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode, replace_batchnorm
+from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode, norms_in_order, replace_batchnorm
 from gsnr_sweep.ensemble.chunks import ChunkSizes, chunk_sizes, fits_whole
 from gsnr_sweep.ensemble.loss import Task, sample_losses
 from gsnr_sweep.ensemble.moments import Method, Moments, choose_method
 from gsnr_sweep.ensemble.replica import Losses, Replica, image_format
 from gsnr_sweep.ensemble.snapshot import Layer, Snapshot
+from gsnr_sweep.errors import GsnrError
 
 Result = TypeVar("Result")
 OnEpoch = Callable[[int], None]
@@ -175,13 +176,25 @@ def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) ->
     Raises:
         GsnrError: The network has no per-sample gradients.
     """
+    _refuse_dropout(model)
     trial = copy.deepcopy(model)
+    norms_in_order(trial, x)
     with torch.no_grad():
         trial(x)
     for module in trial.modules():
         if isinstance(module, FullBatchNorm):
             module.mode = Mode.FIXED
     return choose_method(trial, x, y, partial(sample_losses, task=task))
+
+
+def _refuse_dropout(model: nn.Module) -> None:
+    """Refuse a network whose training would be random; in evaluation mode it would not show."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise GsnrError(
+                f"This network drops activations at random ({name}: {module}). Eq. (19) is about "
+                "deterministic gradient descent: set its p to 0 or take it out."
+            )
 
 
 def _layers(model: nn.Module) -> tuple[Layer, ...]:

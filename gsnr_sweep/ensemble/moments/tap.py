@@ -46,6 +46,7 @@ class LayerTap:
         self._model = model
         self._calls: list[_Call] = []
         self._hooks: list[Any] = []
+        self._listening = False  # rules may call layers again, which must not be heard
 
     def __enter__(self) -> Self:
         """Attach to every layer that owns trained parameters."""
@@ -84,8 +85,13 @@ class LayerTap:
                 changed in place after the layer had used it.
         """
         self._calls.clear()
+        self._listening = True
+        try:
+            with torch.enable_grad():
+                outputs = self._model(x)
+        finally:
+            self._listening = False
         with torch.enable_grad():
-            outputs = self._model(x)
             losses = sample_losses(outputs, y)
         edges = [call.edge for call in self._calls]
         output_gradients = torch.autograd.grad(losses.sum(), edges, allow_unused=True)
@@ -98,6 +104,8 @@ class LayerTap:
 
     def _listener(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def listen(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if not self._listening:
+                return
             if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
                 raise NotTappableError(f"{name} is not called with one tensor")
             if not isinstance(output, Tensor) or len(output) != len(inputs[0]):

@@ -1,0 +1,194 @@
+"""Training and measuring replicas against plain PyTorch, in float64."""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gsnr_sweep import config
+from gsnr_sweep.config import Config
+from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.ensemble import Ensemble, Snapshot
+from gsnr_sweep.ensemble.loss import sample_losses
+from gsnr_sweep.grid import CommandLine, expand
+from tests.ensemble.oracles import gradient_descent, per_sample_gradients
+
+CONF = Path(__file__).parents[2] / "conf"
+CPU = torch.device("cpu")
+
+
+def _config(*overrides: str) -> Config:
+    line = CommandLine.parse(
+        ["n=11", "n_sets=3", "n_test=17", "epochs=3", "measure_at=[0,2,3]", "lr=0.05", *overrides],
+        CONF,
+    )
+    cfg = config.from_omegaconf(expand(line).points[0].cfg)
+    assert config.problems(cfg) == []
+    return cfg
+
+
+def _samples(n: int, seed: int, shape: tuple[int, ...] = (6,)) -> Samples:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, *shape, generator=generator, dtype=torch.float64)
+    return Samples(x, torch.randint(0, 4, (n,), generator=generator))
+
+
+def _sets(cfg: Config, shape: tuple[int, ...] = (6,)) -> RunSets:
+    train = [_samples(cfg.n, 10 + m, shape) for m in range(cfg.n_sets)]
+    return RunSets(train, _samples(cfg.n_test, 99, shape))
+
+
+def _mlp() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+
+
+def _losses(outputs: Tensor, y: Tensor) -> Tensor:
+    return sample_losses(outputs, y, "classification")
+
+
+def _run(cfg: Config, model: nn.Module, sets: RunSets) -> list[Snapshot]:
+    return list(Ensemble(copy.deepcopy(model), sets, "classification", cfg, CPU).run())
+
+
+@pytest.mark.parametrize("chunk", ["null", "1", "4"])
+def test_a_snapshot_holds_what_plain_pytorch_computes(chunk: str) -> None:
+    cfg = _config("dtype=float64", f"chunk_size={chunk}")
+    sets = _sets(cfg)
+    snapshots = _run(cfg, _mlp(), sets)
+    assert [s.epoch for s in snapshots] == [0, 2, 3]
+    for snapshot in snapshots:
+        changes = torch.zeros(cfg.n_test, dtype=torch.float64)
+        for m, train in enumerate(sets.train):
+            model = _mlp().double()
+            gradient_descent(model, train.x, train.y, _losses, cfg.lr, snapshot.epoch)
+            gradients = per_sample_gradients(model, train.x, train.y, _losses)
+            before = _losses(model(sets.test.x), sets.test.y).detach()
+            close = {"rtol": 1e-9, "atol": 1e-12}
+            torch.testing.assert_close(snapshot.gradient_sum[m], gradients.sum(0), **close)
+            torch.testing.assert_close(
+                snapshot.gradient_square_sum[m], gradients.square().sum(0), **close
+            )
+            torch.testing.assert_close(
+                snapshot.plugin_variance[m], gradients.var(0, correction=0), **close
+            )
+            train_loss = _losses(model(train.x), train.y).mean()
+            torch.testing.assert_close(snapshot.train_loss[m], train_loss.detach(), **close)
+            torch.testing.assert_close(snapshot.test_loss[m], before.mean(), **close)
+            torch.testing.assert_close(
+                snapshot.step_sq_norm[m], gradients.mean(0).square().sum(), **close
+            )
+            gradient_descent(model, train.x, train.y, _losses, cfg.lr, 1)
+            after = _losses(model(sets.test.x), sets.test.y).detach()
+            train_loss = _losses(model(train.x), train.y).mean()
+            torch.testing.assert_close(snapshot.train_loss_next[m], train_loss.detach(), **close)
+            torch.testing.assert_close(snapshot.test_loss_next[m], after.mean(), **close)
+            changes += after - before
+        torch.testing.assert_close(snapshot.test_loss_change, changes, rtol=1e-8, atol=1e-12)
+
+
+def test_unbiased_variance() -> None:
+    cfg = _config("dtype=float64", "measures.variance=unbiased", "epochs=0", "measure_at=[0]")
+    sets = _sets(cfg)
+    (snapshot,) = _run(cfg, _mlp(), sets)
+    gradients = per_sample_gradients(_mlp().double(), sets.train[0].x, sets.train[0].y, _losses)
+    torch.testing.assert_close(
+        snapshot.gradient_variance[0], gradients.var(0, correction=1), rtol=1e-9, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_numbers_do_not_depend_on_the_threads(threads: int) -> None:
+    cfg = _config()
+    sets, model = _sets(cfg), _mlp()
+    alone = _run(dataclasses.replace(cfg, threads=1), model, sets)
+    together = _run(dataclasses.replace(cfg, threads=threads), model, sets)
+    for a, b in zip(alone, together, strict=True):
+        for field in dataclasses.fields(a):
+            value = getattr(a, field.name)
+            if isinstance(value, Tensor):
+                assert torch.equal(value.nan_to_num(-1), getattr(b, field.name).nan_to_num(-1))
+
+
+def test_the_schedule_does_not_change_the_training() -> None:
+    cfg = _config("epochs=3", "measure_at=[3]")
+    sets, model = _sets(cfg), _mlp()
+    (rarely,) = _run(cfg, model, sets)
+    often = _run(dataclasses.replace(cfg, measure_at=[0, 1, 2, 3]), model, sets)[-1]
+    assert torch.equal(rarely.train_loss, often.train_loss)
+    assert torch.equal(rarely.gradient_sum, often.gradient_sum)
+
+
+def test_updates_far_below_float32_resolution_add_up() -> None:
+    cfg = _config("lr=1e-9", "epochs=200", "measure_at=[200]", "dtype=float32")
+    sets = _sets(cfg)
+    ensemble = Ensemble(_mlp(), sets, "classification", cfg, CPU)
+    first = [w.clone() for w in ensemble.replicas[0]._weights]
+    gradient = ensemble.replicas[0].gradient()
+    list(ensemble.run())
+    for before, after, g in zip(first, ensemble.replicas[0]._weights, gradient, strict=True):
+        torch.testing.assert_close(before - after, 201e-9 * g, rtol=1e-4, atol=1e-15)
+
+
+def test_batch_normalization_steps_and_measures_as_the_paper_says() -> None:
+    """Plain PyTorch: training mode for the step, training-set statistics for every measurement."""
+    cfg = _config("dtype=float64", "epochs=2", "measure_at=[2]", "chunk_size=4", "n_sets=2")
+    sets = _sets(cfg)
+    torch.manual_seed(0)
+    base = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    (snapshot,) = _run(cfg, base, sets)
+    for m, train in enumerate(sets.train):
+        model = copy.deepcopy(base).double().train()
+        gradient_descent(model, train.x, train.y, _losses, cfg.lr, 2)
+        _freeze_statistics(model, train.x)
+        gradients = per_sample_gradients(model, train.x, train.y, _losses)
+        test = _losses(model(sets.test.x), sets.test.y).mean().detach()
+        close = {"rtol": 1e-8, "atol": 1e-11}
+        torch.testing.assert_close(snapshot.gradient_sum[m], gradients.sum(0), **close)
+        torch.testing.assert_close(
+            snapshot.gradient_square_sum[m], gradients.square().sum(0), **close
+        )
+        torch.testing.assert_close(snapshot.test_loss[m], test, **close)
+        model.train()
+        gradient_descent(model, train.x, train.y, _losses, cfg.lr, 1)
+        _freeze_statistics(model, train.x)
+        test = _losses(model(sets.test.x), sets.test.y).mean().detach()
+        torch.testing.assert_close(snapshot.test_loss_next[m], test, **close)
+
+
+def _freeze_statistics(model: nn.Module, x: Tensor) -> None:
+    """Set PyTorch's running statistics to exactly those of `x` (biased variance)."""
+    norm = model[1]
+    assert isinstance(norm, nn.BatchNorm1d)
+    with torch.no_grad():
+        hidden = model[0](x)
+        norm.running_mean = hidden.mean(0)
+        norm.running_var = hidden.var(0, correction=0)
+    model.eval()
+
+
+def test_layers_cover_all_parameters_in_order() -> None:
+    cfg = _config()
+    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg, CPU)
+    assert [(layer.name, layer.start, layer.stop) for layer in ensemble.layers] == [
+        ("0", 0, 56),
+        ("2", 56, 92),
+    ]
+    assert ensemble.n_parameters == 92
+
+
+def test_memory_limit_bounds_the_chunks() -> None:
+    from gsnr_sweep.ensemble.chunks import chunk_sizes
+
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4))
+    example = torch.randn(2, 3, 8, 8)
+    per_sample = (3 * 64 + 2 * (6 * 36 + 6 * 36 + 6 * 36 + 4)) * 4
+    assert chunk_sizes(model, example, 100, per_sample * 10, None).step == 10
+    assert chunk_sizes(model, example, 100, per_sample * 33, None).step == 25  # four equal chunks
+    tight, loose = (chunk_sizes(model, example, 1000, limit, None) for limit in (10**5, 10**9))
+    assert tight.moments < tight.step < loose.step == loose.moments == 250
+    assert chunk_sizes(model, example, 100, 1, None).step == 1
+    assert chunk_sizes(model, example, 100, 10**9, 7).moments == 7

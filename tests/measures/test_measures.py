@@ -1,0 +1,178 @@
+"""Measures against formulas written out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from gsnr_sweep.ensemble import Layer, Snapshot
+from gsnr_sweep.measures.grad_moments import grad_moments
+from gsnr_sweep.measures.gsnr import gsnr
+from gsnr_sweep.measures.losses import losses
+from gsnr_sweep.measures.osgr_diff import osgr_diff
+from gsnr_sweep.measures.osgr_lhs import osgr_lhs
+from gsnr_sweep.measures.osgr_rhs import osgr_rhs
+from gsnr_sweep.measures.osgr_rhs_weighted import osgr_rhs_weighted
+from gsnr_sweep.measures.p_same_sign import p_same_sign
+from gsnr_sweep.measures.taylor_ratio import taylor_ratio
+
+LR = 0.01
+
+
+def snapshot(gradients: np.ndarray, variance: str = "plugin", seed: int = 0) -> Snapshot:
+    """A snapshot of per-sample gradients [M, n, P] with made-up losses."""
+    rng = np.random.default_rng(seed)
+    n_sets, n, n_parameters = gradients.shape
+    tensor = torch.from_numpy
+    train, test = rng.uniform(1, 2, n_sets), rng.uniform(1, 2, n_sets)
+    changes = rng.normal(-0.02, 0.05, (n_sets, 40))
+    return Snapshot(
+        epoch=3,
+        n=n,
+        lr=LR,
+        variance=variance,  # type: ignore[arg-type]
+        layers=(Layer("first", 0, 2), Layer("second", 2, n_parameters)),
+        gradient_sum=tensor(gradients.sum(1)),
+        gradient_square_sum=tensor((gradients**2).sum(1)),
+        positive=tensor((gradients > 0).sum(1).astype(float)),
+        negative=tensor((gradients < 0).sum(1).astype(float)),
+        step_sq_norm=tensor((gradients.mean(1) ** 2).sum(1)),
+        train_loss=tensor(train),
+        train_loss_next=tensor(train - rng.uniform(0.03, 0.05, n_sets)),
+        test_loss=tensor(test),
+        test_loss_next=tensor(test + changes.mean(1)),
+        test_loss_change=tensor(changes.sum(0)),
+        train_accuracy=tensor(rng.uniform(0, 1, n_sets)),
+        test_accuracy=tensor(rng.uniform(0, 1, n_sets)),
+    )
+
+
+@pytest.fixture
+def gradients() -> np.ndarray:
+    """[M = 5, n = 30, P = 7], one parameter without any gradient."""
+    rng = np.random.default_rng(1)
+    return rng.normal(0.3, 1.0, (5, 30, 7)) * np.array([1, 2, 0.5, 3, 1, 1, 0])
+
+
+def test_osgr_lhs_is_the_ratio_of_summed_loss_changes(gradients: np.ndarray) -> None:
+    shot = snapshot(gradients)
+    test = (shot.test_loss_next - shot.test_loss).numpy()
+    train = (shot.train_loss_next - shot.train_loss).numpy()
+    found = osgr_lhs(shot)
+    assert found["osgr_lhs"] == pytest.approx(test.sum() / train.sum(), rel=1e-12)
+    left_out = [np.delete(test, m).sum() / np.delete(train, m).sum() for m in range(5)]
+    jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
+    sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
+    assert found["osgr_lhs_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
+
+
+@pytest.mark.parametrize(("variance", "ddof"), [("plugin", 0), ("unbiased", 1)])
+def test_osgr_rhs_is_equation_19(gradients: np.ndarray, variance: str, ddof: int) -> None:
+    shot = snapshot(gradients, variance)
+    noise = gradients.var(1, ddof=ddof).mean(0)
+    power = (gradients.mean(1) ** 2).mean(0)
+    expected = 1 - noise.sum() / (30 * power.sum())
+    assert osgr_rhs(shot)["osgr_rhs"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_osgr_rhs_standard_error_is_the_jackknife(gradients: np.ndarray) -> None:
+    found = osgr_rhs(snapshot(gradients))
+    left_out = []
+    for m in range(5):
+        kept = np.delete(gradients, m, axis=0)
+        power = (kept.mean(1) ** 2).mean(0).sum()
+        left_out.append(1 - kept.var(1).mean(0).sum() / (30 * power))
+    expected = math.sqrt(4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2))
+    assert found["osgr_rhs_se"] == pytest.approx(expected, rel=1e-10)
+
+
+def test_weighted_form_equals_equation_19(gradients: np.ndarray) -> None:
+    for variance in ("plugin", "unbiased"):
+        shot = snapshot(gradients, variance)
+        weighted = osgr_rhs_weighted(shot)["osgr_rhs_weighted"]
+        assert weighted == pytest.approx(osgr_rhs(shot)["osgr_rhs"], rel=1e-12)
+
+
+def test_with_one_training_set_the_right_side_collapses(gradients: np.ndarray) -> None:
+    """1 − Σρ²/(nΣg²) = Σg̃² / Σ(g̃² + ρ²/n) with g̃² = g² − ρ²/n."""
+    shot = snapshot(gradients[:1])
+    variance = gradients[0].var(0)
+    signal = gradients[0].mean(0) ** 2 - variance / 30
+    expected = signal.sum() / (signal + variance / 30).sum()
+    found = osgr_rhs(shot)
+    assert found["osgr_rhs"] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert math.isnan(found["osgr_rhs_se"])
+    assert math.isnan(osgr_lhs(shot)["osgr_lhs_se"])
+
+
+def test_difference_and_its_error(gradients: np.ndarray) -> None:
+    shot = snapshot(gradients)
+    found = osgr_diff(shot)
+    lhs, rhs = osgr_lhs(shot), osgr_rhs(shot)
+    assert found["osgr_diff"] == pytest.approx(lhs["osgr_lhs"] - rhs["osgr_rhs"], rel=1e-12)
+    apart = math.hypot(lhs["osgr_lhs_se"], rhs["osgr_rhs_se"])
+    assert 0 < found["osgr_diff_se"] < lhs["osgr_lhs_se"] + rhs["osgr_rhs_se"] + 1e-12
+    assert found["osgr_diff_se"] != pytest.approx(apart, rel=1e-6)
+
+
+def test_sums_over_parameters(gradients: np.ndarray) -> None:
+    found = grad_moments(snapshot(gradients))
+    assert found["grad_sq_norm"] == pytest.approx((gradients.mean(1) ** 2).sum(1).mean())
+    assert found["grad_var_sum"] == pytest.approx(gradients.var(1).sum(1).mean())
+
+
+def test_losses_and_gap(gradients: np.ndarray) -> None:
+    shot = snapshot(gradients)
+    found = losses(shot)
+    assert found["gen_gap"] == pytest.approx(found["test_loss"] - found["train_loss"])
+    assert found["train_loss"] == pytest.approx(float(shot.train_loss.mean()))
+    assert found["test_acc"] == pytest.approx(float(shot.test_accuracy.mean()))
+
+
+def test_taylor_ratio(gradients: np.ndarray) -> None:
+    shot = snapshot(gradients)
+    decrease = float((shot.train_loss - shot.train_loss_next).sum())
+    expected = decrease / (LR * (gradients.mean(1) ** 2).sum())
+    assert taylor_ratio(shot)["taylor_ratio"] == pytest.approx(expected)
+
+
+def test_gsnr_runs_over_living_parameters_only(gradients: np.ndarray) -> None:
+    found = gsnr(snapshot(gradients))
+    living = gradients[:, :, :6]
+    ratios = living.mean(1) ** 2 / living.var(1)
+    assert found["gsnr_mean"] == pytest.approx(ratios.mean(), rel=1e-10)
+    assert found["gsnr_median"] == pytest.approx(np.sort(ratios.ravel())[14], rel=1e-10)
+    assert found["gsnr_alive_fraction"] == pytest.approx(6 / 7)
+    assert found["gsnr_mean/first"] == pytest.approx(ratios[:, :2].mean(), rel=1e-10)
+    assert found["gsnr_mean/second"] == pytest.approx(ratios[:, 2:].mean(), rel=1e-10)
+    unbiased = living.var(1, ddof=1)
+    debiased = (living.mean(1) ** 2 - unbiased / 30) / unbiased
+    assert found["gsnr_debiased_mean"] == pytest.approx(debiased.mean(), rel=1e-10)
+
+
+def test_debiased_gsnr_has_no_floor_of_one_over_n() -> None:
+    noise = np.random.default_rng(0).normal(0, 1, (40, 50, 200))
+    found = gsnr(snapshot(noise))
+    assert found["gsnr_mean"] == pytest.approx(1 / 50, rel=0.1)
+    assert abs(found["gsnr_debiased_mean"]) < 0.1 / 50
+
+
+def test_a_network_without_gradients_has_no_gsnr() -> None:
+    dead = snapshot(np.zeros((2, 5, 4)))
+    assert math.isnan(gsnr(dead)["gsnr_mean"])
+    assert gsnr(dead)["gsnr_alive_fraction"] == 0
+    assert math.isnan(osgr_rhs(dead)["osgr_rhs"])
+    assert math.isnan(p_same_sign(dead)["p_same_sign"])
+
+
+def test_identical_samples_are_not_alive() -> None:
+    same = np.repeat(np.random.default_rng(0).normal(size=(2, 1, 4)), 9, axis=1)
+    assert gsnr(snapshot(same))["gsnr_alive_fraction"] == 0
+
+
+def test_p_same_sign_counts_the_majority_among_signed_samples() -> None:
+    gradients = np.zeros((1, 6, 3))
+    gradients[0, :, 0] = [1, 1, 1, -1, 0, 0]  # 3 of 4
+    gradients[0, :, 1] = [-1, -1, -1, -1, -1, 1]  # 5 of 6
+    assert p_same_sign(snapshot(gradients))["p_same_sign"] == pytest.approx((3 / 4 + 5 / 6) / 2)
