@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -330,6 +331,21 @@ def problems(cfg: Config) -> list[str]:
         *_choice_problems(cfg),
         *_data_problems(cfg),
     ]
+
+
+def launcher_problems(launcher: Mapping[str, Any]) -> list[str]:
+    """Judge the numbers of processes and threads of ``-m``."""
+    found = []
+    for key, automatic in (("workers", " or null"), ("threads_per_worker", "")):
+        value = launcher.get(key)
+        if value is None and (automatic or key not in launcher):
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            found.append(
+                f"hydra.launcher.{key}={_as_typed(value)}: a whole number of at least 1{automatic} "
+                "is needed."
+            )
+    return found
 
 
 def _size_problems(cfg: Config) -> list[str]:

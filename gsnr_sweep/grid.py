@@ -34,34 +34,50 @@ class CommandLine:
     """What of the command line matters before launch.
 
     Attributes:
+        arguments: What Hydra is to be called with: options first, overrides after them.
         overrides: Hydra overrides, sweeps included.
+        search: Hydra override for a further folder of configs (``--config-dir``), if there is one.
         multirun: Whether ``-m`` was given.
         informative: Whether Hydra is only asked to print something (help, config, version).
+        prints_config: Whether that is a config.
         config_dir: Folder of the configs.
         config_name: Primary config.
     """
 
+    arguments: tuple[str, ...]
     overrides: tuple[str, ...]
+    search: tuple[str, ...]
     multirun: bool
     informative: bool
+    prints_config: bool
     config_dir: Path
     config_name: str
 
     @classmethod
     def parse(cls, arguments: Sequence[str], config_dir: Path) -> CommandLine:
-        """Read the command line as Hydra does."""
+        """Read the command line as Hydra does, overrides before options included.
+
+        Raises:
+            GsnrError: An option does not exist, or does not go with another.
+        """
         args, strays = get_args_parser().parse_known_args(list(arguments))
         for stray in strays:
             if stray.startswith("-"):
                 raise GsnrError(f"There is no option {stray}. See `python launch.py --help`.")
         asked = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
-        overrides = list(args.overrides)
-        if args.config_dir:
-            overrides.append(f"hydra.searchpath=[file://{Path(args.config_dir).absolute()}]")
+        if args.multirun and args.cfg:
+            raise GsnrError("--cfg prints the config of a single run: leave -m out.")
+        if args.config_dir and not Path(args.config_dir).is_dir():
+            raise GsnrError(f"--config-dir {args.config_dir}: there is no such folder.")
+        overrides = [*args.overrides, *strays]
+        folder = f"file://{Path(args.config_dir or '').absolute()}"
         return cls(
+            arguments=(*(a for a in arguments if a not in overrides), *overrides),
             overrides=tuple(overrides),
+            search=(f"hydra.searchpath=[{folder}]",) if args.config_dir else (),
             multirun=bool(args.multirun),
             informative=any(asked) or bool(args.experimental_rerun),
+            prints_config=bool(args.cfg),
             config_dir=Path(args.config_path).absolute() if args.config_path else config_dir,
             config_name=args.config_name or "config",
         )
@@ -88,11 +104,13 @@ class Grid:
         points: In Hydra's order.
         axes: Swept keys with their values.
         known_beforehand: False for sweepers that choose points as they go.
+        launcher: Settings of Hydra's launcher; None for a single run.
     """
 
     points: tuple[GridPoint, ...]
     axes: dict[str, list[str]]
     known_beforehand: bool = True
+    launcher: DictConfig | None = None
 
 
 def expand(command: CommandLine) -> Grid:
@@ -120,21 +138,23 @@ class _Composer:
         self._loader = hydra.config_loader
         self._parser = OverridesParser.create(config_loader=self._loader)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._options: dict[str, list[str]] = {}
 
     def grid(self) -> Grid:
         parsed = self._parse(self._command.overrides)
         if not self._command.multirun:
             return Grid((self._point([], parsed),), {})
         base = self._compose(tuple(_first_value(override) for override in parsed))
-        sweeper = base.hydra.sweeper
+        sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
         if not str(sweeper._target_).endswith("BasicSweeper"):
-            return Grid((self._point([], self._parse(base.hydra.overrides.task)),), {}, False)
+            point = self._point([], self._parse(base.hydra.overrides.task))
+            return Grid((point,), {}, False, launcher)
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         parsed = self._parse((*params, *self._command.overrides))
         (batch,) = BasicSweeper.split_arguments(parsed, None)
         axes = _axes(parsed)
         points = (self._point([*axes], self._parse(overrides)) for overrides in batch)
-        return Grid(tuple(points), axes)
+        return Grid(tuple(points), axes, launcher=launcher)
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         try:
@@ -168,14 +188,29 @@ class _Composer:
         return GridPoint(label, cfg)
 
     def _is_group(self, override: Override) -> bool:
-        return bool(self._loader.get_group_options(override.key_or_group))
+        return bool(self._group_options(override.key_or_group))
+
+    def _group_options(self, group: str) -> list[str]:
+        if group not in self._options:
+            self._options[group] = self._loader.get_group_options(
+                group, config_name=self._command.config_name, overrides=list(self._command.search)
+            )
+        return self._options[group]
 
     def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
         if overrides not in self._composed:
+            parsed = self._parse(overrides)
+            for override in parsed:
+                if self._is_group(override) and (reason := self._fault(override)):
+                    raise GsnrError(reason)  # of an optional group, Hydra would say nothing
             try:
-                cfg = compose(self._command.config_name, list(overrides), return_hydra_config=True)
+                cfg = compose(
+                    self._command.config_name,
+                    [*self._command.search, *overrides],
+                    return_hydra_config=True,
+                )
             except (HydraException, OmegaConfBaseException) as error:
-                raise GsnrError(self._explain(error, self._parse(overrides), "")) from None
+                raise GsnrError(self._explain(error, parsed, "")) from None
             OmegaConf.set_struct(cfg, True)
             self._composed[overrides] = cfg
         return self._composed[overrides]
@@ -194,16 +229,15 @@ class _Composer:
 
     def _fault(self, override: Override) -> str:
         key = override.key_or_group
-        options = self._loader.get_group_options(key)
+        options = self._group_options(key)
         if options:
             chosen = override.value()
             wanted = chosen if isinstance(chosen, list) else [chosen]
-            missing = [
-                str(name) for name in wanted if name is not None and str(name) not in options
-            ]
-            if missing:
+            missing = [str(name) for name in wanted if str(name) not in options]
+            if missing and not override.is_delete():
                 return (
-                    f"{key}={missing[0]}: there is no such option. Allowed: {', '.join(options)}."
+                    f"{override.input_line}: there is no option {missing[0]!r}. "
+                    f"Allowed: {', '.join(options)}."
                 )
             return ""
         if key.partition(".")[0] == "hydra" or override.is_add() or override.is_delete():
@@ -216,7 +250,7 @@ class _Composer:
                     f"{override.input_line}: this key does not belong to the "
                     f"{key.partition('.')[0]} chosen here."
                 )
-            return f"There is no key {key!r}. {suggest(key, known + groups)}"
+            return unknown_key(key, known + groups)
         return ""
 
 
@@ -229,7 +263,10 @@ def _first_value(override: Override) -> str:
     values = override.sweep_string_iterator() if override.is_discrete_sweep() else iter(())
     first = next(values, None)
     if first is None:
-        return str(override.input_line)
+        raise GsnrError(
+            f"{override.input_line}: a grid needs single values. List them (n=1000,2000) or give "
+            "their range: 'n=range(1000,5000,1000)'."
+        )
     return f"{override.get_key_element()}={first}"
 
 

@@ -45,11 +45,13 @@ def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
     for point in points:
         try:
             cfg = config.from_omegaconf(point.cfg)
-            for problem in config.problems(cfg):
-                raise GsnrError(problem)
-            checked.append(_check_with_data(point.label, cfg))
+            wrong = config.problems(cfg)
+            if not wrong:
+                checked.append(_check_with_data(point.label, cfg))
         except GsnrError as error:
-            found.setdefault(str(error), []).append(point.label)
+            wrong = [str(error)]
+        for problem in wrong:
+            found.setdefault(problem, []).append(point.label)
     if found:
         raise GsnrError(_report(found, len(points)))
     return checked

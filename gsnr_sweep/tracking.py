@@ -72,6 +72,7 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
     try:
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
@@ -80,6 +81,8 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         return client, str(client.create_experiment(experiment, _artifacts_beside(uri), _TRAINING))
     except mlflow.exceptions.MlflowException as error:
         reason = " ".join(str(error).split())[:300]
+        if "ConnectionPool" in reason:
+            reason = "no server answers there"
         raise GsnrError(
             f"The tracking store {uri} cannot be used ({reason}). Start it, name another with "
             "tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."

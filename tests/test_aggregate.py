@@ -16,7 +16,6 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep import aggregate as module
 from gsnr_sweep.aggregate import aggregate, read_sweep
 from gsnr_sweep.aggregate.__main__ import main
 from gsnr_sweep.aggregate.files import file_safe
@@ -127,7 +126,7 @@ def printed(width=80):
 
 
 def run_python(arguments):
-    root = Path(module.__file__).parents[1]
+    root = Path(__file__).parents[1]
     command = [sys.executable, *arguments]
     return subprocess.run(command, check=False, cwd=root, capture_output=True, text=True)
 

@@ -60,7 +60,10 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Read shape and type of each array without reading the arrays."""
     if not path.is_file():
-        raise GsnrError(f"data.path={path}: there is no such file. Give an .npz file of {ARRAYS}.")
+        raise GsnrError(
+            f"data.path={path}: there is no such file. Give an .npz file of the arrays "
+            f"{', '.join(ARRAYS)}."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             names = {Path(name).stem: name for name in archive.namelist()}
