@@ -27,6 +27,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
         SystemExit: With 1 for a mistake in the command line or a failed run.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
     OmegaConf.register_new_resolver("gsnr_help", lambda: help_text(config_dir), replace=True)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")

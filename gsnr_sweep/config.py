@@ -364,7 +364,7 @@ def _schedule_problems(cfg: Config) -> list[str]:
     if not cfg.measure_at:
         found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
     beyond = [epoch for epoch in cfg.measure_at if not 0 <= epoch <= cfg.epochs]
-    if beyond:
+    if beyond and cfg.epochs >= 0:
         found.append(
             f"measure_at={cfg.measure_at}: {beyond} is outside 0..epochs={cfg.epochs}. "
             "Raise epochs or leave these out."

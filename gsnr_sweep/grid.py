@@ -233,7 +233,9 @@ class _Composer:
         if options:
             chosen = override.value()
             wanted = chosen if isinstance(chosen, list) else [chosen]
-            missing = [str(name) for name in wanted if str(name) not in options]
+            missing = [
+                "null" if name is None else str(name) for name in wanted if name not in options
+            ]
             if missing and not override.is_delete():
                 return (
                     f"{override.input_line}: there is no option {missing[0]!r}. "

@@ -12,6 +12,7 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config, DataConfig, ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import GridPoint
+from gsnr_sweep.locate import reason
 
 _MOST_SHOWN = 5
 
@@ -134,11 +135,10 @@ def _check_model(
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             outputs = network(x)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:
         raise GsnrError(
             f"model={model_config.name} does not take this data's inputs of shape {input_shape}: "
-            f"{reason}. Choose a model that fits the data."
+            f"{reason(error)}. Choose a model that fits the data."
         ) from None
     if not isinstance(outputs, torch.Tensor) or outputs.shape != (3, n_outputs):
         shape = tuple(getattr(outputs, "shape", ()))

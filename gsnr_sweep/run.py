@@ -93,6 +93,7 @@ def run_point(
     tracker = RunTracker(cfg.tracking, launch_folder)
     tracker.start(record)
     status.status.run_id = tracker.run_id
+    status.write()  # now: whoever finds this process dead must be able to close the run
     stopwatch = Stopwatch()
     try:
         _train_and_measure(cfg, device, record, folder, tracker, status, stopwatch, on_epoch)

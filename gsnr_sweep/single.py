@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from gsnr_sweep import config
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import GridPoint
 from gsnr_sweep.launcher.sweep import describe_tracking
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import check
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.record import RECORD_FILE, RunRecord
 from gsnr_sweep.run import RunResult, available_cores, run_point
 
 _SHOWN = (
@@ -52,13 +54,18 @@ def task(cfg: DictConfig) -> RunResult:
         *columns, console=console, disable=not console.is_terminal, transient=True
     ) as progress:
         bar = progress.add_task(config.run_name(point.cfg), total=max(point.cfg.epochs, 1))
-        result = run_point(
-            point.cfg, folder, launch_folder, lambda epoch: progress.update(bar, completed=epoch)
-        )
+        try:
+            result = run_point(
+                point.cfg, folder, launch_folder, lambda t: progress.update(bar, completed=t)
+            )
+        except GsnrError as error:
+            sys.exit(f"gsnr-sweep: {error} Measured so far: {folder}/{RECORD_FILE}")
+        except KeyboardInterrupt:
+            sys.exit(f"gsnr-sweep: stopped. Measured so far: {folder}/{RECORD_FILE}")
     console.print(_results(result.record))
     if result.untracked and point.cfg.tracking.name == "mlflow":
-        console.print(f"[yellow]Not sent to MLflow ({result.untracked}).")
-    console.print(f"record: {folder}/record.json")
+        console.print(f"Not sent to MLflow ({result.untracked}).", style="yellow", markup=False)
+    console.print(f"record: {folder}/{RECORD_FILE}", markup=False)
     return result
 
 

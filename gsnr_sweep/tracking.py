@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,12 +141,23 @@ class SweepTracker:
 
     def finish(self, status: str) -> None:
         """Close the parent run with MLflow's FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(self.run_id, status)
+        with _surviving(f"sweep {self.run_id}"):
+            self.client.set_terminated(self.run_id, status)
 
     def close_child(self, run_id: str, status: str) -> None:
         """Close a child whose process is gone."""
-        if run_id and self.client.get_run(run_id).info.status == "RUNNING":
-            self.client.set_terminated(run_id, status)
+        with _surviving(f"run {run_id}"):
+            if run_id and self.client.get_run(run_id).info.status == "RUNNING":
+                self.client.set_terminated(run_id, status)
+
+
+@contextmanager
+def _surviving(run: str) -> Iterator[None]:
+    """Go on if the store fails: the other runs of a sweep must not be lost with it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("MLflow: %s could not be closed (%s)", run, " ".join(str(error).split())[:300])
 
 
 class RunTracker:

@@ -29,14 +29,6 @@ GRID = tuple(itertools.product((200, 1000), (0.0, 0.5), (6, 12)))
 METRICS = ("osgr_lhs", "osgr_rhs", "osgr_diff")
 
 
-@pytest.fixture(scope="session")
-def migrated_store(tmp_path_factory):
-    """An empty SQLite store whose schema is in place; making one takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @dataclass
 class Store:
     """A store of one experiment, and the ways to put runs into it."""

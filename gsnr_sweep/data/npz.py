@@ -7,8 +7,9 @@ targets of a regression, [N] or [N, outputs].
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from gsnr_sweep.errors import GsnrError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _MAX_CHANNELS = 4
+Headers = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 
 def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
@@ -57,7 +59,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     )
 
 
-def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+def _headers(path: Path) -> Headers:
     """Read shape and type of each array without reading the arrays."""
     if not path.is_file():
         raise GsnrError(
@@ -93,25 +95,43 @@ def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], np.
     return shape, dtype
 
 
-def _check(path: Path, headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
-    def refuse(reason: str) -> None:
-        raise GsnrError(f"data.path={path}: {reason}.")
+def _check(path: Path, headers: Headers) -> None:
+    for problems in (_single_problems, _input_problems, _target_problems):
+        for problem in problems(headers):
+            raise GsnrError(f"data.path={path}: {problem}.")
 
+
+def _single_problems(headers: Headers) -> Iterator[str]:
     for name, (shape, dtype) in headers.items():
         if dtype.kind not in "uifb":
-            refuse(f"{name} has type {dtype}; numbers are needed")
+            yield f"{name} has type {dtype}; numbers are needed"
         if not shape:
-            refuse(f"{name} is a single number; arrays with one entry a sample are needed")
+            yield f"{name} is a single number; arrays with one entry a sample are needed"
+
+
+def _input_problems(headers: Headers) -> Iterator[str]:
     for split in ("train", "test"):
-        n_x, n_y = headers[f"x_{split}"][0][0], headers[f"y_{split}"][0][0]
-        if n_x != n_y or not n_x:
-            refuse(f"x_{split} has {n_x} samples and y_{split} has {n_y}; equal numbers are needed")
-    x_train, x_test = headers["x_train"][0], headers["x_test"][0]
-    if x_train[1:] != x_test[1:] or len(x_train) < 2:
-        refuse(f"x_train {x_train} and x_test {x_test} must be samples of one same shape")
-    kinds = {headers[name][1].kind in "uib" for name in ("y_train", "y_test")}
-    if len(kinds) > 1:
-        refuse("y_train and y_test must both be integers (classes) or both be numbers (regression)")
+        n_x, n_y = (headers[f"{axis}_{split}"][0][:1] for axis in "xy")
+        if n_x != n_y or n_x == (0,):
+            yield (
+                f"x_{split} has {n_x[0]} samples and y_{split} has {n_y[0]}; equal numbers, not 0, "
+                "are needed"
+            )
+    (train, train_type), (test, test_type) = headers["x_train"], headers["x_test"]
+    if train[1:] != test[1:] or len(train) < 2:
+        yield f"x_train {train} and x_test {test} must be samples of one same shape"
+    if (train_type == np.uint8) != (test_type == np.uint8):
+        yield f"x_train is {train_type} and x_test is {test_type}; only uint8 is divided by 255"
+
+
+def _target_problems(headers: Headers) -> Iterator[str]:
+    (train, train_type), (test, test_type) = headers["y_train"], headers["y_test"]
+    if (train_type.kind == "f") != (test_type.kind == "f"):
+        yield "y_train and y_test must both be integers (classes) or both be floats (regression)"
+    if train_type.kind != "f" and math.prod(train[1:]) != 1:
+        yield f"y_train {train} is not one label a sample; targets of a regression must be floats"
+    if math.prod(train[1:]) != math.prod(test[1:]):
+        yield f"y_train {train} and y_test {test} must have equally many targets a sample"
 
 
 @lru_cache(maxsize=4)
@@ -119,9 +139,7 @@ def _targets(path: str) -> tuple[int, str]:
     with np.load(path, allow_pickle=False) as arrays:
         train, test = arrays["y_train"], arrays["y_test"]
     if train.dtype.kind == "f":
-        return (1 if train.ndim == 1 else int(train.shape[1])), "regression"
-    if train.squeeze().ndim > 1:
-        raise GsnrError(f"data.path={path}: y_train {train.shape} must be one label a sample.")
+        return math.prod(train.shape[1:]), "regression"
     lowest, highest = int(min(train.min(), test.min())), int(max(train.max(), test.max()))
     if lowest < 0:
         raise GsnrError(f"data.path={path}: label {lowest} found; classes are numbered from 0.")

@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import shutil
+import socket
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from gsnr_sweep.data.pool import PoolDistribution
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import reason
 
 DATA_ROOT_VARIABLE = "GSNR_DATA_ROOT"
 DEFAULT_ROOT = "data_cache"
+_SECONDS_TO_ANSWER = 20.0
 
 
 def data_root(cfg: TorchvisionConfig) -> Path:
@@ -66,48 +70,68 @@ def _load(dataset: str, root: str, train: bool, standardization: Standardization
 
 
 def _fetch(dataset: str, root: Path) -> None:
+    place = _expected_place(dataset, root)
     try:
         _open(dataset, root, train=True, download=False)
         _open(dataset, root, train=False, download=False)
-    except RuntimeError:
-        _download(dataset, root)
-
-
-def _download(dataset: str, root: Path) -> None:
-    before = _entries(root)
-    try:
-        _open(dataset, root, train=True, download=True)
-        _open(dataset, root, train=False, download=True)
     except Exception as error:
-        _remove_new(root, before)
-        datasets = import_torchvision("torchvision.datasets")
-        where = _expected_place(getattr(datasets, dataset), root)
+        if "Dataset not found" in str(error):
+            _download(dataset, root, place)
+            return
+        raise GsnrError(
+            f"The files of {dataset} in {place} are damaged ({reason(error)}). Replace them, or "
+            "delete that folder to have them downloaded anew."
+        ) from None
+
+
+def _download(dataset: str, root: Path, place: Path) -> None:
+    before = _entries(root, place)
+    try:
+        with _impatient():
+            _open(dataset, root, train=True, download=True)
+            _open(dataset, root, train=False, download=True)
+    except Exception as error:
+        _remove_new(root, place, before)
         raise GsnrError(
             f"{dataset} is not in {root} and could not be downloaded ({_one_line(error)}). Put its "
-            f"files where torchvision expects them, {where}, or name another folder with "
+            f"files where torchvision expects them, {place}, or name another folder with "
             f"data.root=FOLDER or the environment variable {DATA_ROOT_VARIABLE}. "
             "data=digits and data=toy need no download; data=npz reads your own arrays."
         ) from None
 
 
-def _expected_place(dataset_class: Any, root: Path) -> str:
-    folder = getattr(dataset_class, "base_folder", None)
-    return str(root / folder) if folder else str(root / dataset_class.__name__ / "raw")
+def _expected_place(dataset: str, root: Path) -> Path:
+    dataset_class = getattr(import_torchvision("torchvision.datasets"), dataset)
+    return root / getattr(dataset_class, "base_folder", Path(dataset_class.__name__, "raw"))
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split())[:400] or type(error).__name__
 
 
-def _entries(root: Path) -> set[Path] | None:
-    """List a folder before a download, None if it does not exist yet."""
-    return set(root.iterdir()) if root.is_dir() else None
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """Give up on a server that does not answer; torchvision itself would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SECONDS_TO_ANSWER)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
-def _remove_new(root: Path, before: set[Path] | None) -> None:
+def _entries(root: Path, place: Path) -> set[Path] | None:
+    """List the folders that a download writes to; None if there is no root yet."""
+    return {*root.iterdir(), *place.rglob("*")} if root.is_dir() else None
+
+
+def _remove_new(root: Path, place: Path, before: set[Path] | None) -> None:
     """Leave nothing half-downloaded behind."""
     if before is None:
         shutil.rmtree(root, ignore_errors=True)
-    else:
-        for entry in (_entries(root) or set()) - before:
-            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()
+        return
+    for entry in (_entries(root, place) or set()) - before:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

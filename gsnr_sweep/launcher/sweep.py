@@ -24,6 +24,7 @@ from gsnr_sweep.grid import GridPoint
 from gsnr_sweep.launcher.backend import Backend, Job, Outcome
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.worker import Assignment
+from gsnr_sweep.locate import reason
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.record import flatten
@@ -192,8 +193,10 @@ class Sweep:
         untracked = [o.result for o in outcomes.values() if o.result and o.result.untracked]
         if untracked and tracker is not None:
             self.console.print(
-                f"[yellow]{len(untracked)} run(s) could not be sent to MLflow "
-                f"({untracked[0].untracked}). Their records are in {_relative(self.folder)}."
+                f"{len(untracked)} run(s) could not be sent to MLflow "
+                f"({untracked[0].untracked}). Their records are in {_relative(self.folder)}.",
+                style="yellow",
+                markup=False,
             )
         if failed:
             raise SweepFailedError(self._failures(failed, len(outcomes)))
@@ -203,14 +206,16 @@ class Sweep:
 
         try:
             aggregate(tracker.client, tracker.run_id, self.folder, console=self.console)
-        except GsnrError as error:
-            self.console.print(f"[yellow]Not aggregated: {error}")
+        except Exception as error:  # whatever it is, the runs are complete and stay so
+            told = str(error) if isinstance(error, GsnrError) else reason(error)
+            self.console.print(f"Not aggregated: {told}", style="yellow", markup=False)
 
     def _failures(self, failed: list[Outcome], total: int) -> str:
         lines = [f"{len(failed)} of {total} runs failed; the others are complete."]
         for outcome in failed:
-            log_file = _relative(outcome.job.folder / "run.log")
-            lines.append(f"  {outcome.job.name}: {outcome.error}  (log: {log_file})")
+            logs = (outcome.job.folder / "run.log", self.folder / "workers.log")
+            log_file = next((f"  (log: {_relative(log)})" for log in logs if log.is_file()), "")
+            lines.append(f"  {outcome.job.name}: {outcome.error}{log_file}")
         return "\n".join(lines)
 
 

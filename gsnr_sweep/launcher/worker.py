@@ -15,6 +15,8 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import reason
 from gsnr_sweep.run import RunResult
 
 
@@ -56,14 +58,18 @@ def execute(payload: bytes) -> Report:
     assignment: Assignment = cloudpickle.loads(payload)
     setup_globals()
     Singleton.set_state(assignment.singletons)
-    done = run_job(
-        hydra_context=assignment.context,
-        task_function=assignment.task_function,
-        config=assignment.config,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
-    _close_log()
+    try:
+        done = run_job(
+            hydra_context=assignment.context,
+            task_function=assignment.task_function,
+            config=assignment.config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+    except (SystemExit, KeyboardInterrupt) as error:  # of a user's module; Hydra lets them pass
+        return Report(None, reason(error))
+    finally:
+        _close_log()
     return _report(done)
 
 
@@ -73,8 +79,8 @@ def _report(done: JobReturn) -> Report:
     with contextlib.suppress(Exception):
         return Report(None, f"returned {type(done.return_value).__name__}")
     error = done._return_value
-    text = " ".join(str(error).split())
-    return Report(None, text if text else type(error).__name__)
+    text = " ".join(str(error).split()) if isinstance(error, GsnrError) else reason(error)
+    return Report(None, text)
 
 
 def _close_log() -> None:

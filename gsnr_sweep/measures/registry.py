@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_method
-
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import locate, reason
 
 if TYPE_CHECKING:
     from gsnr_sweep.ensemble.snapshot import Snapshot
@@ -31,13 +30,15 @@ def load_measures(functions: dict[str, str]) -> dict[str, Measure]:
 
 def _load(name: str, path: str) -> Any:
     try:
-        return get_method(path)
+        found = locate(path)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
         raise GsnrError(
-            f"measures.functions.{name}={path}: it cannot be imported ({reason}). Give the dotted "
-            "path of a function that takes a Snapshot and returns values by metric name."
+            f"measures.functions.{name}={path}: it cannot be imported ({reason(error)}). Give the "
+            "dotted path of a function that takes a Snapshot and returns values by metric name."
         ) from None
+    if not callable(found):
+        raise GsnrError(f"measures.functions.{name}={path}: this is no function.")
+    return found
 
 
 def measure_all(measures: dict[str, Measure], snapshot: Snapshot) -> dict[str, float]:

@@ -6,11 +6,11 @@ import inspect
 from typing import Any
 
 import torch
-from hydra.utils import get_class
 from torch import nn
 
 from gsnr_sweep.config import ModelConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import locate, reason
 from gsnr_sweep.models.init import he_normal
 
 
@@ -44,14 +44,13 @@ def build_model(
 
 def _find(target: str) -> Any:
     try:
-        found = get_class(target)
+        found = locate(target)
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise GsnrError(
-            f"model._target_={target}: it cannot be imported ({reason[:300]}). Give the "
-            "dotted path of a torch.nn.Module that Python can import from here."
+            f"model._target_={target}: it cannot be imported ({reason(error)}). Give the dotted "
+            "path of a torch.nn.Module, such as my_models.MyNetwork for a file my_models.py here."
         ) from None
-    if not issubclass(found, nn.Module):
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise GsnrError(f"model._target_={target}: this is no torch.nn.Module.")
     return found
 
@@ -64,11 +63,13 @@ def _accepted(constructor: Any, offered: dict[str, Any]) -> dict[str, Any]:
 def _construct(constructor: Any, arguments: dict[str, Any], cfg: ModelConfig) -> nn.Module:
     try:
         model = constructor(**arguments)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+        told = str(error) if isinstance(error, ValueError) else reason(error)
         raise GsnrError(
-            f"model={cfg.name} {error}; it was given {given}. Choose a model that fits the data "
-            "(table2_cnn and table3_cnn: images; mlp: anything) or other model.args."
+            f"model={cfg.name}: {told}; it was given {given or 'no arguments'}. Choose a model "
+            "that fits the data (table2_cnn and table3_cnn: images; mlp: anything) or other "
+            "model.args."
         ) from None
     assert isinstance(model, nn.Module)
     return model

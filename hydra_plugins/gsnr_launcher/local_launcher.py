@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class LocalLauncher(Launcher):
         """Run all grid points and return what they returned."""
         from rich.console import Console
 
+        from gsnr_sweep.errors import GsnrError
         from gsnr_sweep.launcher.local import LocalBackend
         from gsnr_sweep.launcher.sweep import Sweep
         from gsnr_sweep.run import available_cores
@@ -49,4 +51,7 @@ class LocalLauncher(Launcher):
         folder = Path(str(config.hydra.sweep.dir)).absolute()
         backend = LocalBackend(min(workers, len(job_overrides)), self.threads_per_worker, folder)
         sweep = Sweep(context, task_function, config, backend, self.threads_per_worker, Console())
-        return sweep.launch(job_overrides, initial_job_idx)
+        try:
+            return sweep.launch(job_overrides, initial_job_idx)
+        except GsnrError as error:  # as one message; Hydra would add advice on stack traces
+            sys.exit(f"gsnr-sweep: {error}")

@@ -1,0 +1,22 @@
+"""Importing what a config names."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def locate(path: str) -> Any:
+    """Import the object that a dotted path such as ``package.module.Class`` names.
+
+    Raises:
+        Exception: Whatever importing the module raises, or AttributeError for an unknown name.
+    """
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what an exception that others raised says."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,117 @@
+"""What the tests share: typed configs, an empty MLflow store, real data, the command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from omegaconf import DictConfig
+
+from gsnr_sweep import config
+from gsnr_sweep.config import Config
+from gsnr_sweep.grid import CommandLine, expand
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+TINY = ("n=30", "n_sets=2", "n_test=50", "epochs=2", "measure_at=[0,2]")
+
+MakeConfig = Callable[..., Config]
+
+
+def tiny_config(*overrides: str) -> Config:
+    """The typed config of a very small run, composed from ``conf/`` as the command line does."""
+    return config.from_omegaconf(_composed((*TINY, *overrides)))
+
+
+@lru_cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return expand(CommandLine.parse(overrides, CONF)).points[0].cfg
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Compute as runs do: one thread for each operation."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def make_config() -> MakeConfig:
+    return tiny_config
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite store whose schema is in place; making one takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, and nothing in the environment that points elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "GSNR_DATA_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def store(migrated_store: Path, folder: Path) -> MlflowClient:
+    """The folder's own store, empty but for its schema."""
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real MNIST files (and of ``cifar10_subset.npz``, if it is there)."""
+    root = os.environ.get("GSNR_DATA_ROOT")
+    if not root:
+        pytest.skip("GSNR_DATA_ROOT is not set: no folder with real data to test on")
+    if not (Path(root) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
+        pytest.skip(f"there is no MNIST in GSNR_DATA_ROOT={root}")
+    return Path(root)
+
+
+@dataclass(frozen=True)
+class Launched:
+    """How a command ended.
+
+    Attributes:
+        code: Exit code.
+        out: What it printed.
+        err: What it complained about.
+        folder: Where it was started.
+    """
+
+    code: int
+    out: str
+    err: str
+    folder: Path
+
+
+def launch(folder: Path, *arguments: str, **environment: str) -> Launched:
+    """Run ``python launch.py`` in `folder` as a user does, output not a terminal."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {"MLFLOW_TRACKING_URI", "GSNR_DATA_ROOT", "PYTHONPATH", "COLUMNS"}
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch.py"), *arguments],
+        cwd=folder,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Launched(done.returncode, done.stdout, done.stderr, folder)

@@ -1,0 +1,205 @@
+"""The command line: mistakes are explained before anything is written; the rest goes to Hydra."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from gsnr_sweep import cli
+from tests.conftest import CONF, TINY, launch
+
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+MODEL = """
+import torch
+from torch import nn
+
+
+class Mixes(nn.Module):
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.fc = nn.Linear(784, n_outputs)
+
+    def forward(self, x):
+        return self.fc((x - x.mean(0)).flatten(1))
+
+
+class DropsOut(nn.Sequential):
+    def __init__(self, n_outputs):
+        super().__init__(nn.Flatten(), nn.Dropout(0.5), nn.Linear(784, n_outputs))
+
+
+class TooFew(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 3))
+"""
+
+
+@pytest.fixture
+def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; what the command line changes in this process is undone."""
+    monkeypatch.setattr(sys, "argv", ["launch.py"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("TELEMETRY", "HTTP_REQUEST_MAX_RETRIES", "ENABLE_ARTIFACTS_PROGRESS_BAR"):
+        monkeypatch.setenv(f"MLFLOW_{name}", "0")
+    return folder
+
+
+def _refusal(*arguments: str) -> str:
+    """What a command is answered; nothing may reach Hydra, nothing may be written."""
+    before = set(Path.cwd().rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(CONF, arguments)
+    assert set(Path.cwd().rglob("*")) == before
+    told = ended.value.code
+    assert isinstance(told, str)  # Python prints it and exits with 1
+    assert told.startswith("gsnr-sweep: ")
+    assert "\n" not in told
+    return told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["n=abc"], ["n=abc", "a whole number", "size of each training set"]),
+        (["measure_at=20"], ["measure_at=20", "a list of whole numbers"]),
+        (["p_random=1.5"], ["p_random=1.5", "[0, 1]"]),
+        (["n=0"], ["n=0", "at least 2"]),
+        (["data=npz"], ["data.path has no value", "data.path=VALUE"]),
+        (["model=custom"], ["model._target_ has no value", "model._target_=VALUE"]),
+        (["chh=3"], ["'chh'", "Did you mean ch?"]),
+        (["model=vgg"], ["'vgg'", "custom, mlp, table2_cnn, table3_cnn"]),
+        (["data=imagenet"], ["'imagenet'", "cifar10, digits, fashion_mnist, mnist, npz, toy"]),
+        (["measure_at=[20,200]"], ["[200]", "epochs=100"]),
+        (["data=mnist", "n=60001"], ["n=60001", "60000 training samples"]),
+        (["measure_at=[20,"], ["'measure_at=[20,'", "cannot be read"]),
+        (["n=1000,2000"], ["n=1000,2000", "add -m"]),
+        (["data=toy", "model=table2_cnn"], ["table2_cnn", "needs images"]),
+        (["data=toy", "p_random=0.1"], ["p_random=0.1", "data.eta"]),
+        (["-m", "n=30,0,40", "ch=6,8"], ["n=0", "grid point n=0 ch=6 and 1 more of 6"]),
+        (["-m", "hydra.launcher.workers=0", "n=30,40"], ["hydra.launcher.workers=0"]),
+        (["tracking.uri=./mlruns"], ["tracking.uri=./mlruns", "sqlite:///FILE.db"]),
+        (["tracking.uri=file:///mlruns"], ["file:///mlruns", "sqlite:///FILE.db"]),
+        (["--frobnicate"], ["--frobnicate", "--help"]),
+        (["model=custom", "model._target_=no_such.Net"], ["No module named 'no_such'"]),
+        (["experiment=no_such"], ["'no_such'", "Allowed"]),
+    ],
+)
+def test_a_mistake_is_explained_in_a_paragraph(
+    empty: Path, arguments: list[str], words: list[str]
+) -> None:
+    told = _refusal(*arguments)
+    assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Mixes", "depends on the other samples"),
+        ("DropsOut", "drops activations at random"),
+        ("TooFew", "(3, 10) is needed"),
+        ("Absent", "no attribute 'Absent'"),
+    ],
+)
+def test_a_model_of_the_working_folder_is_found_and_judged(
+    empty: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (empty / "models_of_mine.py").write_text(MODEL)
+    try:
+        assert words in _refusal("model=custom", f"model._target_=models_of_mine.{name}")
+    finally:
+        sys.modules.pop("models_of_mine", None)
+
+
+def test_a_store_of_the_environment_is_judged_too(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    assert "./mlruns" in _refusal("n=30")
+
+
+def test_a_server_that_does_not_answer(empty: Path) -> None:
+    told = _refusal("n=30", "tracking.uri=http://127.0.0.1:9")
+    assert "http://127.0.0.1:9 cannot be used (no server answers there)" in told
+    assert "tracking=none" in told
+
+
+def test_arrays_that_do_not_fit(empty: Path) -> None:
+    np.savez(empty / "bad.npz", x_train=np.zeros((9, 2)), y_train=np.zeros(8))
+    told = _refusal("data=npz", "data.path=bad.npz")
+    assert "x_test, y_test are missing" in told
+    assert str(empty / "bad.npz") in told
+
+
+def test_the_whole_grid_is_checked_before_its_data_are_fetched(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.preflight.prepare", lambda points: pytest.fail("fetched"))
+    assert "n=60001" in _refusal("-m", "data=mnist", "n=100,60001")
+
+
+def test_what_is_well_is_handed_on_as_it_was_given(
+    empty: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[tuple[str, tuple[str, ...]]] = []
+    monkeypatch.setattr(
+        cli,
+        "_hand_to_hydra",
+        lambda task, config_dir, arguments: handed.append((task.__module__, tuple(arguments))),
+    )
+    cli.main(CONF, [*TINY, "ch=3"])
+    cli.main(CONF, [*TINY, "-m", "ch=3,4"])
+    cli.main(CONF, ["--cfg", "job"])
+    assert handed == [
+        ("gsnr_sweep.single", (*TINY, "ch=3")),
+        ("gsnr_sweep.run", ("-m", *TINY, "ch=3,4")),
+        ("gsnr_sweep.cli", ("--cfg", "job")),
+    ]
+
+
+# --- as a user sees it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["n=abc"], "n=abc: a whole number is needed"),
+        (["-m", "n=30", "ch=4,0,6"], "grid point ch=0 of 3"),
+    ],
+)
+def test_a_mistake_in_a_real_process(tmp_path: Path, arguments: list[str], words: str) -> None:
+    ended = launch(tmp_path, *arguments)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("gsnr-sweep: ")
+    assert ended.err.count("\n") == 1
+    assert words in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_are_not_there_and_cannot_be_had(tmp_path: Path) -> None:
+    ended = launch(tmp_path, "-m", "data=mnist", "n=30,40", **NO_NETWORK)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.count("\n") == 1
+    for words in (
+        "MNIST",
+        "Tried http",  # what was tried
+        str(tmp_path / "data_cache" / "MNIST" / "raw"),  # where files go
+        "data.root=FOLDER",
+        "GSNR_DATA_ROOT",
+        "data=digits and data=toy need no download",
+    ):
+        assert words in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_is_printed(tmp_path: Path) -> None:
+    ended = launch(tmp_path, "--cfg", "job", "seed=123", "data=toy")
+    assert (ended.code, ended.err) == (0, "")
+    assert "seed: 123\n" in ended.out
+    assert "eta: 0.2\n" in ended.out
+    assert list(tmp_path.iterdir()) == []
+    refused = launch(tmp_path, "--cfg", "job", "chh=3")
+    assert refused.code == 1
+    assert refused.err == "gsnr-sweep: There is no key 'chh'. Did you mean ch?\n"

@@ -1,0 +1,205 @@
+"""From command lines to grid points, and what is said about those that cannot be read."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.grid import CommandLine, Grid, expand
+from tests.conftest import CONF
+
+
+def _grid(*arguments: str) -> Grid:
+    return expand(CommandLine.parse(arguments, CONF))
+
+
+def _told(*arguments: str) -> str:
+    with pytest.raises(GsnrError) as refusal:
+        _grid(*arguments)
+    told = str(refusal.value)
+    assert "\n" not in told
+    return told
+
+
+# --- reading the command line
+
+
+def test_overrides_may_stand_before_and_after_options() -> None:
+    line = CommandLine.parse(["n=1,2", "-m", "ch=3", "--config-name", "config", "seed=1"], CONF)
+    assert line.multirun
+    assert line.overrides == ("n=1,2", "ch=3", "seed=1")
+    assert line.arguments == ("-m", "--config-name", "config", "n=1,2", "ch=3", "seed=1")
+
+
+@pytest.mark.parametrize("option", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info"]])
+def test_questions_are_told_from_runs(option: list[str]) -> None:
+    assert CommandLine.parse(option, CONF).informative
+    assert not CommandLine.parse(["n=3"], CONF).informative
+
+
+def test_options_that_do_not_exist_or_do_not_go_together() -> None:
+    for arguments, words in (
+        (["--frobnicate", "n=3"], "no option --frobnicate"),
+        (["n=3", "-m", "n=4", "-x"], "no option -x"),
+        (["-m", "--cfg", "job"], "leave -m out"),
+        (["--config-dir", "/no/such/folder"], "/no/such/folder: there is no such folder"),
+    ):
+        with pytest.raises(GsnrError, match=words):
+            CommandLine.parse(arguments, CONF)
+
+
+# --- the points of a grid
+
+
+def test_one_run_is_one_point_without_label_or_axes() -> None:
+    grid = _grid("n=77", "data=toy")
+    (point,) = grid.points
+    assert (point.label, grid.axes, grid.launcher) == ("", {}, None)
+    assert (point.cfg.n, point.cfg.data.name, point.cfg.model.name) == (77, "toy", "mlp")
+    assert "hydra" not in point.cfg
+
+
+def test_a_sweep_is_the_product_of_its_axes_in_hydras_order() -> None:
+    grid = _grid("-m", "n=10,20", "seed=5", "ch=3,4,5", "p_random=0.5")
+    assert grid.axes == {"n": ["10", "20"], "ch": ["3", "4", "5"]}
+    assert [point.label for point in grid.points] == [
+        f"n={n} ch={ch}" for n in (10, 20) for ch in (3, 4, 5)
+    ]
+    assert [(point.cfg.n, point.cfg.ch) for point in grid.points] == [
+        (n, ch) for n in (10, 20) for ch in (3, 4, 5)
+    ]
+    assert {(point.cfg.seed, point.cfg.p_random) for point in grid.points} == {(5, 0.5)}
+
+
+def test_ranges_choices_and_lists_as_values() -> None:
+    grid = _grid("-m", "n=range(10,40,10)", "ch=choice(2,3)", "measure_at=[0,1],[2]")
+    assert len(grid.points) == 12
+    assert [list(point.cfg.measure_at) for point in grid.points[:2]] == [[0, 1], [2]]
+    assert {point.cfg.n for point in grid.points} == {10, 20, 30}
+
+
+def test_groups_can_be_swept() -> None:
+    grid = _grid("-m", "data=digits,toy", "model.init=torch,he")
+    assert [(p.cfg.data.name, p.cfg.model.name, p.cfg.model.init) for p in grid.points] == [
+        ("digits", "table2_cnn", "torch"),
+        ("digits", "table2_cnn", "he"),
+        ("toy", "mlp", "torch"),
+        ("toy", "mlp", "he"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["n=5", "measure_at=[1,2]", "model.init=he"],
+        ["data=cifar10", "data.root=here", "lr=1e-4"],
+        ["data=toy", "model=mlp", "+model.args.depth=3"],
+        ["tracking=none", "seed=null"],
+        ["+measures.functions.mine=my.measure"],
+        ["model=custom", "model._target_=my.Model"],
+    ],
+)
+def test_points_are_what_hydra_itself_composes(overrides: list[str]) -> None:
+    (point,) = _grid(*overrides).points
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert OmegaConf.to_container(point.cfg) == OmegaConf.to_container(
+            compose("config", overrides)
+        )
+
+
+def test_launcher_settings_come_with_a_sweep() -> None:
+    grid = _grid("-m", "n=10,20", "hydra.launcher.workers=7")
+    assert grid.launcher is not None
+    assert grid.launcher.workers == 7
+    assert grid.axes == {"n": ["10", "20"]}
+
+
+# --- a user's own configs
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """A folder with an experiment of a fixed grid and with a model."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "n: 44\n"
+        "hydra:\n  sweeper:\n    params:\n      ch: 3,4\n      p_random: 0.0,0.5\n"
+    )
+    (tmp_path / "model" / "deep.yaml").write_text(
+        "name: deep\n_target_: gsnr_sweep.models.mlp.MLP\ninit: he\nargs: {depth: 3}\n"
+    )
+    return str(tmp_path)
+
+
+def test_an_experiment_file_brings_its_own_grid(own: str) -> None:
+    grid = _grid("-m", "--config-dir", own, "experiment=mine", "model=deep")
+    assert grid.axes == {"ch": ["3", "4"], "p_random": ["0.0", "0.5"]}
+    assert [point.label for point in grid.points] == [
+        f"ch={ch} p_random={p}" for ch in (3, 4) for p in (0.0, 0.5)
+    ]
+    assert {(point.cfg.n, point.cfg.model.name) for point in grid.points} == {(44, "deep")}
+    assert {point.cfg.model.args.depth for point in grid.points} == {3}
+
+
+def test_the_command_line_overrules_an_experiments_grid(own: str) -> None:
+    grid = _grid("-m", "--config-dir", own, "experiment=mine", "ch=9", "n=50,60")
+    assert grid.axes == {"p_random": ["0.0", "0.5"], "n": ["50", "60"]}
+    assert {point.cfg.ch for point in grid.points} == {9}
+
+
+def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
+    told = _told("--config-dir", own, "model=deeper")
+    assert told == (
+        "model=deeper: there is no option 'deeper'. "
+        "Allowed: custom, deep, mlp, table2_cnn, table3_cnn."
+    )
+
+
+# --- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chh=3"], ["There is no key 'chh'", "Did you mean ch?"]),
+        (["model.inti=he"], ["There is no key 'model.inti'", "model.init"]),
+        (["-m", "n=10,20", "chh=3,4"], ["There is no key 'chh'"]),
+        (["hydra.launcher.worker=2"], ["There is no key 'hydra.launcher.worker'"]),
+        (["optm=gd"], ["There is no key 'optm'", "optim"]),
+        (["model=resnet"], ["'resnet'", "Allowed: custom, mlp, table2_cnn, table3_cnn."]),
+        (["-m", "model=mlp,resnet"], ["'resnet'", "Allowed: custom, mlp"]),
+        (["hydra/launcher=slurm"], ["'slurm'", "local"]),
+        (["experiment=nothing_like_it"], ["'nothing_like_it'", "Allowed: "]),
+        (["experiment=null"], ["experiment=null", "Allowed: "]),
+        (["data=null"], ["data=null", "Allowed: cifar10, digits"]),
+        (["data="], ["data=", "Allowed: cifar10, digits"]),
+        (["data.path=x.npz"], ["data.path=x.npz", "does not belong to the data chosen"]),
+        (["data=npz", "data.eta=1"], ["data.eta=1", "does not belong to the data chosen"]),
+        (["model.args.depth=2"], ["model.args has no 'depth'", "+model.args.depth=VALUE"]),
+        (["model.args={depth:2}"], ["model.args has no 'depth'", "+model.args.depth=VALUE"]),
+        (["measures.functions.f=a.b"], ["no 'f'", "+measures.functions.f=VALUE"]),
+        (["measure_at=[20,"], ["'measure_at=[20,'", "cannot be read as KEY=VALUE"]),
+        (["n"], ["'n'", "cannot be read as KEY=VALUE"]),
+        (["-m", "n=10,20", "ch"], ["'ch'", "cannot be read as KEY=VALUE"]),
+        (["n=10,20"], ["n=10,20", "add -m", "key=[value,value]"]),
+        (["measure_at=20,100"], ["measure_at=20,100", "add -m", "key=[value,value]"]),
+        (["-m", "n=interval(10,20)"], ["n=interval(10,20)", "n=range("]),
+        (["-m", "n=glob(*)"], ["n=glob(*)", "n=range("]),
+        (["-m", "n=range(20,10)"], ["n=range(20,10)", "n=range("]),
+        (["--config-name", "nothing"], ["nothing"]),
+    ],
+)
+def test_what_cannot_be_read_is_explained(arguments: list[str], words: list[str]) -> None:
+    told = _told(*arguments)
+    assert all(word in told for word in words), told
+
+
+def test_hydra_is_left_as_it_was_found() -> None:
+    _told("chh=3")
+    _grid("n=3")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert compose("config").n == 1000
