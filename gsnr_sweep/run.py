@@ -10,7 +10,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from gsnr_sweep import config
 from gsnr_sweep.config import Config
-from gsnr_sweep.data import RunSets, distribution, draw_sets
+from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.device import choose_device, describe_device, set_exact_arithmetic
 from gsnr_sweep.ensemble import Ensemble, Snapshot
@@ -129,7 +129,8 @@ def _train_and_measure(
     cfg = dataclasses.replace(cfg, threads=cfg.threads or available_cores())
     source = distribution(cfg.data)
     sets = draw_sets(source, cfg)
-    tracker.describe_data(source.spec.name, source.spec.source, sets, sets_digest(sets))
+    digests = samples_digest(sets.train), samples_digest([sets.test])
+    tracker.describe_data(source.spec.name, source.spec.source, sets, digests)
     measures = load_measures(cfg.measures.functions)
     ensemble = build_ensemble(cfg, sets, device)
     record.summary["n_parameters"] = ensemble.n_parameters
@@ -196,10 +197,10 @@ def _headline(measurement: Measurement) -> str:
     return f"epoch {measurement.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"
 
 
-def sets_digest(sets: RunSets) -> str:
-    """Identify the samples of a run, labels included, by 16 hexadecimal digits."""
+def samples_digest(sets: Iterable[Samples]) -> str:
+    """Identify the samples of one or more sets, labels included, by 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    for samples in (*sets.train, sets.test):
+    for samples in sets:
         for tensor in (samples.x, samples.y):
             digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]

@@ -186,9 +186,19 @@ class RunTracker:
         """Create the run with its parameters and tags."""
         self._attempt(self._start, record)
 
-    def describe_data(self, name: str, source: str, sets: RunSets, digest: str) -> None:
-        """Log the data sets as the run's inputs."""
-        self._attempt(self._log_data, name, source, sets, digest)
+    def describe_data(
+        self, name: str, source: str, sets: RunSets, digests: tuple[str, str]
+    ) -> None:
+        """Log the data sets as the run's inputs.
+
+        Args:
+            name: The data set's name.
+            source: Where the data come from.
+            sets: The samples.
+            digests: Of the training sets and of the test set. They must differ: MLflow keeps one
+                input a name and digest.
+        """
+        self._attempt(self._log_data, name, source, sets, digests)
 
     def measured(self, measurement: Measurement) -> None:
         """Log metrics, at once or soon."""
@@ -197,7 +207,9 @@ class RunTracker:
             self._attempt(self._send)
 
     def finish(self, record: RunRecord, files: list[Path]) -> None:
-        """Send what is left and close the run."""
+        """Send what is left and close the run, even if the store failed on the way."""
+        if self.run_id:
+            self.problem = ""
         self._attempt(self._finish, record, files)
 
     def _attempt(self, action: Any, *arguments: Any) -> None:
@@ -220,18 +232,18 @@ class RunTracker:
         self._client, self.run_id = client, run.info.run_id
         _log_params(client, self.run_id, flatten(record.config))
 
-    def _log_data(self, name: str, source: str, sets: RunSets, digest: str) -> None:
+    def _log_data(self, name: str, source: str, sets: RunSets, digests: tuple[str, str]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         assert self._client is not None
         inputs = []
-        for context, size, count in (
-            ("training", len(sets.train[0]), len(sets.train)),
-            ("testing", len(sets.test), 1),
+        for context, digest, size, count in (
+            ("training", digests[0], len(sets.train[0]), len(sets.train)),
+            ("testing", digests[1], len(sets.test), 1),
         ):
             profile = {"samples": size, "sets": count}
             dataset = Dataset(
-                name=name,
+                name=f"{name} {context}",
                 digest=digest,
                 source_type="local",
                 source=json.dumps({"uri": source}),

@@ -118,6 +118,7 @@ class Sweep:
                 "gsnr.command": shlex.join(["python", *sys.argv]),
                 "gsnr.grid": str(_axes(overrides)),
                 "gsnr.runs": str(len(points)),
+                "mlflow.note.content": f"`{shlex.join(['python', *sys.argv])}`",
             },
         )
 
