@@ -109,7 +109,7 @@ def run_point(
         record.summary["peak_memory_mb"] = peak_memory_mb(device)
         path = record.write(folder)
         tracker.finish(record, [path, *sorted((folder / ".hydra").glob("*.yaml"))])
-        status.status.state = record.state
+        status.status.state, status.status.run_id = record.state, tracker.run_id
         status.write()
     return RunResult(record, str(folder), tracker.run_id, tracker.problem)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -18,19 +18,17 @@ from gsnr_sweep.grid import GridPoint
 from gsnr_sweep.launcher.sweep import describe_tracking
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import check
-from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.run import RunResult, available_cores, run_point
 
-_SHOWN = (
-    "osgr_lhs",
-    "osgr_lhs_se",
-    "osgr_rhs",
-    "osgr_rhs_se",
-    "train_loss",
-    "test_loss",
-    "gsnr_mean",
-    "p_same_sign",
-)
+_SHOWN = {
+    "LHS (23)": "osgr_lhs",
+    "RHS (24)": "osgr_rhs",
+    "train loss": "train_loss",
+    "test loss": "test_loss",
+    "GSNR": "gsnr_mean",
+    "same sign": "p_same_sign",
+}
 
 
 def task(cfg: DictConfig) -> RunResult:
@@ -70,13 +68,18 @@ def task(cfg: DictConfig) -> RunResult:
 
 
 def _results(record: RunRecord) -> Table:
-    table = Table(title=record.name, title_justify="left")
-    table.add_column("epoch", justify="right")
-    shown = [name for name in _SHOWN if any(name in m.metrics for m in record.measurements)]
-    for name in shown:
-        table.add_column(name, justify="right")
+    """Show the headline measures by epoch, with standard errors where there are any."""
+    table = Table(title=record.name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("epoch", *_SHOWN):
+        table.add_column(title, justify="right", no_wrap=True)
     for measurement in record.measurements:
-        values = asdict(measurement)["metrics"]
-        cells = [f"{values[name]:.4g}" if name in values else "–" for name in shown]
+        cells = [_cell(measurement, name) for name in _SHOWN.values()]
         table.add_row(str(measurement.epoch), *cells)
     return table
+
+
+def _cell(measurement: Measurement, name: str) -> str:
+    value, error = measurement.metrics.get(name), measurement.metrics.get(f"{name}_se")
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if error is None else f"{value:.3f} ± {error:.3f}"

@@ -178,6 +178,7 @@ class RunTracker:
         self._folder = folder
         self._client: MlflowClient | None = None
         self._unsent: list[Measurement] = []
+        self._missed: list[tuple[Any, tuple[Any, ...]]] = []
         self._sent_at = time.monotonic()
         self.run_id = ""
         self.problem = "" if cfg.name == "mlflow" else "tracking=none"
@@ -207,17 +208,24 @@ class RunTracker:
             self._attempt(self._send)
 
     def finish(self, record: RunRecord, files: list[Path]) -> None:
-        """Send what is left and close the run, even if the store failed on the way."""
-        if self.run_id:
+        """Send what is left and close the run; what failed on the way is tried once more."""
+        missed, self._missed = self._missed, []
+        if missed:
             self.problem = ""
+        for action, arguments in missed:
+            self._attempt(action, *arguments)
         self._attempt(self._finish, record, files)
 
     def _attempt(self, action: Any, *arguments: Any) -> None:
+        if self._cfg.name != "mlflow":
+            return
         if self.problem:
+            self._missed.append((action, arguments))
             return
         try:
             action(*arguments)
         except Exception as error:
+            self._missed.append((action, arguments))
             self.problem = f"MLflow: {' '.join(str(error).split())[:300]}"
             log.warning("%s; the record stays on disk", self.problem, exc_info=True)
 
@@ -228,8 +236,9 @@ class RunTracker:
         tags.update({f"gsnr.{key}": value for key, value in record.environment.items()})
         if self._cfg.parent_run_id:
             tags[_PARENT_TAG] = self._cfg.parent_run_id
-        run = client.create_run(experiment_id, run_name=record.name, tags=tags)
-        self._client, self.run_id = client, run.info.run_id
+        if not self.run_id:
+            run = client.create_run(experiment_id, run_name=record.name, tags=tags)
+            self._client, self.run_id = client, run.info.run_id
         _log_params(client, self.run_id, flatten(record.config))
 
     def _log_data(self, name: str, source: str, sets: RunSets, digests: tuple[str, str]) -> None:
