@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from gsnr_sweep import config
 from gsnr_sweep.errors import GsnrError
@@ -24,8 +25,8 @@ from gsnr_sweep.run import RunResult, available_cores, run_point
 _SHOWN = {
     "LHS (23)": "osgr_lhs",
     "RHS (24)": "osgr_rhs",
-    "train loss": "train_loss",
-    "test loss": "test_loss",
+    "L[D]": "train_loss",
+    "L[D']": "test_loss",
     "GSNR": "gsnr_mean",
     "same sign": "p_same_sign",
 }
@@ -71,7 +72,7 @@ def _results(record: RunRecord) -> Table:
     """Show the headline measures by epoch, with standard errors where there are any."""
     table = Table(title=record.name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("epoch", *_SHOWN):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(Text(title), justify="right", no_wrap=True)
     for measurement in record.measurements:
         cells = [_cell(measurement, name) for name in _SHOWN.values()]
         table.add_row(str(measurement.epoch), *cells)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
-from gsnr_sweep.run import sets_digest
+from gsnr_sweep.run import samples_digest
 from tests.conftest import tiny_config
 
 SOURCES = ["data=digits", "data=toy"]
@@ -15,6 +15,10 @@ SOURCES = ["data=digits", "data=toy"]
 def _sets(*overrides: str) -> RunSets:
     cfg = tiny_config("n_sets=3", *overrides)
     return draw_sets(distribution(cfg.data), cfg)
+
+
+def sets_digest(sets: RunSets) -> str:
+    return samples_digest([*sets.train, sets.test])
 
 
 def _same(one: Samples, other: Samples) -> bool:
