@@ -160,7 +160,7 @@ class Config:
     seed: int = _key("decides the sets, the label noise and the initial weights")
     device: str = _key("auto, cpu, cuda or cuda:K")
     dtype: str = _key("float32 or float64, of weights and activations")
-    memory_limit: str = _key("memory that a step or a measurement may use, such as 1GB")
+    memory_limit: str = _key("memory that a pass through the network may use, in each thread")
     chunk_size: int | None = _key("samples in one pass through the network; null: by memory_limit")
     threads: int | None = _key("replicas worked on side by side; null: all cores of this machine")
     data: DataConfig = field(default_factory=DataConfig)
@@ -428,7 +428,7 @@ def _toy_problems(cfg: Config) -> list[str]:
     data = cfg.data
     found = []
     if isinstance(data, ToyConfig):
-        if data.eta < 0:
+        if not data.eta >= 0:
             found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
         if cfg.p_random > 0:
             found.append(
@@ -442,7 +442,7 @@ def _deformation_problems(data: DataConfig) -> list[str]:
     found = []
     if isinstance(data, DigitsConfig):
         for key in ("rotation", "scale", "shear", "shift", "elastic"):
-            if getattr(data, key) < 0:
+            if not getattr(data, key) >= 0:
                 found.append(f"data.{key}={getattr(data, key)}: must not be negative.")
         if data.scale >= 1:
             found.append(f"data.scale={data.scale}: must be below 1.")
@@ -452,7 +452,7 @@ def _deformation_problems(data: DataConfig) -> list[str]:
 def _pixel_problems(data: DataConfig) -> list[str]:
     found = []
     if isinstance(data, DigitsConfig | TorchvisionConfig):
-        if any(value <= 0 for value in data.std):
+        if not all(value > 0 for value in data.std):
             found.append(f"data.std={data.std}: standard deviations must be positive.")
         channels = data.shape[0] if isinstance(data, TorchvisionConfig) else 1
         if not len(data.mean) == len(data.std) == channels:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+import sys
+from pathlib import Path
+
 import torch
 
 from gsnr_sweep.errors import GsnrError
@@ -34,8 +39,28 @@ def describe_device(device: torch.device) -> str:
     return str(device)
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Start counting this process's (or the GPU's) largest memory anew, where that is possible."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux only; elsewhere the peak is the process's whole life
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the largest memory used, MB: the GPU's for a GPU, else this process's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
 def set_exact_arithmetic() -> None:
-    """Compute in the dtype asked for: no TF32, and the same kernels every time."""
+    """Compute in the dtype asked for, without TF32, and let cuDNN choose deterministic kernels."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

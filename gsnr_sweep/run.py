@@ -7,8 +7,6 @@ import hashlib
 import logging
 import math
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -22,7 +20,13 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.device import choose_device, describe_device, set_exact_arithmetic
+from gsnr_sweep.device import (
+    choose_device,
+    describe_device,
+    peak_memory_mb,
+    reset_peak_memory,
+    set_exact_arithmetic,
+)
 from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
@@ -95,6 +99,7 @@ def run_point(
     status.status.run_id = tracker.run_id
     status.write()  # now: whoever finds this process dead must be able to close the run
     stopwatch = Stopwatch()
+    reset_peak_memory(device)
     try:
         _train_and_measure(cfg, device, record, folder, tracker, status, stopwatch, on_epoch)
         record.state = "finished"
@@ -140,12 +145,12 @@ def _train_and_measure(
         if on_epoch is not None:
             on_epoch(epoch)
 
-    for measurement in _measurements(ensemble, measures, reached, stopwatch):
+    for measurement, finite in _measurements(ensemble, measures, reached, stopwatch):
         record.measurements.append(measurement)
         record.write(folder)
         tracker.measured(measurement)
         status.status.message = _headline(measurement)
-        if {"train_loss", "test_loss"} & set(measurement.nonfinite):
+        if not finite:
             raise DivergedError(
                 f"Training diverged: a loss is infinite or NaN at epoch {measurement.epoch}. "
                 f"Try a learning rate below lr={cfg.lr}."
@@ -182,12 +187,13 @@ class Stopwatch:
 
 def _measurements(
     ensemble: Ensemble, measures: dict[str, Measure], on_epoch: OnEpoch, stopwatch: Stopwatch
-) -> Iterator[Measurement]:
+) -> Iterator[tuple[Measurement, bool]]:
+    """Yield the measurements, each with whether all losses were finite numbers."""
     for snapshot in stopwatch.timed(ensemble.run(on_epoch)):
         start = time.perf_counter()
         measurement = Measurement.from_values(snapshot.epoch, measure_all(measures, snapshot))
         stopwatch.seconds += time.perf_counter() - start
-        yield measurement
+        yield measurement, snapshot.is_finite
 
 
 def _headline(measurement: Measurement) -> str:
@@ -211,14 +217,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Return the largest memory used so far, MB: the GPU's for a GPU, else this process's."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 __all__ = ["RECORD_FILE", "RunResult", "build_ensemble", "run_point", "task"]

@@ -81,7 +81,7 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
             return client, str(found.experiment_id)
         return client, str(client.create_experiment(experiment, _artifacts_beside(uri), _TRAINING))
     except mlflow.exceptions.MlflowException as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = _first_line(error)
         if "ConnectionPool" in reason:
             reason = "no server answers there"
         raise GsnrError(
@@ -90,9 +90,15 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         ) from None
     except Exception as error:
         raise GsnrError(
-            f"The tracking store {uri} cannot be opened ({' '.join(str(error).split())[:300]}). "
+            f"The tracking store {uri} cannot be opened ({_first_line(error)}). "
             "Name another with tracking.uri=URI, or run with tracking=none."
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    """Say what went wrong without the SQL or the server's answer that may follow it."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _artifacts_beside(uri: str) -> str | None:
@@ -157,7 +163,7 @@ def _surviving(run: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.warning("MLflow: %s could not be closed (%s)", run, " ".join(str(error).split())[:300])
+        log.warning("MLflow: %s could not be closed (%s)", run, _first_line(error))
 
 
 class RunTracker:
@@ -226,7 +232,7 @@ class RunTracker:
             action(*arguments)
         except Exception as error:
             self._missed.append((action, arguments))
-            self.problem = f"MLflow: {' '.join(str(error).split())[:300]}"
+            self.problem = f"MLflow: {_first_line(error)}"
             log.warning("%s; the record stays on disk", self.problem, exc_info=True)
 
     def _start(self, record: RunRecord) -> None:

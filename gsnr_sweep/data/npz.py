@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,13 @@ _MAX_CHANNELS = 4
 Headers = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 
+class _File(NamedTuple):
+    """A file as it is now: one that is written anew is another one to the caches below."""
+
+    path: str
+    modified: int
+
+
 def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     """Describe the arrays of an .npz file from their headers and labels.
 
@@ -39,7 +46,8 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     path = Path(cfg.path).absolute()
     headers = _headers(path)
     _check(path, headers)
-    n_outputs, task = _targets(str(path))
+    file = _File(str(path), path.stat().st_mtime_ns)
+    n_outputs, task = _targets(file)
     shape, _ = headers["x_train"]
     spec = DataSpec(
         name="npz",
@@ -50,7 +58,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
         n_test=headers["x_test"][0][0],
         source=str(path),
     )
-    load = partial(_load, str(path), layout=cfg.layout, standardize=cfg.standardize)
+    load = partial(_load, file, layout=cfg.layout, standardize=cfg.standardize)
     return PoolDistribution(
         spec=spec,
         load_train=partial(load, split="train"),
@@ -135,33 +143,35 @@ def _target_problems(headers: Headers) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _targets(path: str) -> tuple[int, str]:
-    with np.load(path, allow_pickle=False) as arrays:
+def _targets(file: _File) -> tuple[int, str]:
+    with np.load(file.path, allow_pickle=False) as arrays:
         train, test = arrays["y_train"], arrays["y_test"]
     if train.dtype.kind == "f":
         return math.prod(train.shape[1:]), "regression"
     lowest, highest = int(min(train.min(), test.min())), int(max(train.max(), test.max()))
     if lowest < 0:
-        raise GsnrError(f"data.path={path}: label {lowest} found; classes are numbered from 0.")
+        raise GsnrError(
+            f"data.path={file.path}: label {lowest} found; classes are numbered from 0."
+        )
     return highest + 1, "classification"
 
 
 @lru_cache(maxsize=2)
-def _load(path: str, split: str, layout: str, standardize: bool) -> Samples:
-    with np.load(path, allow_pickle=False) as arrays:
+def _load(file: _File, split: str, layout: str, standardize: bool) -> Samples:
+    with np.load(file.path, allow_pickle=False) as arrays:
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
     if y.dtype.kind == "f":
         targets = torch.from_numpy(y.reshape(len(y), -1).astype(np.float64))
     else:
         targets = torch.from_numpy(y.reshape(-1).astype(np.int64))
-    standardization = _standardization(path, layout) if standardize else _scaling(x)
+    standardization = _standardization(file, layout) if standardize else _scaling(x)
     return Samples(torch.from_numpy(_channels_first(x, layout)), targets, standardization)
 
 
 @lru_cache(maxsize=2)
-def _standardization(path: str, layout: str) -> Standardization:
+def _standardization(file: _File, layout: str) -> Standardization:
     """Measure the training pool's mean and standard deviation by channel."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(file.path, allow_pickle=False) as arrays:
         x = _channels_first(arrays["x_train"], layout)
     scale = _scaling(x).scale
     axes = (0, *range(2, x.ndim))

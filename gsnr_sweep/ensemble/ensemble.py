@@ -6,8 +6,9 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,23 @@ from gsnr_sweep.ensemble.chunks import ChunkSizes, chunk_sizes, fits_whole
 from gsnr_sweep.ensemble.loss import Task, sample_losses
 from gsnr_sweep.ensemble.moments import Method, Moments, choose_method
 from gsnr_sweep.ensemble.replica import Losses, Replica, image_format
-from gsnr_sweep.ensemble.snapshot import Layer, Snapshot
+from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Snapshot
 from gsnr_sweep.errors import GsnrError
 
-Result = TypeVar("Result")
 OnEpoch = Callable[[int], None]
+
+
+Result = TypeVar("Result")
+
+
+class ReplicaMap(Protocol):
+    """Applies a function to every replica's number."""
+
+    def __call__(self, work: Callable[[int], Result]) -> list[Result]:
+        """Return the results in the order of the replicas."""
+        ...
+
+
 _EXAMPLES = 3
 
 
@@ -57,8 +70,8 @@ class Ensemble:
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        self.chunks = _choose_chunks(model, examples, cfg)
         self.method = choose_moments_method(model, examples, targets, task)
+        self.chunks = _choose_chunks(model, examples, cfg, self.method)
         self.replicas = [
             Replica(copy.deepcopy(model), samples, task, self.chunks, dtype, self.method)
             for samples in train
@@ -88,68 +101,97 @@ class Ensemble:
                 if on_epoch is not None:
                     on_epoch(min(epoch + 1, self._cfg.epochs))
 
-    def _step(self, replica: Replica) -> Tensor:
+    def _step(self, m: int) -> Tensor:
+        """Take one step of replica m; return ‖g‖² of the gradient it was taken along."""
+        replica = self.replicas[m]
         gradient = replica.gradient()
         replica.descend(gradient, self._cfg.lr)
         return torch.stack([g.square().sum() for g in gradient]).sum()
 
-    def _measured_step(self, epoch: int, each: Callable[..., list[Result]]) -> Snapshot:
-        before = cast("list[tuple[Moments, Losses, Losses]]", each(self._observe))
-        norms = cast("list[Tensor]", each(self._step))
-        after = cast("list[tuple[Losses, Losses]]", each(self._observe_losses))
-        return self._snapshot(epoch, before, norms, after)
-
-    def _observe(self, replica: Replica) -> tuple[Moments, Losses, Losses]:
-        replica.fix_statistics()
-        moments, train = replica.moments()
-        return moments, train, replica.losses(self.test)
-
-    def _observe_losses(self, replica: Replica) -> tuple[Losses, Losses]:
-        replica.fix_statistics()
-        return replica.losses(replica.train), replica.losses(self.test)
-
-    def _snapshot(
-        self,
-        epoch: int,
-        before: list[tuple[Moments, Losses, Losses]],
-        norms: list[Tensor],
-        after: list[tuple[Losses, Losses]],
-    ) -> Snapshot:
-        moments = [entry[0] for entry in before]
-        changes = [
-            test_next.per_sample - test.per_sample
-            for (_, _, test), (_, test_next) in zip(before, after, strict=True)
-        ]
+    def _measured_step(self, epoch: int, each: ReplicaMap) -> Snapshot:
+        """Take one step of every replica, measuring before and after it."""
+        moments = MomentTable.empty(len(self.replicas), self.n_parameters)
+        steps = each(partial(self._measure_replica, moments))
+        changes = [step.test_next.per_sample - step.test.per_sample for step in steps]
         return Snapshot(
             epoch=epoch,
             n=self._cfg.n,
             lr=self._cfg.lr,
             variance=cast(Literal["plugin", "unbiased"], self._cfg.measures.variance),
+            resolution=GRADIENT_RESOLUTION[self._cfg.dtype],
             layers=self.layers,
-            gradient_sum=torch.stack([m.sum for m in moments]).cpu(),
-            gradient_square_sum=torch.stack([m.sum_of_squares for m in moments]).cpu(),
-            positive=torch.stack([m.positive for m in moments]).cpu(),
-            negative=torch.stack([m.negative for m in moments]).cpu(),
-            step_sq_norm=torch.stack(norms).cpu(),
-            train_loss=_vector(entry[1].mean for entry in before),
-            train_loss_next=_vector(entry[0].mean for entry in after),
-            test_loss=_vector(entry[2].mean for entry in before),
-            test_loss_next=_vector(entry[1].mean for entry in after),
+            gradient_sum=moments.sum,
+            gradient_square_sum=moments.sum_of_squares,
+            positive=moments.positive,
+            negative=moments.negative,
+            step_sq_norm=torch.stack([step.sq_norm for step in steps]).cpu(),
+            train_loss=_vector(step.train.mean for step in steps),
+            train_loss_next=_vector(step.train_next.mean for step in steps),
+            test_loss=_vector(step.test.mean for step in steps),
+            test_loss_next=_vector(step.test_next.mean for step in steps),
             test_loss_change=torch.stack(changes).sum(0).cpu(),
-            train_accuracy=_vector(entry[1].accuracy for entry in before),
-            test_accuracy=_vector(entry[2].accuracy for entry in before),
+            train_accuracy=_vector(step.train.accuracy for step in steps),
+            test_accuracy=_vector(step.test.accuracy for step in steps),
+        )
+
+    def _measure_replica(self, moments: MomentTable, m: int) -> MeasuredStep:
+        replica = self.replicas[m]
+        replica.fix_statistics()
+        found, train = replica.moments()
+        moments.put(m, found)
+        test = replica.losses(self.test)
+        sq_norm = self._step(m)
+        replica.fix_statistics()
+        return MeasuredStep(
+            sq_norm, train, replica.losses(replica.train), test, replica.losses(self.test)
         )
 
     @contextmanager
-    def _worker_threads(self) -> Iterator[Callable[..., list[Result]]]:
-        """Provide a map over the replicas, results in their order."""
+    def _worker_threads(self) -> Iterator[ReplicaMap]:
+        """Provide a map over the replicas' numbers, results in their order."""
+        numbers = range(len(self.replicas))
         if self._threads == 1:
-            yield lambda work: [work(replica) for replica in self.replicas]
+            yield lambda work: [work(m) for m in numbers]
             return
         with ThreadPoolExecutor(
             self._threads, "replica", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
-            yield lambda work: list(pool.map(work, self.replicas))
+            yield lambda work: list(pool.map(work, numbers))
+
+
+@dataclass(frozen=True)
+class MeasuredStep:
+    """Losses of one replica around one step, and ‖g‖² of the stepped gradient."""
+
+    sq_norm: Tensor
+    train: Losses
+    train_next: Losses
+    test: Losses
+    test_next: Losses
+
+
+@dataclass(frozen=True)
+class MomentTable:
+    """Moments of M replicas, [M, P] each, filled row by row so that they exist once."""
+
+    sum: Tensor
+    sum_of_squares: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    @classmethod
+    def empty(cls, n_replicas: int, n_parameters: int) -> MomentTable:
+        """Allocate the table on the CPU."""
+        shape = (n_replicas, n_parameters)
+        kinds = (torch.float64, torch.float64, torch.int32, torch.int32)
+        return cls(*(torch.empty(shape, dtype=kind) for kind in kinds))
+
+    def put(self, m: int, moments: Moments) -> None:
+        """Write the row of replica `m`."""
+        self.sum[m] = moments.sum
+        self.sum_of_squares[m] = moments.sum_of_squares
+        self.positive[m] = moments.positive
+        self.negative[m] = moments.negative
 
 
 def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
@@ -158,13 +200,13 @@ def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) 
     return model.to(memory_format=image_format(model))  # type: ignore[call-overload,no-any-return]
 
 
-def _choose_chunks(model: nn.Module, examples: Tensor, cfg: Config) -> ChunkSizes:
+def _choose_chunks(model: nn.Module, examples: Tensor, cfg: Config, method: Method) -> ChunkSizes:
     """Take one chunk for the step where batch normalization would need many passes instead."""
     limit = memory_bytes(cfg.memory_limit)
-    sizes = chunk_sizes(model, examples[:2], cfg.n, limit, cfg.chunk_size)
+    sizes = chunk_sizes(model, examples[:2], cfg.n, limit, cfg.chunk_size, method)
     normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
     if cfg.chunk_size is None and normalizes and fits_whole(model, examples[:2], cfg.n, limit):
-        return ChunkSizes(cfg.n, sizes.moments)
+        return replace(sizes, step=cfg.n)
     return sizes
 
 
@@ -190,7 +232,9 @@ def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) ->
 def _refuse_dropout(model: nn.Module) -> None:
     """Refuse a network whose training would be random; in evaluation mode it would not show."""
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+        own = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else 0
+        inside = getattr(module, "dropout", 0)  # of attention and recurrent layers
+        if own > 0 or (isinstance(inside, float) and inside > 0):
             raise GsnrError(
                 f"This network drops activations at random ({name}: {module}). Eq. (19) is about "
                 "deterministic gradient descent: set its p to 0 or take it out."

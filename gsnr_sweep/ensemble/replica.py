@@ -152,7 +152,7 @@ class Replica:
     def losses(self, samples: Samples) -> Losses:
         """Return the losses of a set of samples at the current weights."""
         losses, correct = [], 0
-        for x, y in self._passes(samples, self._chunks.step):
+        for x, y in self._passes(samples, self._chunks.losses):
             outputs = self.model(x)
             losses.append(self._sample_losses(outputs, y))
             correct += count_correct(outputs, y, self._task)

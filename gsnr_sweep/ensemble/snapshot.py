@@ -8,6 +8,9 @@ from typing import Literal
 
 from torch import Tensor
 
+GRADIENT_RESOLUTION = {"float32": 4 * 2.0**-24, "float64": 256 * 2.0**-53}
+"""Relative rounding of E[g²] − E[g]² by the dtype that per-sample gradients are computed in."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -36,8 +39,8 @@ class Snapshot:
         layers: The layers that own the parameters, in order.
         gradient_sum: [M, P] Σ_i g_i over each replica's own training set.
         gradient_square_sum: [M, P] Σ_i g_i².
-        positive: [M, P] samples with g_i > 0.
-        negative: [M, P] samples with g_i < 0.
+        positive: [M, P] number of samples with g_i > 0.
+        negative: [M, P] number of samples with g_i < 0.
         step_sq_norm: [M] ‖g‖² of the gradient that was stepped along.
         train_loss: [M] L[D] before the step.
         train_loss_next: [M] L[D] after it.
@@ -46,6 +49,7 @@ class Snapshot:
         test_loss_change: [n'] change of each test sample's loss, summed over the replicas.
         train_accuracy: [M], NaN for a regression.
         test_accuracy: [M], NaN for a regression.
+        resolution: Variances below this share of E[g²] cannot be told from zero.
     """
 
     epoch: int
@@ -65,6 +69,7 @@ class Snapshot:
     test_loss_change: Tensor
     train_accuracy: Tensor
     test_accuracy: Tensor
+    resolution: float = GRADIENT_RESOLUTION["float32"]
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -88,7 +93,12 @@ class Snapshot:
     def alive(self) -> Tensor:
         """[M, P] whether a parameter's per-sample gradients vary at all.
 
-        A variance below float32's own rounding of E[g²] cannot be told from zero.
+        A variance below the rounding of E[g²] cannot be told from zero.
         """
-        resolution = 4 * 2.0**-24
-        return self.plugin_variance > resolution * self.gradient_square_sum / self.n
+        return self.plugin_variance > self.resolution * self.gradient_square_sum / self.n
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all losses around the step are finite numbers."""
+        losses = (self.train_loss, self.train_loss_next, self.test_loss, self.test_loss_next)
+        return all(bool(loss.isfinite().all()) for loss in losses)

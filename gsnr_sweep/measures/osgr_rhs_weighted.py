@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,16 +13,18 @@ def osgr_rhs_weighted(snapshot: Snapshot) -> dict[str, float]:
     """OSGR as a weighted mean over parameters (Liu et al. 2020, eqs. 21 and 22).
 
     R = 1 − (1/n) Σ_j W_j / (r_j + 1/n), with W_j = E(g²_D,j) / Σ_j' E(g²_D,j') the share of
-    parameter j in the training loss's decrease and r_j + 1/n = E(g²_D,j) / ρ²_j. Parameters without
-    any gradient have no weight.
+    parameter j in the training loss's decrease and r_j + 1/n = E(g²_D,j) / ρ²_j. Where E(g²_D,j) is
+    zero the quotient W_j / (r_j + 1/n) is taken as its limit ρ²_j / Σ_j' E(g²_D,j').
 
     Returns:
         ``osgr_rhs_weighted``, equal to ``osgr_rhs`` up to rounding.
     """
     power = snapshot.gradient.square().mean(0)
     variance = snapshot.gradient_variance.mean(0)
-    counted = (power > 0) & (variance > 0)
-    power_counted = power[counted]
-    weights = power_counted / power.sum()
-    gsnr_plus = power_counted / variance[counted]
-    return {"osgr_rhs_weighted": 1 - float((weights / gsnr_plus).sum()) / snapshot.n}
+    total = power.sum()
+    if not bool(total > 0):
+        return {"osgr_rhs_weighted": math.nan}
+    both = (power > 0) & (variance > 0)
+    gsnr_plus = power[both] / variance[both]
+    terms = float((power[both] / total / gsnr_plus).sum() + variance[~both].sum() / total)
+    return {"osgr_rhs_weighted": 1 - terms / snapshot.n}

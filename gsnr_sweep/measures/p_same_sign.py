@@ -23,4 +23,4 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float]:
     if not bool(counted.any()):
         return {"p_same_sign": math.nan}
     majority = snapshot.positive.maximum(snapshot.negative)
-    return {"p_same_sign": float((majority[counted] / signed[counted]).mean())}
+    return {"p_same_sign": float((majority[counted].double() / signed[counted]).mean())}

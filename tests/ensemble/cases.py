@@ -96,6 +96,83 @@ class Sequence(nn.Module):
         return self.head(torch.tanh(self.norm(self.embed(x.view(-1, 3, 2)))).mean(1))
 
 
+class FoldedPositions(nn.Module):
+    """A linear layer called with samples and positions in one axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 5)
+        self.head = nn.Linear(15, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.layer(x.reshape(-1, 2))).view(len(x), -1))
+
+
+class SequenceFirst(nn.Module):
+    """Layers called with positions before samples, [T = N = 3, ...] on the examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 5)
+        self.norm = nn.LayerNorm(5)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = x.view(-1, 3, 2).transpose(0, 1)
+        return self.head(torch.tanh(self.norm(self.layer(positions))).mean(0))
+
+
+class Siamese(nn.Module):
+    """A convolution called once with two views of every sample, one behind the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.head = nn.Linear(144, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.conv(torch.cat([x, x.flip(3)])).chunk(2)
+        return self.head(torch.tanh(one * other).flatten(1))
+
+
+class Recurrent(nn.Module):
+    """An LSTM over positions; torch.func does not take it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(2, 5, batch_first=True)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x.view(-1, 3, 2))[0][:, -1])
+
+
+class Attention(nn.Module):
+    """Self-attention, whose output projection is used without being called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(2, 1, batch_first=True)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = x.view(-1, 3, 2)
+        return self.head(self.attention(positions, positions, positions)[0].flatten(1))
+
+
+def _tied_with_zero_head() -> nn.Module:
+    """Zero output weights hide at first that the hidden layer's weight is used twice."""
+    model = TiedWeights()
+    nn.init.zeros_(model.head.weight)
+    return model
+
+
+def _frozen_bias() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    model[0].bias.requires_grad_(False)
+    return model
+
+
 def _conv(**settings: object) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 6, **settings),  # type: ignore[arg-type]
@@ -204,5 +281,23 @@ CASES = {
     ),
     "shared_layer": (SharedLayer, (6,), Method.NETWORK),
     "tied_weights": (TiedWeights, (6,), Method.NETWORK),
+    "frozen_bias": (_frozen_bias, (6,), Method.LAYERS),
+    "batch_norm_1d_positions": (
+        lambda: nn.Sequential(
+            nn.Conv1d(2, 5, 1),
+            _trained_norm(nn.BatchNorm1d(5)),
+            nn.Tanh(),
+            nn.Flatten(),
+            nn.Linear(15, 4),
+        ).eval(),
+        (2, 3),
+        Method.LAYERS,
+    ),
+    "folded_positions": (FoldedPositions, (6,), Method.NETWORK),
+    "sequence_first": (SequenceFirst, (6,), Method.NETWORK),
+    "siamese": (Siamese, IMAGES, Method.NETWORK),
+    "tied_weights_zero_head": (_tied_with_zero_head, (6,), Method.NETWORK),
+    "attention": (Attention, (6,), Method.NETWORK),
+    "recurrent": (Recurrent, (6,), Method.SINGLE),
     "two_inputs": (TwoInputs, (6,), Method.NETWORK),
 }

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.ensemble import Ensemble, Snapshot
-from gsnr_sweep.ensemble.loss import sample_losses
+from gsnr_sweep.ensemble.loss import count_correct, sample_losses
+from gsnr_sweep.ensemble.moments import Method
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import CommandLine, expand
 from tests.ensemble.oracles import gradient_descent, per_sample_gradients
 
@@ -153,6 +156,11 @@ def test_batch_normalization_steps_and_measures_as_the_paper_says() -> None:
         )
         torch.testing.assert_close(snapshot.test_loss[m], test, **close)
         model.train()
+        stepped = torch.autograd.grad(
+            _losses(model(train.x), train.y).mean(), list(model.parameters())
+        )
+        sq_norm = sum(g.square().sum() for g in stepped)
+        torch.testing.assert_close(snapshot.step_sq_norm[m], sq_norm, **close)
         gradient_descent(model, train.x, train.y, _losses, cfg.lr, 1)
         _freeze_statistics(model, train.x)
         test = _losses(model(sets.test.x), sets.test.y).mean().detach()
@@ -170,6 +178,54 @@ def _freeze_statistics(model: nn.Module, x: Tensor) -> None:
     model.eval()
 
 
+def test_accuracies_of_train_and_test() -> None:
+    cfg = _config("epochs=0", "measure_at=[0]", "dtype=float64")
+    sets = _sets(cfg)
+    (snapshot,) = _run(cfg, _mlp(), sets)
+    model = _mlp().double()
+    for m, train in enumerate(sets.train):
+        right = _count_right(model, train)
+        assert float(snapshot.train_accuracy[m]) == pytest.approx(right / cfg.n)
+    right = _count_right(model, sets.test)
+    assert float(snapshot.test_accuracy[0]) == pytest.approx(right / cfg.n_test)
+
+
+def _count_right(model: nn.Module, samples: Samples) -> int:
+    pairs = zip(samples.x, samples.y, strict=True)
+    return sum(int(model(x[None])[0].argmax()) == int(y) for x, y in pairs)
+
+
+def test_losses_are_float64_whatever_the_network() -> None:
+    outputs, labels = torch.tensor([[30.0, 0.0]]), torch.tensor([0])
+    loss = _losses(outputs, labels)
+    assert loss.dtype is torch.float64
+    assert float(loss[0]) == pytest.approx(math.log1p(math.exp(-30)), rel=1e-6)  # 0 in float32
+    assert count_correct(outputs, labels, "classification") == 1
+
+
+def test_regression_loss_sums_squares_over_outputs() -> None:
+    found = sample_losses(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 5.0]]), "regression")
+    assert found.tolist() == [10.0]
+
+
+def test_losses_of_a_large_test_set_need_few_passes() -> None:
+    cfg = _config("n=11", "n_test=5000", "epochs=0", "measure_at=[0]")
+    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg, CPU)
+    assert ensemble.chunks.losses >= 5000
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Dropout(0.5), nn.Dropout2d(0.1), nn.LSTM(2, 2, num_layers=2, dropout=0.3)],
+)
+def test_randomness_is_refused_though_evaluation_mode_hides_it(layer: nn.Module) -> None:
+    model = nn.Sequential(nn.Linear(6, 4))
+    model.add_module("random", layer)
+    cfg = _config()
+    with pytest.raises(GsnrError, match="at random"):
+        Ensemble(model, _sets(cfg), "classification", cfg, CPU)
+
+
 def test_layers_cover_all_parameters_in_order() -> None:
     cfg = _config()
     ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg, CPU)
@@ -185,10 +241,17 @@ def test_memory_limit_bounds_the_chunks() -> None:
 
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4))
     example = torch.randn(2, 3, 8, 8)
-    per_sample = (3 * 64 + 2 * (6 * 36 + 6 * 36 + 6 * 36 + 4)) * 4
+    per_sample = (3 * 64 + 2 * (6 * 36 + 6 * 36 + 6 * 36 + 4)) * 4  # bytes of activations
     assert chunk_sizes(model, example, 100, per_sample * 10, None).step == 10
     assert chunk_sizes(model, example, 100, per_sample * 33, None).step == 25  # four equal chunks
-    tight, loose = (chunk_sizes(model, example, 1000, limit, None) for limit in (10**5, 10**9))
-    assert tight.moments < tight.step < loose.step == loose.moments == 250
+    tight, loose = (chunk_sizes(model, example, 9000, limit, None) for limit in (10**5, 10**9))
+    assert tight.moments < tight.step < loose.step == loose.moments
+    assert loose.step == 9000 / math.ceil(9000 / (16 * 10**6 // per_sample))
+    patches, weights = 2 * 36 * 3 * 9, 4 * (3 * 6 * 9 + 6)
+    assert tight.moments == math.ceil(
+        9000 / math.ceil(9000 / (10**5 // (per_sample + 4 * (patches + weights))))
+    )
+    by_network = chunk_sizes(model, example, 9000, 10**5, None, Method.NETWORK)
+    assert by_network.moments <= 10**5 // (4 * 4 * (168 + 868))
     assert chunk_sizes(model, example, 100, 1, None).step == 1
     assert chunk_sizes(model, example, 100, 10**9, 7).moments == 7

@@ -111,15 +111,31 @@ def test_difference_and_its_error(gradients: np.ndarray) -> None:
     found = osgr_diff(shot)
     lhs, rhs = osgr_lhs(shot), osgr_rhs(shot)
     assert found["osgr_diff"] == pytest.approx(lhs["osgr_lhs"] - rhs["osgr_rhs"], rel=1e-12)
-    apart = math.hypot(lhs["osgr_lhs_se"], rhs["osgr_rhs_se"])
-    assert 0 < found["osgr_diff_se"] < lhs["osgr_lhs_se"] + rhs["osgr_rhs_se"] + 1e-12
-    assert found["osgr_diff_se"] != pytest.approx(apart, rel=1e-6)
+    test = (shot.test_loss_next - shot.test_loss).numpy()
+    train = (shot.train_loss_next - shot.train_loss).numpy()
+    left_out = []
+    for m in range(5):
+        kept = np.delete(gradients, m, axis=0)
+        right = 1 - kept.var(1).sum() / (30 * (kept.mean(1) ** 2).sum())
+        left_out.append(np.delete(test, m).sum() / np.delete(train, m).sum() - right)
+    jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
+    sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
+    assert found["osgr_diff_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
 
 
 def test_sums_over_parameters(gradients: np.ndarray) -> None:
     found = grad_moments(snapshot(gradients))
     assert found["grad_sq_norm"] == pytest.approx((gradients.mean(1) ** 2).sum(1).mean())
     assert found["grad_var_sum"] == pytest.approx(gradients.var(1).sum(1).mean())
+
+
+def test_unbiased_variance_reaches_every_measure(gradients: np.ndarray) -> None:
+    plugin, unbiased = snapshot(gradients), snapshot(gradients, "unbiased")
+    assert grad_moments(unbiased)["grad_var_sum"] == pytest.approx(
+        gradients.var(1, ddof=1).sum(1).mean()
+    )
+    assert gsnr(unbiased)["gsnr_mean"] == pytest.approx(gsnr(plugin)["gsnr_mean"] * 29 / 30)
+    assert gsnr(unbiased)["gsnr_debiased_mean"] == pytest.approx(gsnr(plugin)["gsnr_debiased_mean"])
 
 
 def test_losses_and_gap(gradients: np.ndarray) -> None:
@@ -164,6 +180,23 @@ def test_a_network_without_gradients_has_no_gsnr() -> None:
     assert gsnr(dead)["gsnr_alive_fraction"] == 0
     assert math.isnan(osgr_rhs(dead)["osgr_rhs"])
     assert math.isnan(p_same_sign(dead)["p_same_sign"])
+
+
+def test_the_weighted_form_where_gradients_cancel() -> None:
+    """n = 2 with g = ±1 has a variance but no mean; without any gradient there is no ratio."""
+    gradients = np.array([[[1.0, 2.0], [-1.0, 1.0]]])
+    shot = snapshot(np.concatenate([gradients, gradients], axis=0)[:, :, :2])
+    weighted = osgr_rhs_weighted(shot)["osgr_rhs_weighted"]
+    assert weighted == pytest.approx(osgr_rhs(shot)["osgr_rhs"], rel=1e-12)
+    assert math.isnan(osgr_rhs_weighted(snapshot(np.zeros((2, 5, 4))))["osgr_rhs_weighted"])
+
+
+def test_small_variances_are_alive_down_to_the_rounding() -> None:
+    """A relative variance of 1e-4 is far above float32's rounding, 1e-9 is below it."""
+    signs = np.tile([1.0, -1.0], 5)[None, :, None]
+    for relative, alive in ((1e-4, 1.0), (1e-9, 0.0)):
+        values = 1 + math.sqrt(relative) * signs * np.ones((1, 10, 3))
+        assert gsnr(snapshot(values))["gsnr_alive_fraction"] == alive
 
 
 def test_identical_samples_are_not_alive() -> None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.moments.generic import network_gradients
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients
-from gsnr_sweep.ensemble.moments.method import Method
-from gsnr_sweep.ensemble.moments.tap import LayerTap
+from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, SampleLosses
+from gsnr_sweep.ensemble.moments.method import Method, gradient_computation
 
-SampleLosses = Callable[[Tensor, Tensor], Tensor]
 OnChunk = Callable[[Tensor, Tensor, Tensor], None]
 
 
@@ -53,7 +49,8 @@ def gradient_moments(
         model: The network, in the state in which it is measured.
         chunks: Batches (x, y); results do not depend on their sizes beyond rounding.
         sample_losses: Losses [N] from outputs and targets.
-        method: As `choose_method` found it.
+        method: As `choose_method` found it for this network: `Method.LAYERS` is wrong for one that
+            shares layers or folds other axes into the first.
         on_chunk: Called with outputs, targets and losses of each chunk, which cost nothing more.
 
     Example:
@@ -64,33 +61,22 @@ def gradient_moments(
         >>> moments.sum.shape
         torch.Size([4])
     """
-    if method is Method.NETWORK:
-        whole = partial(network_gradients, model, sample_losses=sample_losses)
-        return _accumulate(model, chunks, whole, on_chunk)
-    with LayerTap(model) as tap:
-        by_layers = partial(tap.gradients, sample_losses=sample_losses)
-        return _accumulate(model, chunks, by_layers, on_chunk)
-
-
-def _accumulate(
-    model: nn.Module,
-    chunks: Iterable[tuple[Tensor, Tensor]],
-    compute: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, dict[str, PerSampleGradients]]],
-    on_chunk: OnChunk | None,
-) -> Moments:
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {
         name: [torch.zeros_like(p, dtype=torch.float64, requires_grad=False) for _ in range(4)]
         for name, p in trained.items()
     }
+
+    def receive(name: str, gradients: PerSampleGradients) -> None:
+        _add(sums[name], gradients)
+
     count = 0
-    for x, y in chunks:
-        outputs, losses, gradients = compute(x, y)
-        count += len(x)
-        for name, found in gradients.items():
-            _add(sums[name], found)
-        if on_chunk is not None:
-            on_chunk(outputs, y, losses)
+    with gradient_computation(method, model, sample_losses) as compute:
+        for x, y in chunks:
+            outputs, losses = compute(x, y, receive)
+            count += len(x)
+            if on_chunk is not None:
+                on_chunk(outputs, y, losses)
     flat = [torch.cat([parts[k].flatten() for parts in sums.values()]) for k in range(4)]
     return Moments(count, *flat)
 

@@ -1,16 +1,17 @@
-"""Per-sample gradients of layers and networks that no rule covers, through torch.func."""
+"""Per-sample gradients of layers and networks that no rule covers."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vjp, vmap
 
-from gsnr_sweep.ensemble.moments.gradients import DenseGradients, PerSampleGradients
-
-SampleLosses = Callable[[Tensor, Tensor], Tensor]
+from gsnr_sweep.ensemble.moments.gradients import (
+    DenseGradients,
+    PerSampleGradients,
+    Receiver,
+    SampleLosses,
+)
 
 
 def layer_gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> dict[str, PerSampleGradients]:
@@ -42,20 +43,16 @@ def layer_gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> dict[str, PerS
 
 
 def network_gradients(
-    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses
-) -> tuple[Tensor, Tensor, dict[str, PerSampleGradients]]:
-    """Gradients of all parameters, sample by sample through the whole network.
+    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses, receive: Receiver
+) -> tuple[Tensor, Tensor]:
+    """Gradients of all parameters through the whole network at once, with torch.func.
 
     For networks that share parameters between calls, or use them outside their module's call.
 
     Returns:
-        [N, ...] outputs, [N] losses, and the gradients by parameter name.
+        [N, ...] outputs and [N] losses; gradients go to `receive`.
     """
-    trained = {
-        name: parameter.detach()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
     def loss(
         parameters: dict[str, Tensor], sample: Tensor, target: Tensor
@@ -66,4 +63,36 @@ def network_gradients(
     per_sample = vmap(grad_and_value(loss, has_aux=True), in_dims=(None, 0, 0))
     with torch.no_grad():
         gradients, (losses, outputs) = per_sample(trained, x, y)
-    return outputs, losses, {name: DenseGradients(values) for name, values in gradients.items()}
+    for name, values in gradients.items():
+        receive(name, DenseGradients(values))
+    return outputs, losses
+
+
+def single_gradients(
+    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses, receive: Receiver
+) -> tuple[Tensor, Tensor]:
+    """Gradients of all parameters by one ordinary backward pass a sample.
+
+    The slowest way, and the one that nothing can be wrong with: it serves networks that torch.func
+    does not take (recurrent layers), and it is what the faster ways are checked against.
+
+    Returns:
+        [N, ...] outputs and [N] losses; gradients go to `receive`.
+    """
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    found: dict[str, list[Tensor]] = {name: [] for name in trained}
+    outputs, losses = [], []
+    for i in range(len(x)):
+        with torch.enable_grad():
+            output = model(x[i : i + 1])
+            loss = sample_losses(output, y[i : i + 1])
+        grads: tuple[Tensor | None, ...] = (None,) * len(trained)
+        if loss.requires_grad:
+            grads = torch.autograd.grad(loss.sum(), list(trained.values()), allow_unused=True)
+        for (name, parameter), grad in zip(trained.items(), grads, strict=True):
+            found[name].append(torch.zeros_like(parameter) if grad is None else grad)
+        outputs.append(output.detach())
+        losses.append(loss.detach())
+    for name, values in found.items():
+        receive(name, DenseGradients(torch.stack(values).detach()))
+    return torch.cat(outputs), torch.cat(losses)

@@ -5,15 +5,19 @@ Indices in the docstrings: i samples, o outputs of a layer, k its inputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+SampleLosses = Callable[[Tensor, Tensor], Tensor]
+"""Losses [N] from outputs and targets."""
+
 
 class PerSampleGradients(Protocol):
-    """Gradients g_i of one parameter for the samples i of a chunk."""
+    """Gradients g_i of one parameter for the samples i of a chunk. Sums are float64."""
 
     def sum(self) -> Tensor:
         """Return Σ_i g_i."""
@@ -28,6 +32,10 @@ class PerSampleGradients(Protocol):
         ...
 
 
+Receiver = Callable[[str, PerSampleGradients], None]
+"""Takes the gradients of one parameter by name, one layer at a time, so that none need be kept."""
+
+
 @dataclass(frozen=True)
 class DenseGradients:
     """The gradients themselves.
@@ -40,11 +48,11 @@ class DenseGradients:
 
     def sum(self) -> Tensor:
         """Return Σ_i g_i."""
-        return self.values.sum(0)
+        return self.values.sum(0, dtype=torch.float64)
 
     def sum_of_squares(self) -> Tensor:
         """Return Σ_i g_i²."""
-        return self.values.square().sum(0)
+        return self.values.square().sum(0, dtype=torch.float64)
 
     def sign_counts(self) -> tuple[Tensor, Tensor]:
         """Return the numbers of positive and negative g_i."""
@@ -68,11 +76,11 @@ class OuterProductGradients:
 
     def sum(self) -> Tensor:
         """Return Σ_i g_i, [O, K]."""
-        return self.output_gradients.T @ self.inputs
+        return self.output_gradients.double().T @ self.inputs.double()
 
     def sum_of_squares(self) -> Tensor:
         """Return Σ_i g_i², [O, K]."""
-        return self.output_gradients.square().T @ self.inputs.square()
+        return self.output_gradients.double().square().T @ self.inputs.double().square()
 
     def sign_counts(self) -> tuple[Tensor, Tensor]:
         """Return the numbers of positive and negative g_i, [O, K] each."""

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.moments.generic import network_gradients
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients
-from gsnr_sweep.ensemble.moments.tap import LayerTap, NotTappableError
+from gsnr_sweep.ensemble.moments.generic import network_gradients, single_gradients
+from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, Receiver, SampleLosses
+from gsnr_sweep.ensemble.moments.tap import LayerTap
 from gsnr_sweep.errors import GsnrError
 
-SampleLosses = Callable[[Tensor, Tensor], Tensor]
+Compute = Callable[[Tensor, Tensor, Receiver], tuple[Tensor, Tensor]]
+
 _TOLERANCE = 1e-8  # relative, in float64
+_PERTURBATION = 0.1
 
 
 class Method(Enum):
-    """How per-sample gradients are computed."""
+    """How per-sample gradients are computed, fastest first."""
 
     LAYERS = "closed forms layer by layer, from one backward pass"
     NETWORK = "torch.func through the whole network"
+    SINGLE = "one backward pass a sample"
+
+
+@contextmanager
+def gradient_computation(
+    method: Method, model: nn.Module, sample_losses: SampleLosses
+) -> Iterator[Compute]:
+    """Provide a function (x, y, receive) → (outputs, losses) that computes as `method` says."""
+    if method is Method.LAYERS:
+        with LayerTap(model) as tap:
+            yield lambda x, y, receive: tap.gradients(x, y, sample_losses, receive)
+    else:
+        way = network_gradients if method is Method.NETWORK else single_gradients
+        yield lambda x, y, receive: way(model, x, y, sample_losses, receive)
 
 
 def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses) -> Method:
     """Choose the fastest way that gives the right per-sample gradients of this network.
 
-    A float64 copy is tried on the given samples: each sample's output must not depend on the
-    others, and the gradients found must add up to the ordinary gradient.
+    A float64 copy with perturbed weights (so that a head or a gain initialized to zero hides
+    nothing) is tried on the given samples. Each sample's output must not depend on the others, and
+    Σ g_i and Σ g_i² must be those of one ordinary backward pass a sample.
 
     Args:
         model: The network, in the state in which it is measured.
@@ -38,33 +56,58 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
         sample_losses: Losses [N] from outputs and targets.
 
     Raises:
-        GsnrError: Per-sample gradients do not exist, or neither way finds them.
+        GsnrError: Per-sample gradients do not exist, or cannot be computed.
     """
+    if not any(p.requires_grad for p in model.parameters()):
+        raise GsnrError("This network has no trained parameters: there is nothing to measure.")
     trial = copy.deepcopy(model).double()
     x = x.double()
-    _refuse_random_or_mixing(trial, x)
-    expected = _ordinary_gradient(trial, x, y, sample_losses)
-    reasons = []
-    for method, compute in ((Method.LAYERS, _by_layers), (Method.NETWORK, network_gradients)):
+    try:
+        _perturb(trial, x)
+        _refuse_random_or_mixing(trial, x)
+        with gradient_computation(Method.SINGLE, trial, sample_losses) as compute:
+            expected = _sums(compute, x, y)
+    except GsnrError:
+        raise
+    except Exception as error:
+        raise GsnrError(
+            f"This network cannot be differentiated sample by sample ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]})."
+        ) from None
+    _refuse_constant(expected)
+    for method in (Method.LAYERS, Method.NETWORK):
         try:
-            _, _, found = compute(trial, x, y, sample_losses)
-        except (NotTappableError, RuntimeError, ValueError) as error:
-            reasons.append(f"{method.value}: {' '.join(str(error).split())[:200]}")
+            with gradient_computation(method, trial, sample_losses) as compute:
+                found = _sums(compute, x, y)
+        except Exception:  # whatever it is, this way is not for this network
             continue
-        if _adds_up(found, expected):
+        if _equal(found, expected):
             return method
-        reasons.append(f"{method.value}: the gradients do not add up to the ordinary one")
-    raise GsnrError(
-        "This network's per-sample gradients cannot be computed, so eq. (19)'s right side cannot "
-        f"be measured. Tried: {'; '.join(reasons)}."
-    )
+    return Method.SINGLE
 
 
-def _by_layers(
-    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses
-) -> tuple[Tensor, Tensor, dict[str, PerSampleGradients]]:
-    with LayerTap(model) as tap:
-        return tap.gradients(x, y, sample_losses)
+def _sums(compute: Compute, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def receive(name: str, gradients: PerSampleGradients) -> None:
+        found[name] = (gradients.sum(), gradients.sum_of_squares())
+
+    compute(x, y, receive)
+    return found
+
+
+@torch.no_grad()
+def _perturb(model: nn.Module, x: Tensor) -> None:
+    """Move the trained weights off any special values, unless the network does not bear it."""
+    generator = torch.Generator().manual_seed(0)
+    before = [p.clone() for p in model.parameters()]
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(noise.to(parameter.device), alpha=_PERTURBATION)
+    if not bool(torch.isfinite(model(x)).all()):
+        for parameter, value in zip(model.parameters(), before, strict=True):
+            parameter.copy_(value)
 
 
 def _refuse_random_or_mixing(model: nn.Module, x: Tensor) -> None:
@@ -87,31 +130,27 @@ def _refuse_random_or_mixing(model: nn.Module, x: Tensor) -> None:
         )
 
 
-def _ordinary_gradient(
-    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses
-) -> dict[str, Tensor]:
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not trained:
-        raise GsnrError("This network has no trained parameters: there is nothing to measure.")
-    with torch.enable_grad():
-        loss = sample_losses(model(x), y).sum()
-    if not loss.requires_grad:
+def _refuse_constant(expected: dict[str, tuple[Tensor, Tensor]]) -> None:
+    if not any(bool(squares.any()) for _, squares in expected.values()):
         raise GsnrError("This network's output does not depend on its parameters.")
-    values = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(trained[name]) if value is None else value
-        for name, value in zip(trained, values, strict=True)
-    }
 
 
-def _adds_up(found: dict[str, PerSampleGradients], expected: dict[str, Tensor]) -> bool:
-    for name, value in expected.items():
-        total = found[name].sum().view_as(value) if name in found else torch.zeros_like(value)
-        if not _close(total, value):
-            return False
+def _equal(
+    found: dict[str, tuple[Tensor, Tensor]], expected: dict[str, tuple[Tensor, Tensor]]
+) -> bool:
+    if not found.keys() <= expected.keys():
+        return False
+    for name, sums in expected.items():
+        zeros = (torch.zeros_like(sums[0]), torch.zeros_like(sums[1]))
+        for mine, right in zip(found.get(name, zeros), sums, strict=True):
+            if not _close(mine.view_as(right), right):
+                return False
     return True
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
+    """Compare up to rounding; False where there is NaN."""
+    if not a.numel():
+        return True
     scale = max(float(a.abs().max()), float(b.abs().max()), 1e-300)
-    return float((a - b).abs().max()) <= _TOLERANCE * scale  # False for NaN
+    return float((a - b).abs().max()) <= _TOLERANCE * scale

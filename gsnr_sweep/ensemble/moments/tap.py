@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gsnr_sweep.ensemble.moments.generic import layer_gradients
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients
+from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, Receiver, SampleLosses
 from gsnr_sweep.ensemble.moments.layer_rules import RULES
-
-SampleLosses = Callable[[Tensor, Tensor], Tensor]
 
 
 class NotTappableError(Exception):
@@ -68,17 +66,18 @@ class LayerTap:
         self._calls.clear()
 
     def gradients(
-        self, x: Tensor, y: Tensor, sample_losses: SampleLosses
-    ) -> tuple[Tensor, Tensor, dict[str, PerSampleGradients]]:
+        self, x: Tensor, y: Tensor, sample_losses: SampleLosses, receive: Receiver
+    ) -> tuple[Tensor, Tensor]:
         """Run one chunk.
 
         Args:
             x: [N, ...] inputs.
             y: [N, ...] targets.
             sample_losses: Losses [N] from outputs and targets.
+            receive: Takes the gradients, layer by layer.
 
         Returns:
-            Outputs, losses [N], and the gradients by parameter name.
+            Outputs and losses [N].
 
         Raises:
             NotTappableError: A layer was called twice or not with one tensor, or an input was
@@ -95,12 +94,12 @@ class LayerTap:
             losses = sample_losses(outputs, y)
         edges = [call.edge for call in self._calls]
         output_gradients = torch.autograd.grad(losses.sum(), edges, allow_unused=True)
-        found: dict[str, PerSampleGradients] = {}
         for call, grad in zip(self._calls, output_gradients, strict=True):
             if grad is not None:
-                found.update(_of_call(call, grad))
+                for name, gradients in _of_call(call, grad).items():
+                    receive(name, gradients)
         self._calls.clear()
-        return outputs.detach(), losses.detach(), found
+        return outputs.detach(), losses.detach()
 
     def _listener(self, name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def listen(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

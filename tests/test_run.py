@@ -1,0 +1,274 @@
+"""One run from config to record: what it leaves behind, on a good day and on a bad one."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from gsnr_sweep import config
+from gsnr_sweep.config import Config
+from gsnr_sweep.data import Samples, distribution, draw_sets
+from gsnr_sweep.data.seeding import Stream, torch_seed
+from gsnr_sweep.ensemble import Snapshot
+from gsnr_sweep.record import RunRecord
+from gsnr_sweep.run import DivergedError, RunResult, run_point, samples_digest
+from gsnr_sweep.status import read_status
+from gsnr_sweep.tracking import RunTracker
+from tests.conftest import tiny_config
+
+SMALL = ("model=mlp", "ch=4", "n=12", "n_test=20")
+METRICS = {
+    *("osgr_lhs", "osgr_lhs_se", "osgr_rhs", "osgr_rhs_se", "train_loss", "test_loss"),
+    *("train_acc", "test_acc", "gen_gap", "grad_sq_norm", "grad_var_sum", "taylor_ratio"),
+    *("gsnr_mean", "gsnr_median", "gsnr_debiased_mean", "gsnr_alive_fraction", "p_same_sign"),
+}
+
+
+def _run(folder: Path, *overrides: str, **more: Any) -> RunResult:
+    return run_point(tiny_config(*SMALL, "tracking=none", *overrides), folder, folder, **more)
+
+
+def _numbers(result: RunResult) -> list[tuple[int, dict[str, float]]]:
+    return [(m.epoch, m.metrics) for m in result.record.measurements]
+
+
+# --- a good day
+
+
+def test_a_run_leaves_its_record_and_its_status(folder: Path) -> None:
+    result = _run(folder)
+    record = RunRecord.read(folder / "record.json")
+    assert record == result.record
+    cfg = tiny_config(*SMALL, "tracking=none")
+    assert record.config == dataclasses.asdict(cfg)
+    assert record.config_hash == config.config_hash(cfg)
+    assert (record.name, record.state) == ("n=12 ch=4 p=0.0", "finished")
+    assert [m.epoch for m in record.measurements] == [0, 2]
+    for measurement in record.measurements:
+        assert set(measurement.metrics) >= METRICS
+        assert measurement.nonfinite == []
+    summary = record.summary
+    assert summary["n_parameters"] == 784 * 4 + 4 + 4 * 10 + 10
+    assert 0 < summary["overhead_s"] < summary["wall_time_s"]
+    assert summary["train_samples_per_s"] > 0
+    assert summary["peak_memory_mb"] > 10
+    environment = record.environment
+    assert environment["version.torch"] == torch.__version__
+    assert {"host", "device", "python", "version.mlflow-skinny"} <= set(environment)
+    status = read_status(folder)
+    assert status is not None
+    assert (status.state, status.epoch, status.epochs) == ("finished", 2, 2)
+    assert status.message.startswith("epoch 2: LHS ")
+    assert (result.run_id, result.untracked) == ("", "tracking=none")
+
+
+def test_losses_in_the_record_are_those_of_the_initial_weights(folder: Path) -> None:
+    """Against the network and the sets, put together by hand."""
+    cfg = tiny_config(*SMALL, "tracking=none", "p_random=0.5")
+    result = run_point(cfg, folder, folder)
+    torch.manual_seed(torch_seed(0, Stream.INITIAL_WEIGHTS))
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.ReLU(), torch.nn.Linear(4, 10)
+    )
+    sets = draw_sets(distribution(cfg.data), cfg)
+
+    @torch.no_grad()
+    def loss(samples: Samples) -> float:
+        x = (samples.x.float() / 255 - 0.1605) / 0.2908
+        return float(torch.nn.functional.cross_entropy(model(x), samples.y))
+
+    found = result.record.measurements[0].metrics
+    expected = sum(map(loss, sets.train)) / 2
+    assert found["train_loss"] == pytest.approx(expected, rel=1e-5)
+    assert found["test_loss"] == pytest.approx(loss(sets.test), rel=1e-5)
+    assert found["gen_gap"] == pytest.approx(loss(sets.test) - expected, abs=1e-5)
+
+
+def test_measuring_before_any_training(folder: Path) -> None:
+    result = _run(folder, "epochs=0", "measure_at=[0]")
+    assert [m.epoch for m in result.record.measurements] == [0]
+    assert result.record.state == "finished"
+
+
+def test_measuring_leaves_training_alone(folder: Path) -> None:
+    often = _numbers(_run(folder, "epochs=4", "measure_at=[0,1,2,3,4]"))
+    once = _numbers(_run(folder, "epochs=4", "measure_at=[4]"))
+    assert once == often[4:]
+
+
+def test_progress_is_told_step_by_step(folder: Path) -> None:
+    epochs: list[int] = []
+    _run(folder, "epochs=3", "measure_at=[0]", on_epoch=epochs.append)
+    assert epochs == sorted(epochs)
+    assert set(epochs) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "change", ["threads=1", "threads=2", "n_test=20"], ids=["one", "two", "again"]
+)
+def test_numbers_do_not_depend_on_threads_or_repetition(folder: Path, change: str) -> None:
+    assert _numbers(_run(folder, change)) == _numbers(_run(folder))
+
+
+def test_other_settings_give_other_numbers(folder: Path) -> None:
+    plain = _numbers(_run(folder))
+    for change in ("seed=1", "p_random=0.5", "lr=0.01", "model.init=he", "dtype=float64"):
+        assert _numbers(_run(folder, change)) != plain
+
+
+def test_a_regression_has_no_accuracy(folder: Path) -> None:
+    (first, _) = _run(folder, "data=toy").record.measurements
+    assert {"train_acc", "test_acc"} <= set(first.nonfinite)
+    assert math.isfinite(first.metrics["osgr_lhs"])
+
+
+def test_digests_tell_sets_apart() -> None:
+    x, y = torch.arange(6).view(3, 2), torch.arange(3)
+    plain = samples_digest([Samples(x, y)])
+    assert plain == samples_digest([Samples(x.clone(), y.clone())])
+    assert plain != samples_digest([Samples(x.flip(0), y)])
+    assert plain != samples_digest([Samples(x, y.flip(0))])
+    assert len(plain) == 16
+
+
+# --- order
+
+
+def test_the_record_is_on_disk_before_mlflow_hears_of_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[str, str, list[int]]] = []
+
+    def listen(name: str) -> None:
+        def method(tracker: RunTracker, *_: Any) -> None:
+            on_disk = RunRecord.read(folder / "record.json")
+            epochs = [m.epoch for m in on_disk.measurements]
+            heard.append((name, on_disk.state, epochs))
+
+        monkeypatch.setattr(RunTracker, name, method)
+
+    for name in ("start", "measured", "finish"):
+        listen(name)
+    _run(folder)
+    assert heard == [
+        ("start", "running", []),
+        ("measured", "running", [0]),
+        ("measured", "running", [0, 2]),
+        ("finish", "finished", [0, 2]),
+    ]
+
+
+def test_the_status_names_the_mlflow_run_before_training_starts(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds this process dead must be able to close its run."""
+    seen: list[str] = []
+
+    def draw(*_: Any) -> None:
+        status = read_status(folder)
+        assert status is not None
+        seen.append(status.run_id)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr("gsnr_sweep.run.draw_sets", draw)
+    with pytest.raises(RuntimeError, match="far enough"):
+        run_point(tiny_config(*SMALL), folder, folder)
+    assert seen
+    assert store.get_run(seen[0]).info.status == "FAILED"
+
+
+# --- a bad day
+
+
+def fails_late(snapshot: Snapshot) -> dict[str, float]:
+    """A measure that breaks at epoch 2."""
+    if snapshot.epoch == 2:
+        raise ArithmeticError("no such\nnumber")
+    return {"mine": 1.0}
+
+
+def test_what_was_measured_before_a_failure_is_kept(store: MlflowClient, folder: Path) -> None:
+    cfg = tiny_config(*SMALL, f"+measures.functions.mine={__name__}.fails_late")
+    with pytest.raises(ArithmeticError):
+        run_point(cfg, folder, folder)
+    record = RunRecord.read(folder / "record.json")
+    assert (record.state, [m.epoch for m in record.measurements]) == ("failed", [0])
+    assert record.measurements[0].metrics["mine"] == 1.0
+    status = read_status(folder)
+    assert status is not None
+    assert (status.state, status.message) == ("failed", "no such number")
+    run = store.get_run(status.run_id)
+    assert (run.info.status, run.data.tags["gsnr.state"]) == ("FAILED", "failed")
+    assert run.data.metrics["mine"] == 1.0
+
+
+def test_a_run_that_diverges_says_so_and_names_what_is_not_finite(
+    store: MlflowClient, folder: Path
+) -> None:
+    cfg = tiny_config(*SMALL, "lr=1e30")
+    with pytest.raises(DivergedError, match=r"epoch 0\. Try a learning rate below lr=1e\+30"):
+        run_point(cfg, folder, folder)
+    record = RunRecord.read(folder / "record.json")
+    assert record.state == "diverged"
+    assert [m.epoch for m in record.measurements] == [0]  # the step from there on left the numbers
+    last = record.measurements[0]
+    assert "train_loss" in last.metrics
+    assert {"osgr_lhs", "taylor_ratio"} <= set(last.nonfinite)
+    assert not set(last.nonfinite) & set(last.metrics)
+    assert json.loads((folder / "record.json").read_text())  # strict JSON, no NaN
+    status = read_status(folder)
+    assert status is not None
+    assert status.state == "diverged"
+    run = store.get_run(status.run_id)
+    assert run.info.status == "FAILED"
+    assert "osgr_lhs" in run.data.tags["gsnr.nonfinite"]
+    assert len(store.get_metric_history(status.run_id, "train_loss")) == 1
+
+
+def test_an_interrupted_run_is_closed(store: MlflowClient, folder: Path) -> None:
+    def interrupt(epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_point(tiny_config(*SMALL), folder, folder, interrupt)
+    status = read_status(folder)
+    assert status is not None
+    assert (status.state, status.message) == ("failed", "KeyboardInterrupt")
+    assert store.get_run(status.run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("failing", ["create_run", "log_batch", "log_artifact", "set_terminated"])
+def test_a_run_completes_without_its_store(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise MlflowException("the server is gone")
+
+    monkeypatch.setattr(MlflowClient, failing, fail)
+    result = run_point(tiny_config(*SMALL), folder, folder)
+    assert result.untracked == "MLflow: the server is gone"
+    record = RunRecord.read(folder / "record.json")
+    assert (record.state, [m.epoch for m in record.measurements]) == ("finished", [0, 2])
+
+
+def test_a_tracked_run_has_the_same_numbers_in_mlflow(store: MlflowClient, folder: Path) -> None:
+    cfg: Config = tiny_config(*SMALL)
+    result = run_point(cfg, folder, folder)
+    assert result.untracked == ""
+    run = store.get_run(result.run_id)
+    for epoch, metrics in _numbers(result):
+        for name, value in metrics.items():
+            (found,) = [
+                m.value for m in store.get_metric_history(result.run_id, name) if m.step == epoch
+            ]
+            assert found == value
+    assert run.data.metrics["run/n_parameters"] == result.record.summary["n_parameters"]
+    digests = {i.dataset.digest for i in run.inputs.dataset_inputs}
+    sets = draw_sets(distribution(cfg.data), cfg)
+    assert digests == {samples_digest(sets.train), samples_digest([sets.test])}
