@@ -25,7 +25,7 @@ from gsnr_sweep.data.seeding import Stream, generators
 SIDE = 28
 _INNER_SIDE = 20
 _COARSE_SIDE = 5  # knots a side of the displacement field
-_CHUNK = 1000  # images deformed at once; results do not depend on it
+_CHUNK = 1000  # images deformed at once
 
 
 class Digits:
@@ -120,8 +120,8 @@ def deform(
         elastic: Standard deviation of the displacement at a knot, pixels.
 
     Returns:
-        [n, 1, 28, 28] uint8. Rounding to whole pixel values keeps the draws equal on machines whose
-        floating-point interpolation differs in the last bits.
+        [n, 1, 28, 28] uint8. Rounding to whole pixel values keeps nearly all pixels equal on
+        machines whose floating-point interpolation differs in the last bits.
     """
     affine_basis, knot_basis = grid_bases()
     bend = torch.from_numpy(knots).flatten(2) * (elastic * 2 / SIDE)

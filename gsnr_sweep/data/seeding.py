@@ -1,8 +1,8 @@
 """Independent random streams, one for each thing that is drawn.
 
 Every draw of a run takes its numbers from a stream named by what it is for, never from a shared
-generator. So the same config gives the same sets on any machine, whatever is drawn first, by
-whom, and in chunks of whatever size; a larger n extends the smaller set instead of replacing it.
+generator. So the same config gives the same draws on any machine, whatever is drawn first and by
+whom; a larger n extends the smaller set instead of replacing it.
 """
 
 from __future__ import annotations
