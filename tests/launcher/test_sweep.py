@@ -1,0 +1,289 @@
+"""Real sweeps through ``python launch.py -m``: what they leave behind, and that numbers agree."""
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from gsnr_sweep.record import RunRecord
+from gsnr_sweep.status import Status, read_status
+from tests.conftest import TINY, Launched, launch
+
+NAMES = [f"n=30 ch={ch} p={p}" for ch in (2, 3) for p in (0.0, 0.5)]
+GRID = ("ch=2,3", "p_random=0,0.5")
+EXPERIMENT = """\
+# @package _global_
+n: 30
+n_sets: 2
+n_test: 50
+epochs: 2
+measure_at: [0, 2]
+hydra:
+  launcher:
+    workers: 2
+  sweeper:
+    params:
+      ch: 2,3
+      p_random: 0,0.5
+"""
+Numbers = dict[str, list[tuple[int, dict[str, float], list[str]]]]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that is over, and what it left."""
+
+    ended: Launched
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = self.ended.folder.glob("multirun/*/*")
+        return folder
+
+    @cached_property
+    def records(self) -> list[RunRecord]:
+        """The records on disk in the order of the grid."""
+        paths = sorted(self.folder.glob("*/record.json"), key=lambda path: int(path.parent.name))
+        return [RunRecord.read(path) for path in paths]
+
+    @cached_property
+    def statuses(self) -> list[Status]:
+        found = [read_status(self.folder / str(i)) for i in range(len(self.records))]
+        return [status for status in found if status is not None]
+
+    @property
+    def numbers(self) -> Numbers:
+        return {
+            r.name: [(m.epoch, m.metrics, m.nonfinite) for m in r.measurements]
+            for r in self.records
+        }
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.ended.folder / 'mlflow.db'}")
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        experiment = self.client.get_experiment_by_name("gsnr-sweep")
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    @property
+    def parent(self) -> Run:
+        (run,) = [run for run in self.runs if run.data.tags["gsnr.kind"] == "sweep"]
+        return run
+
+    @property
+    def children(self) -> dict[str, Run]:
+        found = {r.info.run_name: r for r in self.runs if r.data.tags["gsnr.kind"] == "run"}
+        assert len(found) == len(self.runs) - 1
+        return found
+
+    def artifacts(self, run: Run) -> set[str]:
+        return {file.path for file in self.client.list_artifacts(run.info.run_id)}
+
+
+def _swept(folder: Path, store: Path | None, *arguments: str, **environment: str) -> Sweep:
+    """Launch a sweep, in a fresh store or a copy of an empty one."""
+    if store is not None:
+        shutil.copy(store, folder / "mlflow.db")
+    return Sweep(launch(folder, *arguments, **environment))
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """Four runs in two workers that are the first to use their store."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return _swept(folder, None, "-m", *TINY, *GRID, "hydra.launcher.workers=2")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Sweep:
+    """The same four runs in a single worker."""
+    folder = tmp_path_factory.mktemp("alone")
+    return _swept(folder, migrated_store, "-m", *TINY, *GRID, "hydra.launcher.workers=1")
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """The same four runs once more, as an experiment in a folder of the user's, untracked."""
+    folder = tmp_path_factory.mktemp("again")
+    (folder / "own" / "experiment").mkdir(parents=True)
+    (folder / "own" / "experiment" / "four.yaml").write_text(EXPERIMENT)
+    return _swept(folder, None, "--config-dir", "own", "experiment=four", "-m", "tracking=none")
+
+
+# --- what a user sees
+
+
+def test_a_sweep_shows_its_plan_its_runs_and_its_results(sweep: Sweep) -> None:
+    assert (sweep.ended.code, sweep.ended.err) == (0, "")
+    out = sweep.ended.out
+    assert "plan: 4 runs" in out
+    assert "ch ∈ {2, 3} × p_random ∈ {0, 0.5}" in out
+    assert "2 processes of 1 thread" in out
+    assert "mlflow ui" in out
+    for name in NAMES:
+        assert f"] {name}  0:0" in out
+    assert [f"[{i}/4]" in out for i in (1, 2, 3, 4)] == [True] * 4
+    assert out.index("plan:") < out.index("[1/4]") < out.index("[4/4]") < out.index("Pearson")
+
+
+def test_output_that_is_no_terminal_is_quiet(sweep: Sweep) -> None:
+    assert "\x1b" not in sweep.ended.out
+    assert "\r" not in sweep.ended.out
+    assert "ETA" not in sweep.ended.out
+
+
+# --- on disk
+
+
+def test_every_run_has_its_folder(sweep: Sweep) -> None:
+    for index, name in enumerate(NAMES):
+        folder = sweep.folder / str(index)
+        assert RunRecord.read(folder / "record.json").name == name
+        assert {p.name for p in (folder / ".hydra").iterdir()} == {
+            *("config.yaml", "hydra.yaml", "overrides.yaml"),
+        }
+        saved = yaml.safe_load((folder / ".hydra" / "config.yaml").read_text())
+        assert (saved["ch"], saved["p_random"]) == (2 + index // 2, 0.5 * (index % 2))
+    assert [status.state for status in sweep.statuses] == ["finished"] * 4
+    assert (sweep.folder / "multirun.yaml").is_file()
+
+
+def test_nothing_else_is_left_in_the_working_folder(sweep: Sweep, again: Sweep) -> None:
+    left = {path.name for path in sweep.ended.folder.iterdir()}
+    assert left == {"multirun", "mlflow.db", "mlartifacts"}
+    assert {path.name for path in again.ended.folder.iterdir()} == {"multirun", "own"}
+
+
+def test_the_aggregate_lies_in_the_sweeps_folder(sweep: Sweep) -> None:
+    names = {path.name for path in sweep.folder.iterdir()}
+    assert {"table.csv", "table.parquet", "lhs_rhs.png", "lhs_rhs.pdf"} <= names
+    rows = (sweep.folder / "table.csv").read_text().splitlines()
+    assert len(rows) - 1 == 4 * 2  # runs × epochs
+
+
+# --- in MLflow
+
+
+def test_a_sweep_is_a_parent_with_a_child_for_each_point(sweep: Sweep) -> None:
+    assert set(sweep.children) == set(NAMES)
+    parent = sweep.parent
+    assert parent.info.run_name.startswith("digits sweep 20")
+    assert parent.info.status == "FINISHED"
+    for child in sweep.children.values():
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert parent.data.tags["gsnr.runs"] == "4"
+    command = parent.data.tags["gsnr.command"]
+    assert "launch.py" in command
+    assert "ch=2,3" in command
+
+
+def test_the_parent_has_what_the_runs_share(sweep: Sweep) -> None:
+    params = sweep.parent.data.params
+    assert (params["n"], params["epochs"], params["data.name"]) == ("30", "2", "digits")
+    assert not {"ch", "p_random"} & set(params)
+    assert sweep.artifacts(sweep.parent)
+
+
+def test_children_have_their_settings_their_code_and_their_machine(sweep: Sweep) -> None:
+    for index, name in enumerate(NAMES):
+        child = sweep.children[name]
+        params, tags = child.data.params, child.data.tags
+        assert (params["ch"], float(params["p_random"])) == (str(2 + index // 2), 0.5 * (index % 2))
+        assert params["measures.functions.osgr_lhs"] == "gsnr_sweep.measures.osgr_lhs.osgr_lhs"
+        assert tags["gsnr.config_hash"] == sweep.records[index].config_hash
+        assert {"gsnr.host", "gsnr.device", "gsnr.python", "gsnr.version.torch"} <= set(tags)
+        assert tags["gsnr.state"] == "finished"
+    assert len({run.data.tags["gsnr.config_hash"] for run in sweep.children.values()}) == 4
+
+
+def test_children_have_the_numbers_of_their_records(sweep: Sweep) -> None:
+    for record in sweep.records:
+        run = sweep.children[record.name]
+        for name in ("osgr_lhs", "osgr_rhs", "train_loss", "p_same_sign"):
+            history = sweep.client.get_metric_history(run.info.run_id, name)
+            assert [(m.step, m.value) for m in history] == [
+                (m.epoch, m.metrics[name]) for m in record.measurements
+            ]
+        assert run.data.metrics["run/wall_time_s"] > 0
+        assert run.data.metrics["run/train_samples_per_s"] > 0
+
+
+def test_children_have_their_files_and_their_data(sweep: Sweep) -> None:
+    for record in sweep.records:
+        run = sweep.children[record.name]
+        assert {"record.json", "config.yaml"} <= sweep.artifacts(run)
+        local = sweep.client.download_artifacts(run.info.run_id, "record.json")
+        assert RunRecord.read(Path(local)) == record
+        contexts = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
+        assert set(contexts) == {"training", "testing"}
+        assert all("digits" in dataset.name for dataset in contexts.values())
+
+
+# --- the same numbers, whatever the way
+
+
+def test_the_grid_gives_four_different_results(sweep: Sweep) -> None:
+    values = {r.measurements[1].metrics["osgr_lhs"] for r in sweep.records}
+    assert len(values) == 4
+
+
+def test_one_worker_or_two_give_the_same_numbers(sweep: Sweep, alone: Sweep) -> None:
+    assert alone.ended.code == 0
+    assert "1 process of 1 thread" in alone.ended.out
+    assert alone.numbers == sweep.numbers
+
+
+def test_an_experiment_file_gives_the_same_numbers_once_more(sweep: Sweep, again: Sweep) -> None:
+    assert (again.ended.code, again.ended.err) == (0, "")
+    assert again.numbers == sweep.numbers
+
+
+def test_an_untracked_sweep_says_so(again: Sweep) -> None:
+    assert "records are on disk, nothing is aggregated" in again.ended.out
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> list[Launched]:
+    """One of the four runs launched alone, twice."""
+    folder = tmp_path_factory.mktemp("single")
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    outputs = [f"hydra.run.dir=runs/{i}" for i in (1, 2)]
+    return [launch(folder, *TINY, "ch=3", "p_random=0.5", output) for output in outputs]
+
+
+def _single(ended: Launched, index: int) -> RunRecord:
+    return RunRecord.read(ended.folder / "runs" / str(index) / "record.json")
+
+
+def test_a_run_launched_alone_gives_the_sweeps_numbers(
+    sweep: Sweep, singles: list[Launched]
+) -> None:
+    assert [(ended.code, ended.err) for ended in singles] == [(0, "")] * 2
+    first, second = (_single(ended, i + 1) for i, ended in enumerate(singles))
+    assert first.measurements == second.measurements == sweep.records[3].measurements
+    assert first.config_hash == sweep.records[3].config_hash
+
+
+def test_a_run_launched_alone_shows_its_results(singles: list[Launched]) -> None:
+    out = singles[0].out
+    assert "plan: 1 run" in out
+    assert "n=30 ch=3 p=0.5" in out
+    assert "LHS (23)" in out
+    lhs = _single(singles[0], 1).measurements[1].metrics["osgr_lhs"]
+    assert f"{lhs:.3f} ± " in out
+    assert "record: " in out
+    assert "\x1b" not in out
+    client = MlflowClient(f"sqlite:///{singles[0].folder / 'mlflow.db'}")
+    experiment: Any = client.get_experiment_by_name("gsnr-sweep")
+    runs = client.search_runs([experiment.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * 2
+    assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
