@@ -64,7 +64,7 @@ def task(cfg: DictConfig) -> RunResult:
     console.print(_results(result.record))
     if result.untracked and point.cfg.tracking.name == "mlflow":
         console.print(f"Not sent to MLflow ({result.untracked}).", style="yellow", markup=False)
-    console.print(f"record: {folder}/{RECORD_FILE}", markup=False)
+    console.print(f"record: {folder}/{RECORD_FILE}", markup=False, soft_wrap=True)
     return result
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,15 @@ def _alive(pid: int) -> bool:
     return True
 
 
+@pytest.fixture
+def heeding_interrupts() -> Iterator[None]:
+    """Started in the background, a shell lets its children ignore SIGINT; undo that for ours."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_store: Path) -> None:
     shutil.copy(migrated_store, tmp_path / "mlflow.db")
     endless = (*TINY, "data=toy", "epochs=100000000", "measure_at=[0]", "ch=2,3,4")
@@ -161,6 +171,9 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
         _, err = launched.communicate(timeout=60)
     finally:
         launched.kill()
+        if launched.returncode != 1:  # leave no endless run behind
+            for status in statuses():
+                os.kill(status.pid, signal.SIGKILL)
     assert launched.returncode == 1
     assert err.startswith("gsnr-sweep: Stopped with 0 of 3 runs complete.")
     assert "Traceback" not in err

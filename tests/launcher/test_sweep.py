@@ -1,6 +1,7 @@
 """Real sweeps through ``python launch.py -m``: what they leave behind, and that numbers agree."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -253,24 +254,32 @@ def test_an_untracked_sweep_says_so(again: Sweep) -> None:
 
 @pytest.fixture(scope="module")
 def singles(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> list[Launched]:
-    """One of the four runs launched alone, twice."""
+    """One of the four runs launched alone, twice at the same time."""
     folder = tmp_path_factory.mktemp("single")
     shutil.copy(migrated_store, folder / "mlflow.db")
-    outputs = [f"hydra.run.dir=runs/{i}" for i in (1, 2)]
-    return [launch(folder, *TINY, "ch=3", "p_random=0.5", output) for output in outputs]
+    with ThreadPoolExecutor(2) as both:
+        runs = [both.submit(launch, folder, *TINY, "ch=3", "p_random=0.5") for _ in range(2)]
+        return [run.result() for run in runs]
 
 
-def _single(ended: Launched, index: int) -> RunRecord:
-    return RunRecord.read(ended.folder / "runs" / str(index) / "record.json")
+def _single(ended: Launched) -> RunRecord:
+    """The record that a run names at its end."""
+    return RunRecord.read(Path(ended.out.rpartition("record: ")[2].strip()))
 
 
 def test_a_run_launched_alone_gives_the_sweeps_numbers(
     sweep: Sweep, singles: list[Launched]
 ) -> None:
     assert [(ended.code, ended.err) for ended in singles] == [(0, "")] * 2
-    first, second = (_single(ended, i + 1) for i, ended in enumerate(singles))
+    first, second = map(_single, singles)
     assert first.measurements == second.measurements == sweep.records[3].measurements
     assert first.config_hash == sweep.records[3].config_hash
+
+
+def test_runs_launched_in_the_same_second_have_folders_of_their_own(
+    singles: list[Launched],
+) -> None:
+    assert len(list(singles[0].folder.glob("outputs/*/*/record.json"))) == 2
 
 
 def test_a_run_launched_alone_shows_its_results(singles: list[Launched]) -> None:
@@ -278,7 +287,7 @@ def test_a_run_launched_alone_shows_its_results(singles: list[Launched]) -> None
     assert "plan: 1 run" in out
     assert "n=30 ch=3 p=0.5" in out
     assert "LHS (23)" in out
-    lhs = _single(singles[0], 1).measurements[1].metrics["osgr_lhs"]
+    lhs = _single(singles[0]).measurements[1].metrics["osgr_lhs"]
     assert f"{lhs:.3f} ± " in out
     assert "record: " in out
     assert "\x1b" not in out
