@@ -54,6 +54,7 @@ class RunRecord:
         started: Start in ISO 8601, UTC.
         summary: Wall times in seconds, throughput, number of parameters and the like.
         measurements: In the order of the epochs.
+        error: Why the run did not finish, empty if it did.
         schema: Version of this file's layout.
     """
 
@@ -65,6 +66,7 @@ class RunRecord:
     started: str = ""
     summary: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
+    error: str = ""
     schema: int = SCHEMA
 
     def write(self, folder: Path) -> Path:

@@ -30,6 +30,7 @@ from gsnr_sweep.device import (
 from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all
 from gsnr_sweep.models import build_model
 from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
@@ -105,15 +106,17 @@ def run_point(
         record.state = "finished"
     except BaseException as error:
         record.state = "diverged" if isinstance(error, DivergedError) else "failed"
-        status.status.message = " ".join(str(error).split()) or type(error).__name__
-        log.error("%s: %s", record.name, status.status.message, exc_info=True)
+        record.error = str(error) if isinstance(error, GsnrError) else reason(error)
+        status.status.message = record.error
+        log.error("%s: %s", record.name, record.error, exc_info=True)
         raise
     finally:
         record.summary["wall_time_s"] = time.perf_counter() - started
         record.summary["overhead_s"] = record.summary["wall_time_s"] - stopwatch.seconds
         record.summary["peak_memory_mb"] = peak_memory_mb(device)
         path = record.write(folder)
-        tracker.finish(record, [path, *sorted((folder / ".hydra").glob("*.yaml"))])
+        files = [path, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+        tracker.finish(record, files)
         status.status.state, status.status.run_id = record.state, tracker.run_id
         status.write()
     return RunResult(record, str(folder), tracker.run_id, tracker.problem)

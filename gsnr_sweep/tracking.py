@@ -290,6 +290,8 @@ class RunTracker:
         now = int(time.time() * 1000)
         metrics = [Metric(f"run/{name}", value, now, 0) for name, value in record.summary.items()]
         tags = [RunTag("gsnr.state", record.state)]
+        if record.error:
+            tags.append(RunTag("gsnr.error", record.error[:_LONGEST_PARAM]))
         missing = sorted({name for m in record.measurements for name in m.nonfinite})
         if missing:
             tags.append(RunTag("gsnr.nonfinite", ", ".join(missing)[:5000]))

@@ -202,9 +202,10 @@ def test_what_was_measured_before_a_failure_is_kept(store: MlflowClient, folder:
     assert record.measurements[0].metrics["mine"] == 1.0
     status = read_status(folder)
     assert status is not None
-    assert (status.state, status.message) == ("failed", "no such number")
+    assert (status.state, status.message) == ("failed", "ArithmeticError: no such number")
     run = store.get_run(status.run_id)
     assert (run.info.status, run.data.tags["gsnr.state"]) == ("FAILED", "failed")
+    assert run.data.tags["gsnr.error"] == record.error == status.message
     assert run.data.metrics["mine"] == 1.0
 
 

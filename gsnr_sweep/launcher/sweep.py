@@ -70,6 +70,7 @@ class Sweep:
                 for o, cfg in zip(overrides, configs, strict=True)
             ]
         )
+        self._show_plan(points, overrides)
         tracker = self._start_tracking(points, overrides)
         named = [
             name_run(point, filter_overrides(list(o)), _axes(overrides))
@@ -79,7 +80,6 @@ class Sweep:
             self._job(cfg, point, name, tracker)
             for cfg, point, name in zip(configs, points, named, strict=True)
         ]
-        self._show_plan(points, overrides)
         outcomes = self._run(jobs, tracker)
         self._report(outcomes, tracker)
         return [
