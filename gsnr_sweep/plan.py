@@ -63,7 +63,7 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         ),
         (
             "measured",
-            f"at epochs {_short(cfg.measure_at)}, test set of {_span(points, 'n_test')}",
+            f"at epochs {_schedules(points)}, test set of {_span(points, 'n_test')}",
         ),
         ("compute", f"about {_tera(sum(point.flops for point in points))} in all"),
     ]
@@ -83,6 +83,11 @@ def _model_line(point: CheckedPoint) -> str:
 def _span(points: Sequence[CheckedPoint], key: str) -> str:
     values = sorted({getattr(point.cfg, key) for point in points})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _schedules(points: Sequence[CheckedPoint]) -> str:
+    schedules = list(dict.fromkeys(_short(point.cfg.measure_at) for point in points))
+    return schedules[0] if len(schedules) == 1 else "as swept"
 
 
 def _short(epochs: Sequence[int]) -> str:

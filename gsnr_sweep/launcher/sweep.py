@@ -178,9 +178,11 @@ class Sweep:
                 if job.index not in outcomes and status is not None:
                     tracker.close_child(status.run_id, "KILLED")
             tracker.finish("KILLED")
+        complete = sum(outcome.result is not None for outcome in outcomes.values())
+        kept = " and in MLflow" if tracker is not None else ""
         raise SweepFailedError(
-            f"Stopped with {len(outcomes)} of {len(jobs)} runs complete. Their records are in "
-            f"{_relative(self.folder)} and in MLflow; the same command starts the sweep anew."
+            f"Stopped with {complete} of {len(jobs)} runs complete. Their records are in "
+            f"{_relative(self.folder)}{kept}; the same command starts the sweep anew."
         ) from None
 
     def _report(self, outcomes: dict[int, Outcome], tracker: SweepTracker | None) -> None:
