@@ -103,13 +103,11 @@ class Grid:
     Attributes:
         points: In Hydra's order.
         axes: Swept keys with their values.
-        known_beforehand: False for sweepers that choose points as they go.
         launcher: Settings of Hydra's launcher; None for a single run.
     """
 
     points: tuple[GridPoint, ...]
     axes: dict[str, list[str]]
-    known_beforehand: bool = True
     launcher: DictConfig | None = None
 
 
@@ -148,13 +146,13 @@ class _Composer:
         sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
         if not str(sweeper._target_).endswith("BasicSweeper"):
             point = self._point([], self._parse(base.hydra.overrides.task))
-            return Grid((point,), {}, False, launcher)
+            return Grid((point,), {}, launcher)  # such a sweeper chooses points as it goes
         params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
         parsed = self._parse((*params, *self._command.overrides))
         (batch,) = BasicSweeper.split_arguments(parsed, None)
         axes = _axes(parsed)
         points = (self._point([*axes], self._parse(overrides)) for overrides in batch)
-        return Grid(tuple(points), axes, launcher=launcher)
+        return Grid(tuple(points), axes, launcher)
 
     def _parse(self, overrides: Sequence[str]) -> list[Override]:
         try:

@@ -33,7 +33,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all
 from gsnr_sweep.models import build_model
-from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.record import Measurement, RunRecord
 from gsnr_sweep.status import StatusFile
 from gsnr_sweep.tracking import RunTracker
 
@@ -220,6 +220,3 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-__all__ = ["RECORD_FILE", "RunResult", "build_ensemble", "run_point", "task"]

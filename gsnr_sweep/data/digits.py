@@ -19,6 +19,7 @@ from torch import Tensor
 
 from gsnr_sweep.config import DigitsConfig
 from gsnr_sweep.data.distribution import DataSpec
+from gsnr_sweep.data.generated import GeneratedDistribution
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.seeding import Stream, generators
 
@@ -28,7 +29,7 @@ _COARSE_SIDE = 5  # knots a side of the displacement field
 _CHUNK = 1000  # images deformed at once
 
 
-class Digits:
+class Digits(GeneratedDistribution):
     """Randomly deformed handwritten digits, 1×28×28 pixels, ten classes."""
 
     def __init__(self, cfg: DigitsConfig) -> None:
@@ -43,17 +44,6 @@ class Digits:
             n_test=None,
             source="scikit-learn's bundled handwritten digits, randomly deformed",
         )
-
-    def prepare(self) -> None:
-        """Nothing to fetch."""
-
-    def train_set(self, n: int, m: int, seed: int) -> Samples:
-        """Draw training set number `m`."""
-        return self._draw(n, seed, Stream.TRAIN_SAMPLES, m)
-
-    def test_set(self, n: int, seed: int) -> Samples:
-        """Draw the test set."""
-        return self._draw(n, seed, Stream.TEST_SAMPLES, 0)
 
     def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         images, labels = base_digits()

@@ -11,7 +11,7 @@ import importlib
 import sys
 from types import ModuleType
 
-import torch
+from torch import library
 
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -30,5 +30,5 @@ def import_torchvision(module: str = "torchvision") -> ModuleType:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
     for operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{operator}", _SIGNATURE)
+        library.define(f"torchvision::{operator}", _SIGNATURE)
     return importlib.import_module(module)

@@ -7,11 +7,12 @@ import torch
 
 from gsnr_sweep.config import ToyConfig
 from gsnr_sweep.data.distribution import DataSpec
+from gsnr_sweep.data.generated import GeneratedDistribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 
 
-class Toy:
+class Toy(GeneratedDistribution):
     """x0, x1 ~ U[−1, 1] and ε ~ U[−η, η], all independent."""
 
     def __init__(self, cfg: ToyConfig) -> None:
@@ -26,17 +27,6 @@ class Toy:
             n_test=None,
             source=f"y = x0*x1 + U[-{cfg.eta:g}, {cfg.eta:g}], generated",
         )
-
-    def prepare(self) -> None:
-        """Nothing to fetch."""
-
-    def train_set(self, n: int, m: int, seed: int) -> Samples:
-        """Draw training set number `m`."""
-        return self._draw(n, seed, Stream.TRAIN_SAMPLES, m)
-
-    def test_set(self, n: int, seed: int) -> Samples:
-        """Draw the test set; its targets carry the same noise."""
-        return self._draw(n, seed, Stream.TEST_SAMPLES, 0)
 
     def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         inputs, noise = generators(seed, stream, index, 2)

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gsnr_sweep.ensemble.listen import listening
 from gsnr_sweep.errors import GsnrError
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
@@ -81,7 +83,7 @@ class FullBatchNorm(nn.Module):
         offset = -self.mean * gain
         if self.bias is not None:
             offset = offset + self.bias
-        return x * _as_channels(gain, x) + _as_channels(offset, x)
+        return x * as_channels(gain, x) + as_channels(offset, x)
 
     def _remember(self, x: Tensor) -> None:
         self.start_collecting()
@@ -135,7 +137,7 @@ class FullBatchNorm(nn.Module):
         x = self.traced_input
         assert x is not None
         axes = _all_but_channels(x)
-        centred = x - _as_channels(self.mean.detach(), x)
+        centred = x - as_channels(self.mean.detach(), x)
         return x.sum(axes) / self._count, centred.square().sum(axes) / self._count
 
 
@@ -162,13 +164,8 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
     norms = [module for module in model.modules() if isinstance(module, FullBatchNorm)]
     if not norms:
         return []
-    hooks = [norm.register_forward_hook(lambda m, *_: met.append(m)) for norm in norms]
-    try:
-        with torch.no_grad():
-            model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), listening(norms, lambda norm, *_: met.append(cast(FullBatchNorm, norm))):
+        model(example)
     if len(set(met)) < len(met):
         raise GsnrError(
             "This network uses a batch-normalization layer twice in one forward pass, so that the "
@@ -277,5 +274,6 @@ def _all_but_channels(x: Tensor) -> list[int]:
     return [0, *range(2, x.dim())]
 
 
-def _as_channels(values: Tensor, x: Tensor) -> Tensor:
+def as_channels(values: Tensor, x: Tensor) -> Tensor:
+    """Shape one value a channel [C] so that it broadcasts over `x`, [N, C, ...]."""
     return values.view(1, -1, *(1 for _ in x.shape[2:]))

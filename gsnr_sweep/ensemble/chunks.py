@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.ensemble.listen import listening
 from gsnr_sweep.ensemble.moments import Method
 
 # A chunk should stay in a core's caches. Measured on Table 2's network (ch 6 to 20): 250 samples,
@@ -88,7 +89,7 @@ def _bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tupl
     activations = example[0].numel()
     largest = 0
 
-    def listen(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
+    def count(layer: nn.Module, _: tuple[Any, ...], output: Any) -> None:
         nonlocal activations, largest
         if not isinstance(output, Tensor):
             return
@@ -98,13 +99,8 @@ def _bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tupl
         outer_product = isinstance(layer, nn.Linear) and output.dim() == 2
         largest = max(largest, _patches(layer, output) + (0 if outer_product else 4 * weights))
 
-    hooks = [module.register_forward_hook(listen) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), listening(model.modules(), count):
+        model(example)
     if method is not Method.LAYERS:
         largest = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     return activations * example.element_size(), largest * example.element_size()

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from gsnr_sweep.models.images import require_images
+
 _KERNEL = 5
 _POOL = 2
 
@@ -31,13 +33,12 @@ class Table2CNN(nn.Sequential):
         Raises:
             ValueError: The inputs are not images of at least 16×16.
         """
-        if len(input_shape) != 3 or min(input_shape[1:]) < 16:
-            raise ValueError("needs images (channels, height, width) of at least 16x16 pixels")
+        channels, *sides = require_images(input_shape)
         p, q = ch, int(2.5 * ch)
-        height, width = (_after_blocks(side) for side in input_shape[1:])
+        height, width = (_after_blocks(side) for side in sides)
         super().__init__(
             OrderedDict(
-                conv1=nn.Conv2d(input_shape[0], p, _KERNEL),
+                conv1=nn.Conv2d(channels, p, _KERNEL),
                 pool1=nn.MaxPool2d(_POOL),
                 relu1=nn.ReLU(),
                 conv2=nn.Conv2d(p, q, _KERNEL),

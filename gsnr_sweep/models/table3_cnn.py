@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from gsnr_sweep.models.images import require_images
+
 _POOL = 2
 
 
@@ -29,10 +31,9 @@ class Table3CNN(nn.Sequential):
         Raises:
             ValueError: The inputs are not images of at least 16×16.
         """
-        if len(input_shape) != 3 or min(input_shape[1:]) < 16:
-            raise ValueError("needs images (channels, height, width) of at least 16x16 pixels")
+        channels, *sides = require_images(input_shape)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        widths = (input_shape[0], ch, 2 * ch, 4 * ch, 8 * ch)
+        widths = (channels, ch, 2 * ch, 4 * ch, 8 * ch)
         for block, (narrow, wide) in enumerate(pairwise(widths), start=1):
             layers[f"conv{block}a"] = nn.Conv2d(narrow, _first_width(block, ch), 3, padding=1)
             layers[f"bn{block}a"] = nn.BatchNorm2d(_first_width(block, ch))
@@ -41,7 +42,7 @@ class Table3CNN(nn.Sequential):
             layers[f"bn{block}b"] = nn.BatchNorm2d(wide)
             layers[f"pool{block}"] = nn.MaxPool2d(_POOL)
             layers[f"relu{block}b"] = nn.ReLU()
-        height, width = (side // _POOL**4 for side in input_shape[1:])
+        height, width = (side // _POOL**4 for side in sides)
         layers["flatten"] = nn.Flatten()
         layers["fc1"] = nn.Linear(8 * ch * height * width, 8 * ch)
         layers["relu_fc1"] = nn.ReLU()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm
+from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, as_channels
 from gsnr_sweep.ensemble.moments.gradients import (
     DenseGradients,
     OuterProductGradients,
@@ -79,8 +79,7 @@ def batch_norm(layer: nn.Module, x: Tensor, grad: Tensor) -> Gradients:
 def _affine(
     layer: nn.Module, x: Tensor, grad: Tensor, mean: Tensor, var: Tensor, eps: float
 ) -> Gradients:
-    shape = (1, -1, *(1 for _ in x.shape[2:]))
-    normalized = (x - mean.view(shape)) * torch.rsqrt(var + eps).view(shape)
+    normalized = (x - as_channels(mean, x)) * as_channels(torch.rsqrt(var + eps), x)
     return _wanted(
         layer,
         weight=DenseGradients(_over_positions(grad * normalized)),
