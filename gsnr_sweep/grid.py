@@ -6,27 +6,26 @@ composed first; what is wrong is said in words of this project.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.utils import setup_globals
+from omegaconf import DictConfig
 
-from gsnr_sweep.config import describe_omegaconf_error, known_keys, unknown_key
+from gsnr_sweep.composer import Composer, GridPoint, own_overrides
 from gsnr_sweep.errors import GsnrError
 
+__all__ = ["VERSION_BASE", "CommandLine", "Composer", "Grid", "GridPoint", "expand", "points_of"]
+
 VERSION_BASE = "1.3"
+_GRID_SWEEPERS = ("BasicSweeper", "GridSweeper")
 
 
 @dataclass(frozen=True)
@@ -84,19 +83,6 @@ class CommandLine:
 
 
 @dataclass(frozen=True)
-class GridPoint:
-    """One run of the grid.
-
-    Attributes:
-        label: The overrides that set it apart, such as ``n=1000 ch=6``.
-        cfg: The composed config, without its ``hydra`` part.
-    """
-
-    label: str
-    cfg: DictConfig
-
-
-@dataclass(frozen=True)
 class Grid:
     """All runs that a command line asks for.
 
@@ -104,11 +90,13 @@ class Grid:
         points: In Hydra's order.
         axes: Swept keys with their values.
         launcher: Settings of Hydra's launcher; None for a single run.
+        sweep_dir: Folder that the sweep would have if it were launched now; empty for a single run.
     """
 
     points: tuple[GridPoint, ...]
     axes: dict[str, list[str]]
     launcher: DictConfig | None = None
+    sweep_dir: str = ""
 
 
 def expand(command: CommandLine) -> Grid:
@@ -121,140 +109,55 @@ def expand(command: CommandLine) -> Grid:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(command.config_dir), version_base=VERSION_BASE):
-            return _Composer(command).grid()
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            composer = Composer(hydra.config_loader, command.config_name, command.search)
+            return _grid(composer, command)
     finally:
         GlobalHydra.instance().clear()
 
 
-class _Composer:
-    """Composes grid points, each combination of config groups once."""
+def points_of(
+    loader: ConfigLoader, sweep: DictConfig, overrides: Sequence[Sequence[str]]
+) -> list[GridPoint]:
+    """Compose the points that a sweeper hands to a launcher.
 
-    def __init__(self, command: CommandLine) -> None:
-        self._command = command
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        self._loader = hydra.config_loader
-        self._parser = OverridesParser.create(config_loader=self._loader)
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
-        self._options: dict[str, list[str]] = {}
+    Args:
+        loader: The launcher's, from its `HydraContext`.
+        sweep: The sweep's config, ``hydra`` part included.
+        overrides: Those of each point, as the sweeper made them.
 
-    def grid(self) -> Grid:
-        parsed = self._parse(self._command.overrides)
-        if not self._command.multirun:
-            return Grid((self._point([], parsed),), {})
-        base = self._compose(tuple(_first_value(override) for override in parsed))
-        sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
-        if not str(sweeper._target_).endswith("BasicSweeper"):
-            point = self._point([], self._parse(base.hydra.overrides.task))
-            return Grid((point,), {}, launcher)  # such a sweeper chooses points as it goes
-        params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        parsed = self._parse((*params, *self._command.overrides))
-        (batch,) = BasicSweeper.split_arguments(parsed, None)
-        axes = _axes(parsed)
-        points = (self._point([*axes], self._parse(overrides)) for overrides in batch)
-        return Grid(tuple(points), axes, launcher)
+    Returns:
+        The points in the same order, labelled by what differs between them.
 
-    def _parse(self, overrides: Sequence[str]) -> list[Override]:
-        try:
-            return self._parser.parse_overrides(list(overrides))
-        except OverrideParseException as error:
-            raise GsnrError(
-                f"{error.override!r} cannot be read as KEY=VALUE. Put values with blanks, commas "
-                "or brackets into quotes: 'measure_at=[20,100]'."
-            ) from None
-
-    def _point(self, axes: list[str], overrides: list[Override]) -> GridPoint:
-        """Compose the groups (remembered), then set the single values."""
-        swept = [o for o in overrides if o.is_sweep_override()]
-        if swept:
-            names = ", ".join(str(o.input_line) for o in swept)
-            raise GsnrError(
-                f"{names}: several values make a sweep; add -m (python launch.py -m …), or write "
-                "a list as key=[value,value]."
-            )
-        label = " ".join(str(o.input_line) for o in overrides if o.get_key_element() in axes)
-        groups = [o for o in overrides if self._is_group(o)]
-        values = [o for o in overrides if not self._is_group(o)]
-        base = self._compose(tuple(str(o.input_line) for o in groups))
-        cfg = copy.deepcopy(base)
-        try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
-            with open_dict(cfg):
-                del cfg["hydra"]
-        except (HydraException, OmegaConfBaseException) as error:
-            raise GsnrError(self._explain(error, values, label)) from None
-        return GridPoint(label, cfg)
-
-    def _is_group(self, override: Override) -> bool:
-        return bool(self._group_options(override.key_or_group))
-
-    def _group_options(self, group: str) -> list[str]:
-        if group not in self._options:
-            self._options[group] = self._loader.get_group_options(
-                group, config_name=self._command.config_name, overrides=list(self._command.search)
-            )
-        return self._options[group]
-
-    def _compose(self, overrides: tuple[str, ...]) -> DictConfig:
-        if overrides not in self._composed:
-            parsed = self._parse(overrides)
-            for override in parsed:
-                if self._is_group(override) and (reason := self._fault(override)):
-                    raise GsnrError(reason)  # of an optional group, Hydra would say nothing
-            try:
-                cfg = compose(
-                    self._command.config_name,
-                    [*self._command.search, *overrides],
-                    return_hydra_config=True,
-                )
-            except (HydraException, OmegaConfBaseException) as error:
-                raise GsnrError(self._explain(error, parsed, "")) from None
-            OmegaConf.set_struct(cfg, True)
-            self._composed[overrides] = cfg
-        return self._composed[overrides]
-
-    def _explain(self, error: Exception, overrides: list[Override], label: str) -> str:
-        """Find the override that is to blame and say what there is instead."""
-        where = f" (grid point {label})" if label else ""
-        for override in overrides:
-            reason = self._fault(override)
-            if reason:
-                return reason + where
-        cause = error.__cause__
-        if isinstance(cause, OmegaConfBaseException):
-            return describe_omegaconf_error(cause) + where
-        return " ".join(str(error).split()) + where
-
-    def _fault(self, override: Override) -> str:
-        key = override.key_or_group
-        options = self._group_options(key)
-        if options:
-            chosen = override.value()
-            wanted = chosen if isinstance(chosen, list) else [chosen]
-            missing = [
-                "null" if name is None else str(name) for name in wanted if name not in options
-            ]
-            if missing and not override.is_delete():
-                return (
-                    f"{override.input_line}: there is no option {missing[0]!r}. "
-                    f"Allowed: {', '.join(options)}."
-                )
-            return ""
-        if key.partition(".")[0] == "hydra" or override.is_add() or override.is_delete():
-            return ""
-        if OmegaConf.select(self._compose(()), key, default=_NOTHING) is _NOTHING:
-            groups = [g for g in self._loader.list_groups("") if g != "hydra"]
-            known = known_keys()
-            if key in known:
-                return (
-                    f"{override.input_line}: this key does not belong to the "
-                    f"{key.partition('.')[0]} chosen here."
-                )
-            return unknown_key(key, known + groups)
-        return ""
+    Raises:
+        GsnrError: As `expand`.
+    """
+    composer = Composer.of_sweep(loader, sweep)
+    values: dict[str, set[str]] = {}
+    for point in overrides:
+        for override in composer.parse(point):
+            values.setdefault(override.get_key_element(), set()).add(str(override.input_line))
+    axes = {key for key, lines in values.items() if len(lines) > 1}
+    return [composer.point(point, axes) for point in overrides]
 
 
-_NOTHING: Any = object()
+def _grid(composer: Composer, command: CommandLine) -> Grid:
+    if not command.multirun:
+        return Grid((composer.point(command.overrides),), {})
+    parsed = composer.parse(command.overrides)
+    base = composer.compose([_first_value(override) for override in parsed])
+    sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
+    if str(sweeper._target_).rpartition(".")[2] not in _GRID_SWEEPERS:
+        point = composer.point(own_overrides(base, "task"))
+        return Grid((point,), {}, launcher)  # such a sweeper chooses points as it goes
+    params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+    parsed = composer.parse((*params, *command.overrides))
+    (batch,) = BasicSweeper.split_arguments(parsed, None)
+    axes = _axes(parsed)
+    points = tuple(composer.point(overrides, axes) for overrides in batch)
+    setup_globals()  # of Hydra: knows what now is
+    return Grid(points, axes, launcher, str(base.hydra.sweep.dir))
 
 
 def _first_value(override: Override) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gsnr_sweep import config
-from gsnr_sweep.config import Config, DataConfig, ModelConfig
+from gsnr_sweep.config import Config, DataConfig, MeasuresConfig, ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import GridPoint
-from gsnr_sweep.locate import reason
+
+if TYPE_CHECKING:
+    from gsnr_sweep.data import DataSpec
+    from gsnr_sweep.model_trial import Fit, ModelCost
+
+T = TypeVar("T")
 
 _MOST_SHOWN = 5
 
@@ -23,15 +26,19 @@ class CheckedPoint:
 
     Attributes:
         label: The overrides that set it apart.
+        overrides: All its overrides but those of Hydra itself.
         cfg: Its typed config.
         n_parameters: Trained parameters of one replica.
         flops: Estimated floating-point operations of the whole run.
+        forward_flops: Floating-point operations of one sample's forward pass.
     """
 
     label: str
+    overrides: tuple[str, ...]
     cfg: Config
     n_parameters: int
     flops: float
+    forward_flops: float
 
 
 def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
@@ -43,16 +50,12 @@ def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
     """
     checked: list[CheckedPoint] = []
     found: dict[str, list[str]] = {}
-    for point in points:
-        try:
-            cfg = config.from_omegaconf(point.cfg)
-            wrong = config.problems(cfg)
-            if not wrong:
-                checked.append(_check_with_data(point.label, cfg))
-        except GsnrError as error:
-            wrong = [str(error)]
-        for problem in wrong:
-            found.setdefault(problem, []).append(point.label)
+    for point, outcome in zip(points, _check_points(points), strict=True):
+        if isinstance(outcome, CheckedPoint):
+            checked.append(outcome)
+        else:
+            for problem in outcome:
+                found.setdefault(problem, []).append(point.label)
     if found:
         raise GsnrError(_report(found, len(points)))
     return checked
@@ -66,7 +69,7 @@ def prepare(points: Sequence[CheckedPoint]) -> None:
     """
     from gsnr_sweep.data import distribution
 
-    for data in {_key(point.cfg.data): point.cfg.data for point in points}.values():
+    for data in {repr(point.cfg.data): point.cfg.data for point in points}.values():
         distribution(data).prepare()
 
 
@@ -81,12 +84,39 @@ def _report(found: dict[str, list[str]], total: int) -> str:
     return "\n".join(lines)
 
 
-def _check_with_data(label: str, cfg: Config) -> CheckedPoint:
-    from gsnr_sweep.data import distribution
-    from gsnr_sweep.device import choose_device
-    from gsnr_sweep.measures import load_measures
+def _check_points(points: Sequence[GridPoint]) -> list[CheckedPoint | list[str]]:
+    """Check narrow networks first: the first of its kind is tried thoroughly, which takes time."""
+    inspections = _Inspections()
+    widths = [point.cfg.ch if point.cfg else 0 for point in points]
+    narrow_first = sorted(range(len(points)), key=widths.__getitem__)
+    outcomes = {i: _check_point(points[i], inspections) for i in narrow_first}
+    return [outcomes[i] for i in range(len(points))]
 
-    spec = distribution(cfg.data).spec
+
+def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | list[str]:
+    """Return the point if it can run, else what is wrong with it."""
+    if point.cfg is None:
+        return [point.problem]
+    wrong = config.problems(point.cfg)
+    if wrong:
+        return wrong
+    try:
+        cost = _check_with_data(point.cfg, inspections)
+    except GsnrError as error:
+        return [str(error)]
+    return CheckedPoint(
+        label=point.label,
+        overrides=point.overrides,
+        cfg=point.cfg,
+        n_parameters=cost.n_parameters,
+        flops=cost.forward_flops * sample_passes(point.cfg),
+        forward_flops=cost.forward_flops,
+    )
+
+
+def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
+    """Return what the model costs."""
+    spec = inspections.data(cfg.data)
     for key, limit, pool in (("n", spec.n_train, "training"), ("n_test", spec.n_test, "test")):
         size = getattr(cfg, key)
         if limit is not None and size > limit:
@@ -101,57 +131,56 @@ def _check_with_data(label: str, cfg: Config) -> CheckedPoint:
         )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"data={spec.name} has a single class; at least two are needed.")
-    choose_device(cfg.device)
-    load_measures(cfg.measures.functions)
-    n_parameters, flops = _check_model(
-        _key(cfg.model), cfg.ch, spec.input_shape, spec.n_outputs, spec.task
-    )
-    passes = _sample_passes(cfg)
-    return CheckedPoint(label, cfg, n_parameters, flops * passes)
+    inspections.device(cfg.device)
+    inspections.measures(cfg.measures)
+    return inspections.model(cfg.model, cfg.ch, spec)
 
 
-def _sample_passes(cfg: Config) -> float:
+class _Inspections:
+    """Looks at the data, devices, measures and models of a grid, at each different one once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Any] = {}
+        self._tried: set[Fit] = set()
+
+    def data(self, cfg: DataConfig) -> DataSpec:
+        from gsnr_sweep.data import distribution
+
+        return self._once(repr(cfg), lambda: distribution(cfg).spec)
+
+    def device(self, name: str) -> None:
+        from gsnr_sweep.device import choose_device
+
+        self._once(("device", name), lambda: choose_device(name))
+
+    def measures(self, cfg: MeasuresConfig) -> None:
+        from gsnr_sweep.measures import load_measures
+
+        self._once(repr(cfg), lambda: load_measures(cfg.functions))
+
+    def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
+        from gsnr_sweep.model_trial import Fit, cost_of_width, try_model
+
+        fit = self._once((repr(cfg), spec), lambda: Fit.of(cfg, spec))
+        look = cost_of_width if fit in self._tried else try_model
+        cost = self._once((fit, ch), lambda: look(fit, ch))
+        self._tried.add(fit)
+        return cost
+
+    def _once(self, key: Hashable, look: Callable[[], T]) -> T:
+        if key not in self._found:
+            try:
+                self._found[key] = look()
+            except GsnrError as error:
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, GsnrError):
+            raise GsnrError(str(found))
+        return cast(T, found)
+
+
+def sample_passes(cfg: Config) -> float:
     """Count passes of a sample through the network, in units of a forward pass."""
     training = 3 * cfg.epochs * cfg.n
     measuring = len(cfg.measure_at) * (6 * cfg.n + 2 * cfg.n_test)
     return float(cfg.n_sets * (training + measuring))
-
-
-@lru_cache(maxsize=256)
-def _check_model(
-    model_json: str, ch: int, input_shape: tuple[int, ...], n_outputs: int, task: Any
-) -> tuple[int, float]:
-    """Build the model, try it on noise; return its parameters and FLOPs of a forward pass."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from gsnr_sweep.ensemble.ensemble import choose_moments_method, prepare_network
-    from gsnr_sweep.models import build_model
-
-    model_config = ModelConfig(**json.loads(model_json))
-    model = build_model(model_config, ch, input_shape, n_outputs, seed=0)
-    network = prepare_network(model, torch.float32, torch.device("cpu"))
-    x = torch.randn(3, *input_shape, generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            outputs = network(x)
-    except Exception as error:
-        raise GsnrError(
-            f"model={model_config.name} does not take this data's inputs of shape {input_shape}: "
-            f"{reason(error)}. Choose a model that fits the data."
-        ) from None
-    if not isinstance(outputs, torch.Tensor) or outputs.shape != (3, n_outputs):
-        shape = tuple(getattr(outputs, "shape", ()))
-        raise GsnrError(
-            f"model={model_config.name} returns {shape} for 3 samples where (3, {n_outputs}) is "
-            "needed: one output a class (or target)."
-        )
-    regression = task == "regression"
-    targets = torch.zeros(3, n_outputs) if regression else torch.arange(3) % n_outputs
-    choose_moments_method(network, x, targets, task)
-    n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return n_parameters, counter.get_total_flops() / 3
-
-
-def _key(section: ModelConfig | DataConfig) -> str:
-    return json.dumps(asdict(section), sort_keys=True, default=str)

@@ -1,17 +1,22 @@
 """What is checked before anything starts."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gsnr_sweep import data, preflight
+from gsnr_sweep import data, model_trial, preflight
+from gsnr_sweep.composer import GridPoint
+from gsnr_sweep.config import DataConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import CommandLine, expand
 from gsnr_sweep.preflight import CheckedPoint, check
-from tests.conftest import CONF, TINY
+from tests.conftest import CONF, TINY, tiny_config
 
 
 def _check(*arguments: str) -> list[CheckedPoint]:
@@ -33,6 +38,8 @@ def test_parameters_and_operations_of_a_run() -> None:
     forward = 2 * (2 * 20 + 20)  # a multiplication and an addition a weight
     passes = 2 * (3 * 2 * 30 + 2 * (6 * 30 + 2 * 50))  # as training and measuring are counted
     assert point.flops == forward * passes
+    assert point.forward_flops == forward
+    assert point.overrides == (*TINY, "data=toy", "ch=20")
 
 
 def test_wider_and_larger_points_cost_more() -> None:
@@ -228,7 +235,119 @@ def test_a_gpu_that_is_not_there() -> None:
     assert "0 CUDA device(s)" in _told("device=cuda:1")
 
 
+# --- many widths
+
+
+class Wide(Adds):
+    """Takes a width, though not every one, and counts what is done to it."""
+
+    built: ClassVar[list[int]] = []
+
+    def __init__(self, n_outputs: int, ch: int) -> None:
+        if ch == 4:
+            raise ValueError("width 4 is one too few")
+        super().__init__(n_outputs)
+        self.fc = nn.Linear(784, ch)
+        self.out = nn.Linear(ch, n_outputs)
+        assert self.out.weight.device.type == "cpu"
+        self.built.append(ch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(super().forward(x))
+
+
+class WideTuple(Wide):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[:, : 1 if len(self.fc.weight) == 5 else None]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The widths whose gradients were tried."""
+    widths: list[int] = []
+    choose = model_trial.choose_moments_method
+
+    def noted(network: nn.Module, *more: Any) -> Any:
+        widths.append(len(next(network.parameters())))
+        return choose(network, *more)
+
+    monkeypatch.setattr(model_trial, "choose_moments_method", noted)
+    model_trial.try_model.cache_clear()
+    model_trial.cost_of_width.cache_clear()
+    return widths
+
+
+@pytest.mark.parametrize("model", ["table2_cnn", "mlp"])
+def test_gradients_are_tried_at_the_narrowest_width(model: str, tried: list[int]) -> None:
+    points = _check("-m", f"model={model}", "ch=7,3,5", "n=20,30")
+    assert tried == [3]
+    model_trial.try_model.cache_clear()
+    for point in points:
+        (alone,) = _check(f"model={model}", f"ch={point.cfg.ch}", f"n={point.cfg.n}")
+        assert point.n_parameters == alone.n_parameters
+        assert (point.flops, point.forward_flops) == (alone.flops, alone.forward_flops)
+    assert tried == [3, 7, 3, 5]
+
+
+def test_a_users_model_is_built_at_every_width(tried: list[int]) -> None:
+    Wide.built.clear()
+    points = _check("-m", *_custom("Wide"), "ch=5,3,6", "seed=1,2")
+    assert tried == [3]
+    assert Wide.built == [3, 5, 6]
+    assert [p.n_parameters for p in points[::2]] == [785 * ch + 10 * ch + 10 for ch in (5, 3, 6)]
+
+
+def test_widths_that_a_model_does_not_take_are_found(tried: list[int]) -> None:
+    told = _told("-m", *_custom("Wide"), "ch=5,4,3", "seed=1,2")
+    assert told.startswith("model=custom: width 4 is one too few")
+    assert told.endswith("(grid point ch=4 seed=1 and 1 more of 6)")
+    assert "\n" not in told
+    told = _told("-m", *_custom("WideTuple"), "ch=6,5,3")
+    assert "returns (3, 1) for 3 samples where (3, 10) is needed" in told
+    assert "grid point ch=5 of 3" in told
+
+
+def test_a_model_without_gradients_is_tried_until_one_has_them(tried: list[int]) -> None:
+    told = _told("-m", *_custom("Mixes"), "ch=2,1")
+    assert told.endswith("(grid point ch=2 and 1 more of 2)")
+    assert len(tried) == 2
+
+
 # --- many points
+
+
+def test_data_measures_and_models_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = data.distribution
+
+    def counted(cfg: DataConfig) -> data.Distribution:
+        looked.append(cfg.name)
+        return real(cfg)
+
+    monkeypatch.setattr(data, "distribution", counted)
+    assert len(_check("-m", "n=20,30,40", "data=digits,toy", "lr=0.1,0.2")) == 12
+    assert looked == ["digits", "toy"]
+
+
+def test_what_is_wrong_with_data_is_counted_at_every_point(tmp_path: Path) -> None:
+    told = _told("-m", "data=npz", f"data.path={tmp_path}/none.npz", "model=mlp", "n=20,30,40")
+    assert "there is no such file" in told
+    assert told.endswith("(grid point n=20 and 2 more of 3)")
+
+
+def test_wrong_types_are_collected_with_what_else_is_wrong() -> None:
+    told = _told("-m", "n=20,x,30", "lr=0.1,-1").splitlines()
+    assert [line.partition(":")[0] for line in told] == ["lr=-1.0", "n=x"]
+    assert told[0].endswith("(grid point n=20 lr=-1 and 1 more of 6)")
+    assert told[1].endswith("(grid point n=x lr=0.1 and 1 more of 6)")
+
+
+def test_a_composed_config_is_a_point_too() -> None:
+    cfg = OmegaConf.create(asdict(tiny_config()))
+    (point,) = check([GridPoint.of(cfg)])
+    assert (point.label, point.overrides, point.cfg) == ("", (), tiny_config())
+    with pytest.raises(GsnrError, match="n=x: a whole number is needed"):
+        check([GridPoint.of(OmegaConf.merge(cfg, {"n": "x"}))])
 
 
 def test_a_bad_point_in_the_middle_is_named() -> None:

@@ -1,0 +1,136 @@
+"""A model tried before anything is launched: whether it fits the data, and what it costs.
+
+The full trial computes gradients, which takes seconds for wide networks. A grid over many widths
+needs it once: whether gradients exist is a matter of the architecture. The other widths are only
+built and passed through, which still finds those that the model does not take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gsnr_sweep.config import ModelConfig
+from gsnr_sweep.ensemble.ensemble import choose_moments_method, prepare_network
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.locate import reason
+from gsnr_sweep.models import build_model
+
+if TYPE_CHECKING:
+    from gsnr_sweep.data import DataSpec
+
+_OURS = "gsnr_sweep."
+_N_SAMPLES = 3
+_MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a model costs.
+
+    Attributes:
+        n_parameters: Trained parameters.
+        forward_flops: Floating-point operations of one sample's forward pass.
+    """
+
+    n_parameters: int
+    forward_flops: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model, without its width, and what it must fit; may be a key.
+
+    Attributes:
+        model: The model's config as JSON.
+        input_shape: Shape of one input.
+        n_outputs: Classes or targets.
+        task: Decides the loss.
+    """
+
+    model: str
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    task: Any
+
+    @classmethod
+    def of(cls, model: ModelConfig, spec: DataSpec) -> Fit:
+        """Take from a data set's description what a model must fit."""
+        as_json = json.dumps(asdict(model), sort_keys=True, default=str)
+        return cls(as_json, spec.input_shape, spec.n_outputs, spec.task)
+
+    @property
+    def config(self) -> ModelConfig:
+        """Return the model's config."""
+        return ModelConfig(**json.loads(self.model))
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def try_model(fit: Fit, ch: int) -> ModelCost:
+    """Build a model, try it and its gradients on noise.
+
+    Raises:
+        GsnrError: It cannot be built, does not fit the data, or has no per-sample gradients.
+    """
+    x = _noise(fit)
+    network, cost = _pass_forward(fit, ch, x)
+    regression = fit.task == "regression"
+    classes = torch.arange(len(x)) % fit.n_outputs
+    targets = torch.zeros(len(x), fit.n_outputs) if regression else classes
+    choose_moments_method(network, x, targets, fit.task)
+    return cost
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def cost_of_width(fit: Fit, ch: int) -> ModelCost:
+    """Return the cost of a model that was tried at another width.
+
+    Our own models are built without memory for their weights. A user's code might keep such empty
+    tensors for later, so that it gets real ones.
+
+    Raises:
+        GsnrError: The model cannot be built with this width, or does not fit the data.
+    """
+    x = _noise(fit)
+    if fit.config._target_.startswith(_OURS):
+        with torch.device("meta"):
+            return _pass_forward(fit, ch, x.to("meta"))[1]
+    return _pass_forward(fit, ch, x)[1]
+
+
+def _noise(fit: Fit) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(_N_SAMPLES, *fit.input_shape, generator=generator)
+
+
+def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
+    """Build the network where `x` lies and pass `x` through it."""
+    model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
+    network = prepare_network(model, torch.float32, x.device)
+    outputs, flops = _count_flops(lambda: network(x), fit)
+    if not isinstance(outputs, Tensor) or outputs.shape != (len(x), fit.n_outputs):
+        shape = tuple(getattr(outputs, "shape", ()))
+        raise GsnrError(
+            f"model={fit.config.name} returns {shape} for {len(x)} samples where "
+            f"({len(x)}, {fit.n_outputs}) is needed: one output a class (or target)."
+        )
+    n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return network, ModelCost(n_parameters, flops / len(x))
+
+
+def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            return forward(), counter.get_total_flops()
+    except Exception as error:
+        raise GsnrError(
+            f"model={fit.config.name} does not take this data's inputs of shape "
+            f"{fit.input_shape}: {reason(error)}. Choose a model that fits the data."
+        ) from None
