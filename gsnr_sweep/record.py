@@ -7,13 +7,18 @@ artifact in MLflow, from which sweeps are aggregated.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from gsnr_sweep.errors import GsnrError
 
 RECORD_FILE = "record.json"
 SCHEMA = 1
@@ -28,17 +33,21 @@ class Measurement:
         metrics: Finite values by metric name.
         nonfinite: Names of the metrics that came out as NaN or infinite; JSON and MLflow hold
             neither.
+        time_ms: When, in milliseconds since 1970. It goes with the values wherever they are sent:
+            MLflow takes the same value with the same time only once, so sending twice is harmless.
     """
 
     epoch: int
     metrics: dict[str, float]
     nonfinite: list[str] = field(default_factory=list)
+    time_ms: int = 0
 
     @classmethod
     def from_values(cls, epoch: int, values: dict[str, float]) -> Self:
         """Sort raw values into the finite and the non-finite ones."""
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        return cls(epoch, finite, sorted(set(values) - set(finite)))
+        now = int(time.time() * 1000)
+        return cls(epoch, finite, sorted(set(values) - set(finite)), now)
 
 
 @dataclass
@@ -50,11 +59,13 @@ class RunRecord:
         config: The resolved config as plain containers.
         config_hash: Hash of the part of the config that decides the numbers.
         environment: Versions, host, device and code version.
-        state: ``running``, ``finished``, ``diverged`` or ``failed``.
+        state: ``running``, ``finished``, ``diverged``, ``failed``, ``interrupted`` (asked to stop)
+            or ``killed`` (its process died).
         started: Start in ISO 8601, UTC.
         summary: Wall times in seconds, throughput, number of parameters and the like.
         measurements: In the order of the epochs.
         error: Why the run did not finish, empty if it did.
+        data: Name, source, digests and sizes of the sets.
         schema: Version of this file's layout.
     """
 
@@ -67,6 +78,7 @@ class RunRecord:
     summary: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     error: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def write(self, folder: Path) -> Path:
@@ -90,10 +102,32 @@ class RunRecord:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees either the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    """Write `text` so that a reader sees either the old file or the whole new one.
+
+    Raises:
+        GsnrError: The file cannot be written, such as on a full disk. The old one is intact.
+    """
+    replace_file(path, lambda temporary: temporary.write_text(text))
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a file beside `path`, then put it into its place in one step.
+
+    Raises:
+        GsnrError: The file cannot be written. The old one is intact, no half of the new one stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        reason = error.strerror or str(error)
+        raise GsnrError(
+            f"{path} cannot be written ({reason}). What was there before is intact: free some "
+            "space or make the folder writable, and start the same command again."
+        ) from error
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import logging
 import math
@@ -11,12 +13,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from gsnr_sweep import config
+from gsnr_sweep.attempt import Attempt
+from gsnr_sweep.beginning import Beginning
+from gsnr_sweep.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
@@ -30,11 +36,12 @@ from gsnr_sweep.device import (
 from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all
 from gsnr_sweep.models import build_model
-from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.status import StatusFile
+from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.status import Status, StatusFile, read_status
 from gsnr_sweep.tracking import RunTracker
 
 log = logging.getLogger(__name__)
@@ -44,6 +51,10 @@ OnEpoch = Callable[[int], None]
 
 class DivergedError(GsnrError):
     """Training left the finite numbers."""
+
+
+class RunStoppedError(GsnrError):
+    """A run was asked to stop and can go on from its checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,103 +74,247 @@ class RunResult:
     untracked: str
 
 
-def task(cfg: DictConfig) -> RunResult:
+def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     """Run the grid point that Hydra composed, in Hydra's output folder."""
     hydra = HydraConfig.get()
     typed = config.from_omegaconf(cfg)
-    return run_point(typed, Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd))
+    folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
+    return run_point(typed, folder, launch_folder, attempt=attempt)
 
 
 def run_point(
-    cfg: Config, folder: Path, launch_folder: Path, on_epoch: OnEpoch | None = None
+    cfg: Config,
+    folder: Path,
+    launch_folder: Path,
+    on_epoch: OnEpoch | None = None,
+    attempt: Attempt | None = None,
 ) -> RunResult:
     """Draw the data, train, measure, record.
 
+    An earlier attempt in the same folder, or in ``attempt.resume_from``, is continued from its last
+    checkpoint; on a CPU the numbers are then those of an undisturbed run, bit for bit.
+
     Args:
         cfg: A valid config.
-        folder: Output folder; gets ``record.json`` and ``status.json``.
+        folder: Output folder; gets ``record.json``, ``status.json`` and checkpoints.
         launch_folder: Holds the default tracking store.
         on_epoch: Called with the number of steps taken.
+        attempt: Which attempt this is; None for the first one.
 
     Raises:
         DivergedError: A loss became infinite or NaN; what was measured before is recorded.
+        RunStoppedError: The run was asked to stop.
+        GsnrError: The folder cannot be written; the last checkpoint is intact.
     """
-    started = time.perf_counter()
-    device = choose_device(cfg.device)
-    record = RunRecord(
-        name=config.run_name(cfg),
-        config=dataclasses.asdict(cfg),
-        config_hash=config.config_hash(cfg),
-        environment=describe_environment(describe_device(device)),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    status = StatusFile(folder, cfg.epochs)
-    record.write(folder)
-    tracker = RunTracker(cfg.tracking, launch_folder)
-    tracker.start(record)
-    status.status.run_id = tracker.run_id
-    status.write()  # now: whoever finds this process dead must be able to close the run
-    stopwatch = Stopwatch()
-    reset_peak_memory(device)
-    try:
-        _train_and_measure(cfg, device, record, folder, tracker, status, stopwatch, on_epoch)
-        record.state = "finished"
-    except BaseException as error:
-        record.state = "diverged" if isinstance(error, DivergedError) else "failed"
-        record.error = str(error) if isinstance(error, GsnrError) else reason(error)
-        status.status.message = record.error
-        log.error("%s: %s", record.name, record.error, exc_info=True)
-        raise
-    finally:
-        record.summary["wall_time_s"] = time.perf_counter() - started
-        record.summary["overhead_s"] = record.summary["wall_time_s"] - stopwatch.seconds
-        record.summary["peak_memory_mb"] = peak_memory_mb(device)
-        path = record.write(folder)
-        files = [path, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
-        tracker.finish(record, files)
-        status.status.state, status.status.run_id = record.state, tracker.run_id
-        status.write()
-    return RunResult(record, str(folder), tracker.run_id, tracker.problem)
+    return _Run(cfg, folder, launch_folder, on_epoch, attempt or Attempt()).result()
 
 
-def _train_and_measure(
-    cfg: Config,
-    device: torch.device,
-    record: RunRecord,
-    folder: Path,
-    tracker: RunTracker,
-    status: StatusFile,
-    stopwatch: Stopwatch,
-    on_epoch: OnEpoch | None,
-) -> None:
-    set_exact_arithmetic()
-    torch.set_num_threads(1)
-    cfg = dataclasses.replace(cfg, threads=cfg.threads or available_cores())
-    source = distribution(cfg.data)
-    sets = draw_sets(source, cfg)
-    digests = samples_digest(sets.train), samples_digest([sets.test])
-    tracker.describe_data(source.spec.name, source.spec.source, sets, digests)
-    measures = load_measures(cfg.measures.functions)
-    ensemble = build_ensemble(cfg, sets, device)
-    record.summary["n_parameters"] = ensemble.n_parameters
+class _Run:
+    """One attempt at one grid point."""
 
-    def reached(epoch: int) -> None:
-        status.reached(epoch)
-        if on_epoch is not None:
-            on_epoch(epoch)
+    def __init__(
+        self,
+        cfg: Config,
+        folder: Path,
+        launch_folder: Path,
+        on_epoch: OnEpoch | None,
+        attempt: Attempt,
+    ) -> None:
+        self.cfg, self.folder, self.attempt, self.on_epoch = cfg, folder, attempt, on_epoch
+        self.started = time.perf_counter()
+        self.device = choose_device(cfg.device)
+        self.code = code_version(cfg)
+        identity = run_identity(cfg)
+        earlier = read_status(folder)
+        self.before = Beginning.find(folder, attempt.resume_from, identity, self.code)
+        self.record = RunRecord(
+            name=config.run_name(cfg),
+            config=dataclasses.asdict(cfg),
+            config_hash=identity,
+            environment=describe_environment(describe_device(self.device)) | {"code": self.code},
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            measurements=list(self.before.measurements),
+        )
+        self.status = StatusFile(
+            folder,
+            Status(
+                epoch=self.before.epoch,
+                epochs=cfg.epochs,
+                run_id=earlier.run_id if earlier else "",
+                attempt=attempt.number,
+                name=self.record.name,
+                config_hash=identity,
+                code=self.code,
+                experiment=cfg.tracking.experiment,
+            ),
+        )
+        self.tracker = RunTracker(
+            cfg.tracking, launch_folder, self.status.status.run_id, attempt.outage
+        )
+        self.stopwatch = Stopwatch(self.before.seconds.get("compute", 0.0))
+        self.checkpointer = Checkpointer(folder, cfg.checkpoint_minutes)
+        self.data_digest = ""
 
-    for measurement, finite in _measurements(ensemble, measures, reached, stopwatch):
-        record.measurements.append(measurement)
-        record.write(folder)
-        tracker.measured(measurement)
-        status.status.message = _headline(measurement)
-        if not finite:
-            raise DivergedError(
-                f"Training diverged: a loss is infinite or NaN at epoch {measurement.epoch}. "
-                f"Try a learning rate below lr={cfg.lr}."
+    @property
+    def wall_seconds(self) -> float:
+        """Time spent on this run, earlier attempts included as far as they were kept."""
+        return self.before.seconds.get("wall", 0.0) + time.perf_counter() - self.started
+
+    def result(self) -> RunResult:
+        with self.status.heartbeat():
+            self.record.write(self.folder)
+            self.tracker.start(self.record)
+            self.status.status.run_id = self.tracker.run_id
+            self.status.write()  # now: whoever finds this process dead must be able to close it
+            reset_peak_memory(self.device)
+            try:
+                self._train_and_measure()
+                self.record.state = "finished"
+            except BaseException as error:
+                self._failed(error)
+                raise
+            finally:
+                self._close()
+        return RunResult(self.record, str(self.folder), self.tracker.run_id, self.tracker.problem)
+
+    def _failed(self, error: BaseException) -> None:
+        self.record.state = _state_after(error)
+        self.record.error = str(error) if isinstance(error, GsnrError) else reason(error)
+        self.status.status.message = self.record.error
+        self.status.status.may_pass = may_pass(error)
+        unexpected = not isinstance(error, GsnrError)
+        log.error("%s: %s", self.record.name, self.record.error, exc_info=unexpected)
+
+    def _close(self) -> None:
+        """Keep and send what there is, whatever happened."""
+        record, status = self.record, self.status.status
+        record.summary["wall_time_s"] = self.wall_seconds
+        record.summary["overhead_s"] = self.wall_seconds - self.stopwatch.seconds
+        record.summary["peak_memory_mb"] = peak_memory_mb(self.device)
+        status.state = record.state
+        problems = []
+        try:
+            record.write(self.folder)
+        except GsnrError as error:
+            problems.append(error)
+        files = [self.folder / name for name in (RECORD_FILE, "run.log")]
+        files += sorted((self.folder / ".hydra").glob("*.yaml"))
+        self.tracker.finish(record, files)
+        status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
+        try:
+            self.status.write()
+            if record.state in ("finished", "diverged") and not problems:
+                self._drop_checkpoints()
+        except GsnrError as error:
+            problems.append(error)
+        if problems and record.state == "finished":
+            raise problems[0]
+
+    def _drop_checkpoints(self) -> None:
+        for folder in (self.folder, self.attempt.resume_from):
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    remove_checkpoint(folder)
+
+    def _train_and_measure(self) -> None:
+        set_exact_arithmetic()
+        torch.set_num_threads(1)
+        cfg = dataclasses.replace(self.cfg, threads=self.cfg.threads or available_cores())
+        source = distribution(cfg.data)
+        sets = draw_sets(source, cfg)
+        self.record.data = describe_data(source.spec.name, source.spec.source, sets)
+        self.data_digest = f"{self.record.data['train_digest']}+{self.record.data['test_digest']}"
+        self.tracker.describe_data(self.record.data)
+        measures = load_measures(cfg.measures.functions)
+        ensemble = build_ensemble(cfg, sets, self.device)
+        self.record.summary["n_parameters"] = ensemble.n_parameters
+        first = self._go_on_from(ensemble)
+
+        def reached(epoch: int) -> None:
+            self._reached(epoch, ensemble)
+
+        done = [measurement.epoch for measurement in self.record.measurements]
+        snapshots = ensemble.run(reached, first, done)
+        for measurement, finite in _measurements(snapshots, measures, self.stopwatch):
+            self._measured(measurement)
+            if not finite:
+                raise DivergedError(
+                    f"Training diverged: a loss is infinite or NaN at epoch {measurement.epoch}. "
+                    f"Try a learning rate below lr={cfg.lr}."
+                )
+        steps = cfg.epochs * cfg.n * cfg.n_sets
+        self.record.summary["train_samples_per_s"] = steps / max(self.stopwatch.seconds, 1e-9)
+
+    def _go_on_from(self, ensemble: Ensemble) -> int:
+        """Put the replicas where an earlier attempt left them; return the steps taken."""
+        before = self.before.of_data(self.data_digest)
+        if before.note:
+            log.warning("starting anew: %s", before.note)
+        self.record.measurements = list(before.measurements)
+        if before.checkpoint is not None:
+            ensemble.load_state(before.checkpoint.tensors)
+            log.info("going on from epoch %d", before.epoch)
+        self.status.status.started_at = before.epoch
+        self.status.reached(before.epoch)
+        self.record.write(self.folder)
+        return before.epoch
+
+    def _measured(self, measurement: Measurement) -> None:
+        self.record.measurements.append(measurement)
+        self.record.measurements.sort(key=lambda one: one.epoch)
+        self.record.write(self.folder)
+        self.tracker.measured(measurement)
+        self.status.status.message = _headline(measurement)
+
+    def _reached(self, epoch: int, ensemble: Ensemble) -> None:
+        """Do what is due between two steps."""
+        self.status.reached(epoch)
+        request = self.attempt.request
+        if request.stopping or request.take_save() or self.checkpointer.due:
+            checkpoint = Checkpoint(
+                epoch,
+                ensemble.state(),
+                self.record.config_hash,
+                self.code,
+                self.data_digest,
+                {"wall": self.wall_seconds, "compute": self.stopwatch.seconds},
+                self.record.measurements,
             )
-    steps = cfg.epochs * cfg.n * cfg.n_sets
-    record.summary["train_samples_per_s"] = steps / max(stopwatch.seconds, 1e-9)
+            self.checkpointer.write(checkpoint)
+        if request.stopping:
+            raise RunStoppedError(
+                f"Stopped at epoch {epoch} of {self.cfg.epochs} ({request.stopping})."
+            )
+        if self.on_epoch is not None:
+            self.on_epoch(epoch)
+
+
+def _state_after(error: BaseException) -> str:
+    if isinstance(error, DivergedError):
+        return "diverged"
+    stopped = isinstance(error, RunStoppedError | KeyboardInterrupt)
+    return "interrupted" if stopped else "failed"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether trying again may help: short memory or a failing file system, not a full one."""
+    cause = error.__cause__ if isinstance(error, GsnrError) else error
+    if isinstance(cause, OSError):
+        return cause.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
+    return isinstance(cause, MemoryError | torch.OutOfMemoryError)
+
+
+def describe_data(name: str, source: str, sets: RunSets) -> dict[str, Any]:
+    """Describe the sets of a run by name, source, sizes and digests, labels included."""
+    return {
+        "name": name,
+        "source": source,
+        "train_digest": samples_digest(sets.train),
+        "train_size": len(sets.train[0]),
+        "train_sets": len(sets.train),
+        "test_digest": samples_digest([sets.test]),
+        "test_size": len(sets.test),
+    }
 
 
 def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble:
@@ -173,9 +328,9 @@ def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble
 class Stopwatch:
     """Adds up the seconds spent training and measuring."""
 
-    def __init__(self) -> None:
-        """Start at zero."""
-        self.seconds = 0.0
+    def __init__(self, seconds: float = 0.0) -> None:
+        """Start at what was spent before."""
+        self.seconds = seconds
 
     def timed(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
         """Pass snapshots on, counting the time that it takes to make them."""
@@ -189,10 +344,10 @@ class Stopwatch:
 
 
 def _measurements(
-    ensemble: Ensemble, measures: dict[str, Measure], on_epoch: OnEpoch, stopwatch: Stopwatch
+    snapshots: Iterator[Snapshot], measures: dict[str, Measure], stopwatch: Stopwatch
 ) -> Iterator[tuple[Measurement, bool]]:
     """Yield the measurements, each with whether all losses were finite numbers."""
-    for snapshot in stopwatch.timed(ensemble.run(on_epoch)):
+    for snapshot in stopwatch.timed(snapshots):
         start = time.perf_counter()
         measurement = Measurement.from_values(snapshot.epoch, measure_all(measures, snapshot))
         stopwatch.seconds += time.perf_counter() - start

@@ -1,22 +1,40 @@
 """Where a run stands, in a small file that anyone may read while it runs.
 
-The launcher draws its progress from these files alone, so that it makes no difference whether a run
-lives in a worker process of this machine or in a cluster's job.
+Progress, failures and deaths are told from these files alone, so that it makes no difference
+whether a run lives in a process of this machine or in a cluster's job, and whether the launcher is
+still there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import psutil
+
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.record import write_atomically
 
 STATUS_FILE = "status.json"
+UNDER_WAY = ("preparing", "running")
+ENDED = ("finished", "diverged", "failed")
+"""States after which a run has nothing left to compute; ``interrupted`` and ``killed`` have."""
+SECONDS_UNTIL_SILENT = 90.0
+"""A run on another machine that has not reported for this long counts as dead."""
 _SECONDS_BETWEEN_WRITES = 0.5
+_SECONDS_BETWEEN_HEARTBEATS = 5.0
+
+
+def _process_start() -> float:
+    return float(psutil.Process().create_time())
 
 
 @dataclass
@@ -24,7 +42,8 @@ class Status:
     """State of one run.
 
     Attributes:
-        state: ``preparing``, ``running``, ``finished``, ``diverged`` or ``failed``.
+        state: ``preparing``, ``running``, ``finished``, ``diverged``, ``failed``, ``interrupted``
+            (asked to stop) or ``killed`` (its process died).
         epoch: Steps taken.
         epochs: Steps to take.
         updated: Time of this report, seconds since 1970.
@@ -32,6 +51,17 @@ class Status:
         message: For a failed run, why; otherwise what was measured last.
         host: Machine.
         pid: Process.
+        process_started: When that process started, seconds since 1970: tells it from a later one
+            with the same number.
+        started: Start of this attempt, seconds since 1970.
+        started_at: Steps that had been taken by earlier attempts.
+        attempt: Number of this attempt, from 1.
+        name: The run's name.
+        config_hash: The run's identity.
+        code: Version of the code that computes it.
+        experiment: MLflow experiment that it belongs to.
+        tracked: Whether MLflow has everything.
+        may_pass: Whether a failure may pass if the run is tried again.
     """
 
     state: str = "preparing"
@@ -42,15 +72,45 @@ class Status:
     message: str = ""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    process_started: float = field(default_factory=_process_start)
+    started: float = field(default_factory=time.time)
+    started_at: int = 0
+    attempt: int = 1
+    name: str = ""
+    config_hash: str = ""
+    code: str = ""
+    experiment: str = ""
+    tracked: bool = False
+    may_pass: bool = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is working on the run, as far as can be told from here."""
+        if self.state not in UNDER_WAY:
+            return False
+        if self.host == socket.gethostname():
+            return process_alive(self.pid, self.process_started)
+        return time.time() - self.updated < SECONDS_UNTIL_SILENT
+
+
+def process_alive(pid: int, started: float) -> bool:
+    """Tell whether the process of this machine that started then is still there."""
+    try:
+        process = psutil.Process(pid)
+        same = not started or abs(process.create_time() - started) < 1.0
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 class StatusFile:
     """Writes a run's status, not more than about twice a second."""
 
-    def __init__(self, folder: Path, epochs: int) -> None:
+    def __init__(self, folder: Path, status: Status) -> None:
         """Start reporting into `folder`."""
         self._path = folder / STATUS_FILE
-        self.status = Status(epochs=epochs)
+        self._lock = threading.Lock()
+        self.status = status
         self.write()
 
     def reached(self, epoch: int) -> None:
@@ -58,17 +118,49 @@ class StatusFile:
         self.status.epoch = epoch
         self.status.state = "running"
         if time.time() - self.status.updated >= _SECONDS_BETWEEN_WRITES:
-            self.write()
+            with contextlib.suppress(GsnrError):  # a full disk must not end what needs no disk now
+                self.write()
 
     def write(self) -> None:
-        """Report now."""
-        self.status.updated = time.time()
-        write_atomically(self._path, json.dumps(asdict(self.status)))
+        """Report now.
+
+        Raises:
+            GsnrError: The file cannot be written.
+        """
+        with self._lock:
+            self.status.updated = time.time()
+            write_atomically(self._path, json.dumps(asdict(self.status)))
+
+    @contextmanager
+    def heartbeat(self) -> Iterator[None]:
+        """Report every few seconds even where an epoch takes longer."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(_SECONDS_BETWEEN_HEARTBEATS):
+                if time.time() - self.status.updated >= _SECONDS_BETWEEN_HEARTBEATS:
+                    with contextlib.suppress(GsnrError):  # the run itself will meet a full disk
+                        self.write()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def read_status(folder: Path) -> Status | None:
     """Read a run's status; None if it has not reported yet."""
+    known = {item.name for item in fields(Status)}
     try:
-        return Status(**json.loads((folder / STATUS_FILE).read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        content = json.loads((folder / STATUS_FILE).read_text())
+        return Status(**{key: value for key, value in content.items() if key in known})
+    except (OSError, json.JSONDecodeError, TypeError, AttributeError):
         return None
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Write the status of a run whose process is gone."""
+    write_atomically(folder / STATUS_FILE, json.dumps(asdict(status)))

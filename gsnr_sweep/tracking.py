@@ -12,14 +12,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.config import TrackingConfig
-from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import Measurement, RunRecord, flatten
+from gsnr_sweep.outage import Outage
+from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord, flatten
+from gsnr_sweep.status import ENDED, STATUS_FILE, read_status, write_status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KIND_TAG = "gsnr.kind"
+STATE_TAG = "gsnr.state"
+HASH_TAG = "gsnr.config_hash"
+KEY_TAG = "gsnr.key"
+MLFLOW_STATUS = {
+    "finished": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+    "killed": "KILLED",
+}
 _PARENT_TAG = "mlflow.parentRunId"
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 _MOST_PARAMS = 100
@@ -150,11 +161,34 @@ class SweepTracker:
         with _surviving(f"sweep {self.run_id}"):
             self.client.set_terminated(self.run_id, status)
 
-    def close_child(self, run_id: str, status: str) -> None:
-        """Close a child whose process is gone."""
-        with _surviving(f"run {run_id}"):
-            if run_id and self.client.get_run(run_id).info.status == "RUNNING":
-                self.client.set_terminated(run_id, status)
+    def log_file(self, path: Path) -> None:
+        """Add a file to the parent run."""
+        with _surviving(f"sweep {self.run_id}"):
+            self.client.log_artifact(self.run_id, str(path))
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the parent run."""
+        with _surviving(f"sweep {self.run_id}"):
+            for key, value in tags.items():
+                self.client.set_tag(self.run_id, key, value)
+
+
+def close_killed_run(uri: str, run_id: str) -> None:
+    """Close the MLflow run of a process that is gone, if it is still open."""
+    from mlflow import MlflowClient
+
+    with _surviving(f"run {run_id}"):
+        client = MlflowClient(uri)
+        if run_id and client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, STATE_TAG, "killed")
+            client.set_terminated(run_id, "KILLED")
+
+
+def close_parent(uri: str, run_id: str, status: str) -> None:
+    """Close a sweep's run from another process."""
+    from mlflow import MlflowClient
+
+    SweepTracker(MlflowClient(uri), run_id).finish(status)
 
 
 @contextmanager
@@ -163,49 +197,52 @@ def _surviving(run: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.warning("MLflow: %s could not be closed (%s)", run, _first_line(error))
+        log.warning("MLflow: %s could not be changed (%s)", run, _first_line(error))
 
 
 class RunTracker:
     """One run in MLflow.
 
     Nothing here may end a run: if the store fails, the run goes on, its record is on disk, and
-    `problem` says what happened.
+    `problem` says what happened. Everything may be sent twice: values carry the time when they were
+    measured, and MLflow keeps equal ones once.
     """
 
-    def __init__(self, cfg: TrackingConfig, folder: Path) -> None:
+    def __init__(
+        self, cfg: TrackingConfig, folder: Path, run_id: str = "", outage: Outage | None = None
+    ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             cfg: Store, experiment and parent run.
             folder: Where the default store is.
+            run_id: The MLflow run of an earlier attempt, to be continued; empty for a new one.
+            outage: What other runs of this process know of the store; None if there are none.
         """
         self._cfg = cfg
+        self._outage = outage or Outage()
         self._folder = folder
         self._client: MlflowClient | None = None
         self._unsent: list[Measurement] = []
         self._missed: list[tuple[Any, tuple[Any, ...]]] = []
         self._sent_at = time.monotonic()
-        self.run_id = ""
+        self.run_id = run_id
         self.problem = "" if cfg.name == "mlflow" else "tracking=none"
 
     def start(self, record: RunRecord) -> None:
-        """Create the run with its parameters and tags."""
+        """Create the run with its parameters and tags, or open it again."""
+        self._unsent += record.measurements
         self._attempt(self._start, record)
 
-    def describe_data(
-        self, name: str, source: str, sets: RunSets, digests: tuple[str, str]
-    ) -> None:
+    def describe_data(self, data: Mapping[str, Any]) -> None:
         """Log the data sets as the run's inputs.
 
         Args:
-            name: The data set's name.
-            source: Where the data come from.
-            sets: The samples.
-            digests: Of the training sets and of the test set. They must differ: MLflow keeps one
-                input a name and digest.
+            data: Name, source, digests and sizes, as in `RunRecord.data`. The digests must differ:
+                MLflow keeps one input a name and digest.
         """
-        self._attempt(self._log_data, name, source, sets, digests)
+        if data:
+            self._attempt(self._log_data, data)
 
     def measured(self, measurement: Measurement) -> None:
         """Log metrics, at once or soon."""
@@ -217,7 +254,7 @@ class RunTracker:
         """Send what is left and close the run; what failed on the way is tried once more."""
         missed, self._missed = self._missed, []
         if missed:
-            self.problem = ""
+            self.problem = self._outage.problem if self._outage.lasts else ""
         for action, arguments in missed:
             self._attempt(action, *arguments)
         self._attempt(self._finish, record, files)
@@ -225,43 +262,72 @@ class RunTracker:
     def _attempt(self, action: Any, *arguments: Any) -> None:
         if self._cfg.name != "mlflow":
             return
+        if not self.problem and self._outage.lasts:
+            self.problem = self._outage.problem
         if self.problem:
             self._missed.append((action, arguments))
             return
         try:
             action(*arguments)
+            self._outage.end()
         except Exception as error:
             self._missed.append((action, arguments))
             self.problem = f"MLflow: {_first_line(error)}"
+            self._outage.begin(self.problem)
             log.warning("%s; the record stays on disk", self.problem, exc_info=True)
 
     def _start(self, record: RunRecord) -> None:
         uri = tracking_uri(self._cfg, self._folder)
-        client, experiment_id = open_store(uri, self._cfg.experiment)
-        tags = {KIND_TAG: "run", "gsnr.config_hash": record.config_hash, **_user_tags()}
+        self._client, experiment_id = open_store(uri, self._cfg.experiment)
+        if self.run_id and not self._exists():
+            self.run_id = ""  # the store was exchanged or the run deleted by hand
+        if self.run_id:
+            self._client.update_run(self.run_id, status="RUNNING")
+        else:
+            self.run_id = self._find_or_create(experiment_id, record)
+        _log_params(self._client, self.run_id, flatten(record.config))
+
+    def _exists(self) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        assert self._client is not None
+        try:
+            return bool(self._client.get_run(self.run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
+    def _find_or_create(self, experiment_id: str, record: RunRecord) -> str:
+        """Create the run, unless an earlier call did and its answer was lost."""
+        assert self._client is not None
+        key = f"{record.config_hash} {record.started} {self._cfg.parent_run_id or ''}".strip()
+        if self._missed:
+            condition = f"tags.`{KEY_TAG}` = '{key}'"
+            if found := self._client.search_runs([experiment_id], condition, max_results=1):
+                return str(found[0].info.run_id)
+        tags = {KIND_TAG: "run", HASH_TAG: record.config_hash, KEY_TAG: key, **_user_tags()}
         tags.update({f"gsnr.{key}": value for key, value in record.environment.items()})
         if self._cfg.parent_run_id:
             tags[_PARENT_TAG] = self._cfg.parent_run_id
-        if not self.run_id:
-            run = client.create_run(experiment_id, run_name=record.name, tags=tags)
-            self._client, self.run_id = client, run.info.run_id
-        _log_params(client, self.run_id, flatten(record.config))
+        run = self._client.create_run(experiment_id, run_name=record.name, tags=tags)
+        return str(run.info.run_id)
 
-    def _log_data(self, name: str, source: str, sets: RunSets, digests: tuple[str, str]) -> None:
+    def _log_data(self, data: Mapping[str, Any]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         assert self._client is not None
         inputs = []
         for context, digest, size, count in (
-            ("training", digests[0], len(sets.train[0]), len(sets.train)),
-            ("testing", digests[1], len(sets.test), 1),
+            ("training", data["train_digest"], data["train_size"], data["train_sets"]),
+            ("testing", data["test_digest"], data["test_size"], 1),
         ):
             profile = {"samples": size, "sets": count}
             dataset = Dataset(
-                name=f"{name} {context}",
+                name=f"{data['name']} {context}",
                 digest=digest,
                 source_type="local",
-                source=json.dumps({"uri": source}),
+                source=json.dumps({"uri": data["source"]}),
                 profile=json.dumps(profile),
             )
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
@@ -271,9 +337,8 @@ class RunTracker:
         from mlflow.entities import Metric
 
         assert self._client is not None
-        now = int(time.time() * 1000)
         metrics = [
-            Metric(name, value, now, measurement.epoch)
+            Metric(name, value, measurement.time_ms, measurement.epoch)
             for measurement in self._unsent
             for name, value in measurement.metrics.items()
         ]
@@ -287,21 +352,48 @@ class RunTracker:
 
         assert self._client is not None
         self._send()
-        now = int(time.time() * 1000)
-        metrics = [Metric(f"run/{name}", value, now, 0) for name, value in record.summary.items()]
-        tags = [RunTag("gsnr.state", record.state)]
-        if record.error:
+        tags = [RunTag(STATE_TAG, record.state)]
+        if record.error or record.state == "finished":
             tags.append(RunTag("gsnr.error", record.error[:_LONGEST_PARAM]))
         missing = sorted({name for m in record.measurements for name in m.nonfinite})
         if missing:
             tags.append(RunTag("gsnr.nonfinite", ", ".join(missing)[:5000]))
+        if record.state == "diverged":
+            tags.append(RunTag("gsnr.diverged_at", str(record.measurements[-1].epoch)))
+        summary = record.summary if record.state in ENDED else {}
+        now = record.measurements[-1].time_ms if record.measurements else int(time.time() * 1000)
+        metrics = [Metric(f"run/{name}", value, now, 0) for name, value in summary.items()]
         self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
         for file in files:
             if file.is_file():
                 self._client.log_artifact(self.run_id, str(file))
-        self._client.set_terminated(
-            self.run_id, "FINISHED" if record.state == "finished" else "FAILED"
-        )
+        self._client.set_terminated(self.run_id, MLFLOW_STATUS[record.state])
+
+
+def send_record(folder: Path, launch_folder: Path) -> str:
+    """Send the record of a run that has ended and whose results MLflow does not have.
+
+    Args:
+        folder: The run's output folder.
+        launch_folder: Holds the default tracking store.
+
+    Returns:
+        Why it could not be sent; empty if MLflow has everything now.
+    """
+    record, status = RunRecord.read(folder / RECORD_FILE), read_status(folder)
+    if status is None:
+        return f"there is no {STATUS_FILE} in {folder}"
+    known = {item.name for item in fields(TrackingConfig)}
+    cfg = TrackingConfig(**{k: v for k, v in record.config["tracking"].items() if k in known})
+    tracker = RunTracker(cfg, launch_folder, status.run_id)
+    tracker.start(record)
+    tracker.describe_data(record.data)
+    files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+    if not tracker.problem:
+        tracker.finish(record, files)
+    status.run_id, status.tracked = tracker.run_id, not tracker.problem
+    write_status(folder, status)
+    return tracker.problem
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:

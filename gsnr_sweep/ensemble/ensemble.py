@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -82,24 +82,51 @@ class Ensemble:
         """Number P of trained parameters of one replica."""
         return self.layers[-1].stop
 
-    def run(self, on_epoch: OnEpoch | None = None) -> Iterator[Snapshot]:
+    def state(self) -> dict[str, Tensor]:
+        """Return what training has changed in all replicas, by name; ``load_state`` takes it."""
+        return {
+            f"{m}.{name}": tensor
+            for m, replica in enumerate(self.replicas)
+            for name, tensor in replica.state().items()
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Put all replicas back to an earlier state.
+
+        Raises:
+            KeyError: The state is of another network or of fewer replicas.
+        """
+        for m, replica in enumerate(self.replicas):
+            prefix = f"{m}."
+            own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+            replica.load_state(own)
+
+    def run(
+        self,
+        on_epoch: OnEpoch | None = None,
+        first: int = 0,
+        measured: Collection[int] = (),
+    ) -> Iterator[Snapshot]:
         """Train for ``epochs`` steps and yield a snapshot of every scheduled one.
 
         An epoch t is measured by the step from weights θ_t to θ_{t+1}; for t = epochs this is one
         step beyond the training.
 
         Args:
-            on_epoch: Called with the number of steps taken.
+            on_epoch: Called with the number of steps taken, between two steps: all replicas are
+                then at the same epoch, and their state may be kept.
+            first: Steps that the replicas have taken already.
+            measured: Scheduled epochs that need no snapshot any more.
         """
-        schedule = set(self._cfg.measure_at)
+        schedule = set(self._cfg.measure_at) - set(measured)
         with self._worker_threads() as each:
-            for epoch in range(self._cfg.epochs + 1):
+            for epoch in range(first, self._cfg.epochs + 1):
                 if epoch in schedule:
                     yield self._measured_step(epoch, each)
                 elif epoch < self._cfg.epochs:
                     each(self._step)
-                if on_epoch is not None:
-                    on_epoch(min(epoch + 1, self._cfg.epochs))
+                if on_epoch is not None and epoch < self._cfg.epochs:
+                    on_epoch(epoch + 1)
 
     def _step(self, m: int) -> Tensor:
         """Take one step of replica m; return ‖g‖² of the gradient it was taken along."""

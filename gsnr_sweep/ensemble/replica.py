@@ -122,6 +122,21 @@ class Replica:
             weight.sub_(g, alpha=lr)
             parameter.copy_(weight)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what training has changed: the float64 weights, and buffers if there are any."""
+        names = [name for name, p in self.model.named_parameters() if p.requires_grad]
+        weights = dict(zip(names, self._weights, strict=True))
+        buffers = {f"buffer.{name}": b for name, b in self.model.named_buffers()}
+        return weights | buffers
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` returned earlier."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+        for weight, parameter in zip(self._weights, self._parameters, strict=True):
+            parameter.copy_(weight)
+
     def fix_statistics(self) -> None:
         """Normalize with the training set's statistics at the current weights from now on."""
         if self._norms:

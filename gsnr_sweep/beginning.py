@@ -1,0 +1,88 @@
+"""Where an attempt at a run begins: at epoch 0, or where an earlier attempt left off."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gsnr_sweep.checkpoint import Checkpoint
+from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What earlier attempts leave to the next one.
+
+    Attributes:
+        checkpoint: The weights to go on from; None to start at epoch 0.
+        measurements: What was measured; those beyond the checkpoint's epoch need not be repeated,
+            for the same weights would give the same values.
+        data_digest: Of the sets that the measurements were made with, empty if there are none.
+        note: Why something earlier cannot be used, empty if nothing is lost.
+    """
+
+    checkpoint: Checkpoint | None = None
+    measurements: list[Measurement] = field(default_factory=list)
+    data_digest: str = ""
+    note: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """Steps taken."""
+        return self.checkpoint.epoch if self.checkpoint else 0
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent on those steps."""
+        return self.checkpoint.seconds if self.checkpoint else {}
+
+    @classmethod
+    def find(cls, folder: Path, other: Path | None, identity: str, code: str) -> Beginning:
+        """Look for an earlier attempt in the run's own folder, then in another one.
+
+        Args:
+            folder: The run's own folder.
+            other: Folder of an earlier launch's run with the same identity, if there is one.
+            identity: The run's identity.
+            code: Version of the code that is to go on.
+        """
+        nothing = cls()
+        for place in (folder, other):
+            found = cls._in(place, identity, code) if place is not None else nothing
+            if found != nothing:
+                return found
+        return nothing
+
+    @classmethod
+    def _in(cls, folder: Path, identity: str, code: str) -> Beginning:
+        record, checkpoint = _record(folder), Checkpoint.read(folder)
+        if checkpoint and (why := checkpoint.fits(identity, code)):
+            return cls(note=why)
+        if record and (record.config_hash, record.environment.get("code")) != (identity, code):
+            record = None
+        if checkpoint is None and record is None:
+            return cls()
+        measured = {one.epoch: one for one in checkpoint.measurements} if checkpoint else {}
+        if record:
+            measured |= {one.epoch: one for one in record.measurements}
+        digest = checkpoint.data_digest if checkpoint else _digest(record)
+        return cls(checkpoint, [measured[epoch] for epoch in sorted(measured)], digest)
+
+    def of_data(self, data_digest: str) -> Beginning:
+        """Return this beginning if it was made with these data, else a fresh one."""
+        if not self.data_digest or self.data_digest == data_digest:
+            return self
+        return dataclasses.replace(Beginning(), note="the data are not what they were")
+
+
+def _record(folder: Path) -> RunRecord | None:
+    try:
+        return RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _digest(record: RunRecord | None) -> str:
+    data = record.data if record else {}
+    return f"{data['train_digest']}+{data['test_digest']}" if data else ""

@@ -1,0 +1,159 @@
+"""What a run needs to go on after its process is gone: one file, replaced atomically.
+
+The file is in the safetensors format: reading it executes nothing. Data and initial weights are not
+in it, for the run's seed gives them again, bit for bit; a digest of the data says if it did not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from gsnr_sweep.record import Measurement, replace_file
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a run after a whole number of steps.
+
+    Attributes:
+        epoch: Steps taken.
+        tensors: All replicas' weights (float64) and buffers, by name.
+        config_hash: The run's identity.
+        code: Version of the code that took the steps.
+        data_digest: Of the training sets and the test set.
+        seconds: Time spent so far: ``wall`` in all, ``compute`` training and measuring.
+        measurements: What was measured so far.
+    """
+
+    epoch: int
+    tensors: dict[str, Tensor]
+    config_hash: str
+    code: str
+    data_digest: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """Write the checkpoint, with the state of PyTorch's random numbers, on the disk for good.
+
+        Raises:
+            GsnrError: It cannot be written; the checkpoint before it is intact.
+        """
+        about = {key: value for key, value in vars(self).items() if key != "tensors"}
+        about["measurements"] = [asdict(measurement) for measurement in self.measurements]
+        metadata = {"gsnr_sweep": json.dumps({"schema": _SCHEMA, **about})}
+        tensors = {f"weights/{name}": t.contiguous() for name, t in self.tensors.items()}
+        tensors |= {f"rng/{name}": state for name, state in _random_state().items()}
+        replace_file(folder / CHECKPOINT_FILE, lambda path: _save(tensors, path, metadata))
+
+    @classmethod
+    def read(cls, folder: Path) -> Checkpoint | None:
+        """Read a folder's checkpoint and set PyTorch's random numbers; None if there is none."""
+        path = folder / CHECKPOINT_FILE
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                about = json.loads(file.metadata()["gsnr_sweep"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+            return None
+        if about.pop("schema") != _SCHEMA:
+            return None
+        about["measurements"] = [Measurement(**one) for one in about["measurements"]]
+        _set_random_state(_named("rng/", tensors))
+        return cls(tensors=_named("weights/", tensors), **about)
+
+    def fits(self, config_hash: str, code: str) -> str:
+        """Say why a run cannot go on from here; empty if it can."""
+        if self.config_hash != config_hash:
+            return f"the settings changed since ({self.config_hash} then, {config_hash} now)"
+        if self.code != code:
+            return f"the code changed since ({self.code} then, {code} now)"
+        return ""
+
+
+class Checkpointer:
+    """Writes a checkpoint every few minutes, and when asked to."""
+
+    def __init__(self, folder: Path, minutes: float | None) -> None:
+        """Prepare.
+
+        Args:
+            folder: The run's output folder.
+            minutes: Time between two checkpoints; 0 for one after every step, None for none but
+                those that are asked for.
+        """
+        self.folder = folder
+        self._seconds = None if minutes is None else 60 * minutes
+        self._written_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return self._seconds is not None and time.monotonic() - self._written_at >= self._seconds
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write one now.
+
+        Raises:
+            GsnrError: It cannot be written; the one before is intact.
+        """
+        checkpoint.write(self.folder)
+        self._written_at = time.monotonic()
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove what a finished run no longer needs."""
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run can go on from this folder."""
+    return (folder / CHECKPOINT_FILE).is_file()
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        safetensors.torch.save_file(tensors, path, metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error).removeprefix("I/O error: ")) from error
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _named(prefix: str, tensors: dict[str, Any]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _random_state() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states |= {f"cuda.{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def _set_random_state(states: dict[str, Tensor]) -> None:
+    for name, state in states.items():
+        if name == "cpu":
+            torch.set_rng_state(state)
+        elif torch.cuda.is_available() and int(name.partition(".")[2]) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(state, int(name.partition(".")[2]))

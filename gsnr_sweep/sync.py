@@ -1,0 +1,36 @@
+"""Sending to MLflow what it does not have yet: all records are on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.status import UNDER_WAY, read_status
+from gsnr_sweep.tracking import send_record
+
+
+def unsent_runs(manifest: Manifest) -> list[Path]:
+    """Return the folders of the sweep's runs that are over and not completely in MLflow."""
+    found = []
+    for run in manifest.to_run():
+        folder = manifest.folder_of(run)
+        status = read_status(folder)
+        if status and not status.tracked and not (status.state in UNDER_WAY and status.alive):
+            found.append(folder)
+    return found
+
+
+def send_unsent(manifest: Manifest) -> tuple[int, str]:
+    """Send what MLflow does not have; what it has is not doubled.
+
+    Args:
+        manifest: The sweep.
+
+    Returns:
+        How many runs are still unsent, and why; 0 and an empty text if all is well.
+    """
+    waiting = unsent_runs(manifest) if manifest.uri else []
+    for done, folder in enumerate(waiting):
+        if problem := send_record(folder, Path(manifest.launch_folder)):
+            return len(waiting) - done, problem  # the next would meet the same store
+    return 0, ""
