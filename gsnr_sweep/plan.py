@@ -1,16 +1,30 @@
-"""The plan of a launch: what will be run, in a dozen lines, before it starts."""
+"""The plan of a launch: what will be run and what it will cost, before it starts.
+
+`show_plan` is the dozen lines that every launch begins with, `show_table` the whole grid, one line
+a point, for ``dry_run=true``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Group
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gsnr_sweep.estimate import Estimate
 from gsnr_sweep.preflight import CheckedPoint
+
+_MOST_ROWS = 60
+_SHOWN_AT_EITHER_END = 20
+_LEAST_LABEL = 14
+_NUMBERS_WIDTH = 40  # of the columns with numbers, gaps included
 
 
 def show_plan(
@@ -19,6 +33,9 @@ def show_plan(
     workers: str,
     records: Path,
     tracking: str,
+    *,
+    estimated: str = "",
+    reuse: str = "",
 ) -> Panel:
     """Draw the plan.
 
@@ -28,12 +45,18 @@ def show_plan(
         workers: How the runs are spread, in words.
         records: Folder of the runs' records.
         tracking: Where results are tracked, in words.
+        estimated: What the launch will cost, as `summarize` says it; left out if empty.
+        reuse: What need not be run again, in words; left out if empty.
     """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in _lines(points, axes):
         table.add_row(name, text)
+    if estimated:
+        table.add_row("estimate", Text(estimated))
+    if reuse:
+        table.add_row("reused", Text(reuse))
     table.add_row("workers", workers)
     table.add_row("records", str(records))
     table.add_row("tracking", tracking)
@@ -97,4 +120,203 @@ def _short(epochs: Sequence[int]) -> str:
 
 
 def _tera(flops: float) -> str:
+    if flops >= 1e15:
+        return f"{flops / 1e15:,.1f} PFLOP"
     return f"{flops / 1e12:,.1f} TFLOP" if flops >= 1e11 else f"{flops / 1e9:,.1f} GFLOP"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One grid point in the table of a dry run.
+
+    Attributes:
+        label: The settings that set it apart.
+        action: What will happen to it, in words, such as ``resume from epoch 40 of 100``; a further
+            explanation in parentheses.
+        estimate: What it will cost; None if that is unknown or nothing is to be run.
+        job: Number of the job that it is packed into; None if nothing is to be run.
+    """
+
+    label: str
+    action: str
+    estimate: Estimate | None
+    job: int | None
+
+
+def show_table(rows: Sequence[PlanRow], workers: int, *, full: bool = False) -> RenderableType:
+    """Draw one line a grid point, and the totals.
+
+    Args:
+        rows: The grid points in their order.
+        workers: Jobs that are worked on side by side.
+        full: Show every line of a long table, too.
+    """
+    totals = Table.grid(padding=(0, 2))
+    totals.add_column(style="bold")
+    totals.add_column(overflow="fold")
+    for name, text in _totals(rows, workers):
+        totals.add_row(name, Text(text))
+    return Group(_Lines(_ends(rows, full)), "", totals)
+
+
+def summarize(rows: Sequence[PlanRow], workers: int) -> str:
+    """Say in one line what a launch will cost.
+
+    Args:
+        rows: The grid points.
+        workers: Jobs that are worked on side by side.
+    """
+    due = _due(rows)
+    if not due:
+        return "nothing to run"
+    jobs = len({row.job for row in due})
+    parts = [
+        f"{_count(len(due), 'run')} in {_count(jobs, 'job')}",
+        f"{_wall_time(due, workers)} with {_count(min(workers, jobs), 'worker')}",
+    ]
+    if memory := _largest(due, 1):
+        parts.append(f"at most {_bytes(memory)} each")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as precisely as an estimate deserves, such as ``about 12 min``."""
+    for limit, unit, name in ((90, 1, "s"), (90 * 60, 60, "min")):
+        if seconds < limit:
+            return f"about {max(1, round(seconds / unit))} {name}"
+    if seconds < 48 * 3600:
+        return f"about {seconds / 3600:.1f} h"
+    return f"about {seconds / 86400:.1f} days"
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of the table, which share out whatever width there is."""
+
+    rows: Sequence[PlanRow | int]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column("grid point", overflow="fold", width=self._label_width(options.max_width))
+        table.add_column("what happens", overflow="fold")
+        for title in ("FLOP", "memory", "time", "job"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for row in self.rows:
+            table.add_row(*_cells(row))
+        yield table
+
+    def _label_width(self, width: int) -> int:
+        """Give labels what they want if all else fits on one line too, else their share."""
+        points = [row for row in self.rows if isinstance(row, PlanRow)]
+        label = max((len(row.label) for row in points), default=0)
+        action = max((len(row.action) for row in points), default=0)
+        left = width - _NUMBERS_WIDTH
+        return max(_LEAST_LABEL, min(label, max(left - action, left * 2 // 3)))
+
+
+def _due(rows: Iterable[PlanRow]) -> list[PlanRow]:
+    return [row for row in rows if row.job is not None]
+
+
+def _ends(rows: Sequence[PlanRow], full: bool) -> list[PlanRow | int]:
+    """Return the rows to show, and in place of the others their number."""
+    if full or len(rows) <= _MOST_ROWS:
+        return list(rows)
+    few = _SHOWN_AT_EITHER_END
+    return [*rows[:few], len(rows) - 2 * few, *rows[-few:]]
+
+
+def _cells(row: PlanRow | int) -> list[Text]:
+    if isinstance(row, int):
+        return [Text(f"… {row} more …", style="dim")]
+    cells = [row.label or "–", row.action]
+    if row.estimate is None:
+        cells += ["–"] * 3
+    else:
+        seconds = row.estimate.seconds
+        time = "?" if seconds is None else duration(seconds).removeprefix("about ")
+        cells += [_short_flops(row.estimate.flops), _bytes(row.estimate.memory_bytes), time]
+    cells.append("–" if row.job is None else str(row.job))
+    return [Text(cell, style="" if row.job is not None else "dim") for cell in cells]
+
+
+def _totals(rows: Sequence[PlanRow], workers: int) -> list[tuple[str, str]]:
+    due, others = _due(rows), [row for row in rows if row.job is None]
+    lines = [("to do", f"{len(due):,} of {_count(len(rows), 'grid point')}{_kinds(due)}")]
+    if others:
+        lines.append(("not run", f"{len(others):,}{_kinds(others)}"))
+    if not due:
+        return lines
+    jobs = len({row.job for row in due})
+    side_by_side = f"{_count(min(workers, jobs), 'worker')}, {_count(jobs, 'job')}"
+    flops = sum(row.estimate.flops for row in due if row.estimate)
+    return [
+        *lines,
+        ("compute", f"about {_tera(flops)}; {_wall_time(due, 1)} one run after the other"),
+        ("wall time", f"{_wall_time(due, workers)} with {side_by_side}{_bases(due)}"),
+        (
+            "memory",
+            f"at most {_bytes(_largest(due, 1))} a worker, {_bytes(_largest(due, workers))} "
+            "all workers together",
+        ),
+    ]
+
+
+def _kinds(rows: Sequence[PlanRow]) -> str:
+    """Count rows by what happens, up to an explanation in parentheses or an epoch."""
+    kinds = Counter(row.action.partition(" (")[0].partition(" from ")[0] for row in rows)
+    if set(kinds) <= {"run"}:
+        return ""
+    return ": " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
+
+
+def _bases(due: Sequence[PlanRow]) -> str:
+    """Say what the times rest on."""
+    bases = (row.estimate.basis if row.estimate else "unknown" for row in due)
+    kinds = Counter("finished runs" if "finished" in basis else basis for basis in bases)
+    words = {"finished runs": "finished runs", "calibration": "a short timing here"}
+    told = [word for kind, word in words.items() if kind in kinds]
+    return f" (by {' and '.join(told)})" if told else ""
+
+
+def _wall_time(due: Sequence[PlanRow], workers: int) -> str:
+    """Give each job to the worker that is free first, the longest first, as launchers do."""
+    jobs: dict[int | None, float] = {}
+    unknown = 0
+    for row in due:
+        seconds = row.estimate.seconds if row.estimate else None
+        unknown += seconds is None
+        jobs[row.job] = jobs.get(row.job, 0.0) + (seconds or 0.0)
+    if unknown == len(due):
+        return "an unknown time"
+    busy = [0.0] * max(1, workers)
+    for seconds in sorted(jobs.values(), reverse=True):
+        heapq.heapreplace(busy, busy[0] + seconds)
+    said = duration(max(busy))
+    return f"{said} and {_count(unknown, 'run')} of unknown time" if unknown else said
+
+
+def _largest(due: Sequence[PlanRow], workers: int) -> int:
+    """Return the memory of the `workers` hungriest jobs side by side."""
+    jobs: dict[int | None, int] = {}
+    for row in due:
+        if row.estimate is not None:
+            jobs[row.job] = max(jobs.get(row.job, 0), row.estimate.memory_bytes)
+    return sum(heapq.nlargest(workers, jobs.values()))
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+
+
+def _bytes(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 0.095e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _short_flops(flops: float) -> str:
+    """Write FLOPs with three digits at most, such as ``12.3 T``."""
+    for power, letter in ((15, "P"), (12, "T"), (9, "G"), (6, "M")):
+        value = flops / 10**power
+        if value >= 1:
+            return f"{value:,.0f} {letter}" if value >= 99.95 else f"{value:.1f} {letter}"
+    return f"{flops:,.0f}"

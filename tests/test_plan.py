@@ -1,21 +1,30 @@
 """The plan that is shown before anything runs."""
 
+import dataclasses
 import io
+from collections.abc import Sequence
 
-from rich.console import Console
+import pytest
+from rich.console import Console, RenderableType
 
+from gsnr_sweep.estimate import Estimate
 from gsnr_sweep.grid import CommandLine, expand
-from gsnr_sweep.plan import show_plan
+from gsnr_sweep.plan import PlanRow, duration, show_plan, show_table, summarize
 from gsnr_sweep.preflight import check
 from tests.conftest import CONF, TINY
 
 
-def _shown(*arguments: str) -> str:
+def _shown(*arguments: str, **extra: str) -> str:
     grid = expand(CommandLine.parse([*TINY, *arguments], CONF))
+    points = check(grid.points)  # type: ignore[arg-type]
+    plan = show_plan(points, grid.axes, "3 processes", "the/folder", "the store", **extra)  # type: ignore[arg-type]
+    return " ".join(_drawn(plan, 120).replace("│", " ").split())
+
+
+def _drawn(renderable: RenderableType, width: int) -> str:
     out = io.StringIO()
-    plan = show_plan(check(grid.points), grid.axes, "3 processes", "the/folder", "the store")  # type: ignore[arg-type]
-    Console(file=out, width=120).print(plan)
-    return " ".join(out.getvalue().replace("│", " ").split())
+    Console(file=out, width=width).print(renderable)
+    return out.getvalue()
 
 
 def test_a_single_run() -> None:
@@ -47,3 +56,157 @@ def test_swept_groups_and_long_schedules() -> None:
     shown = _shown("-m", "data=digits,toy", "model=mlp", "epochs=30", schedule)
     assert "data as swept" in shown
     assert "at epochs 0, 1, … 19 (20 in all)" in shown
+
+
+def test_lines_that_are_shown_only_if_there_is_something_to_say() -> None:
+    plain = _shown()
+    assert "estimate" not in plain
+    assert "reused" not in plain
+    shown = _shown(estimated="1 run in 1 job, about 40 s", reuse="2 of 3 runs [finished]")
+    assert "estimate 1 run in 1 job, about 40 s" in shown
+    assert "reused 2 of 3 runs [finished]" in shown
+    assert shown.index("reused") < shown.index("workers")
+
+
+# --- the table of a dry run
+
+
+def _row(
+    label: str,
+    action: str = "run",
+    job: int | None = 0,
+    seconds: float | None = 60.0,
+    memory: float = 0.5e9,
+    flops: float = 2e12,
+) -> PlanRow:
+    basis = "unknown" if seconds is None else "calibration"
+    cost = None if job is None else Estimate(flops, int(memory), seconds, basis)
+    return PlanRow(label, action, cost, job)
+
+
+MIXED = (
+    _row("n=1000 ch=6", job=0, seconds=600),
+    _row("n=1000 ch=12", "resume from epoch 40 of 100", job=1, seconds=1200, memory=0.7e9),
+    _row("n=2000 ch=6", "reused (finished 2026-11-20, other code version)", job=None),
+    _row("n=2000 ch=12", "running elsewhere", job=None),
+    _row("n=2000 ch=6 lr=0.001 data.noisy_test=false model.init=he", job=1, seconds=1800),
+)
+
+
+def _table(rows: Sequence[PlanRow], workers: int = 2, width: int = 80, full: bool = False) -> str:
+    return _drawn(show_table(rows, workers, full=full), width)
+
+
+def _column(table: str, start: str, stop: str) -> str:
+    """What stands in one column, line breaks within cells taken away."""
+    lines = table.split("\nto do", maxsplit=1)[0].splitlines()
+    left, right = lines[0].index(start), lines[0].index(stop) - 2
+    return " ".join(" ".join(line[left:right].split()) for line in lines[2:])
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_every_point_is_shown_in_full(width: int) -> None:
+    table = _table(MIXED, width=width)
+    assert max(map(len, table.splitlines())) <= width
+    assert "\x1b" not in table
+    assert "…" not in table
+    if width >= 80:  # below, words are cut
+        labels = _column(table, "grid point", "what happens")
+        actions = _column(table, "what happens", "FLOP")
+        assert all(row.label in labels and row.action in actions for row in MIXED)
+
+
+def test_costs_stand_in_their_line() -> None:
+    (line,) = [line for line in _table(MIXED).splitlines() if line.startswith("n=1000 ch=6 ")]
+    assert line.split() == ["n=1000", "ch=6", "run", "2.0", "T", "0.5", "GB", "10", "min", "0"]
+    (line,) = [line for line in _table(MIXED).splitlines() if line.startswith("n=2000 ch=12 ")]
+    assert line.split() == ["n=2000", "ch=12", "running", "elsewhere", "–", "–", "–", "–"]
+
+
+def test_totals() -> None:
+    shown = " ".join(_table(MIXED).split())
+    assert "to do 3 of 5 grid points: 2 run, 1 resume" in shown
+    assert "not run 2: 1 reused, 1 running elsewhere" in shown
+    assert "about 6.0 TFLOP; about 60 min one run after the other" in shown
+    assert "about 50 min with 2 workers, 2 jobs (by a short timing here)" in shown
+    assert "at most 0.7 GB a worker, 1.2 GB all workers together" in shown
+
+
+def test_summary() -> None:
+    assert summarize(MIXED, 2) == (
+        "3 runs in 2 jobs, about 50 min with 2 workers, at most 0.7 GB each"
+    )
+    assert summarize(MIXED, 1) == (
+        "3 runs in 2 jobs, about 60 min with 1 worker, at most 0.7 GB each"
+    )
+    assert summarize(MIXED, 100).startswith("3 runs in 2 jobs, about 50 min with 2 workers")
+    assert summarize([_row("n=1")], 2) == (
+        "1 run in 1 job, about 60 s with 1 worker, at most 0.5 GB each"
+    )
+
+
+def test_jobs_go_to_the_worker_that_is_free() -> None:
+    rows = [_row(f"n={k}", job=k, seconds=60.0 * s) for k, s in enumerate((2, 2, 3, 3, 4))]
+    assert "about 8 min with 2 workers" in summarize(rows, 2)  # 4 + 2 + 2 and 3 + 3
+    assert "about 4 min with 5 workers" in summarize(rows, 9)
+
+
+def test_times_that_are_not_known() -> None:
+    unknown = [_row("n=1", seconds=None), _row("n=2", job=1, seconds=None)]
+    assert "an unknown time with 2 workers" in summarize(unknown, 2)
+    assert " ? " in _table(unknown)
+    assert "short timing" not in _table(unknown)
+    some = [*unknown, _row("n=3", job=2, seconds=120.0)]
+    assert "about 2 min and 2 runs of unknown time" in summarize(some, 2)
+
+
+def test_times_by_finished_runs() -> None:
+    row = _row("n=1")
+    assert row.estimate is not None
+    seen = dataclasses.replace(
+        row, estimate=dataclasses.replace(row.estimate, basis="3 finished runs")
+    )
+    assert "(by finished runs)" in _table([seen])
+    shown = " ".join(_table([row, seen]).split())
+    assert "(by finished runs and a short timing here)" in shown
+
+
+def test_nothing_to_run() -> None:
+    done = [_row("n=1", "reused", job=None), _row("n=2", "reused", job=None)]
+    assert summarize(done, 2) == "nothing to run"
+    shown = " ".join(_table(done).split())
+    assert "to do 0 of 2 grid points" in shown
+    assert "not run 2: 2 reused" in shown
+    assert "wall time" not in shown
+
+
+def test_long_tables_show_their_ends() -> None:
+    rows = [_row(f"n={k}", job=k) for k in range(100, 161)]
+    table = _table(rows)
+    lines = table.splitlines()
+    assert "n=119" in table
+    assert "n=120" not in table
+    assert "n=140" not in table
+    assert "n=141" in table
+    assert lines[22].split() == ["…", "21", "more", "…"]
+    assert "61 of 61 grid points" in table
+    assert all(row.label in _table(rows, full=True) for row in rows)
+    assert all(row.label in _table(rows[:60]) for row in rows[:60])
+
+
+def test_a_single_point_without_settings_of_its_own() -> None:
+    assert _table([_row("")]).splitlines()[2].startswith("– ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "about 1 s"),
+        (40.2, "about 40 s"),
+        (12 * 60.0, "about 12 min"),
+        (3.5 * 3600, "about 3.5 h"),
+        (2.1 * 86400, "about 2.1 days"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said

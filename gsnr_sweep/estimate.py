@@ -1,0 +1,193 @@
+"""What a grid point will cost: time and memory, before it runs.
+
+Time comes from finished runs of the same network, data and device where there are any, else from
+timing the network on this machine for a moment (`gsnr_sweep.prediction`). Memory is counted
+(`gsnr_sweep.footprint`), unless this very point has been run before.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.config import Config
+
+if TYPE_CHECKING:
+    from gsnr_sweep.preflight import CheckedPoint
+
+UNKNOWN = "unknown"
+
+_MOST_OBSERVED = 5
+_SAME_POINT = 0.01  # relative difference of FLOPs below which a finished run was this very point
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will cost.
+
+    Attributes:
+        flops: Floating-point operations.
+        memory_bytes: Largest memory: the process's, or the GPU's for a run on a GPU.
+        seconds: Wall time from drawing the data to the record; None if unknown.
+        basis: What `seconds` rests on: ``3 finished runs``, ``calibration`` or ``unknown``.
+    """
+
+    flops: float
+    memory_bytes: int
+    seconds: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a finished run did cost.
+
+    Attributes:
+        model: The network's name.
+        data: The data set's name.
+        ch: Width.
+        flops: As `CheckedPoint.flops` estimates them for its settings.
+        seconds: Its wall time.
+        peak_memory_bytes: Its largest memory.
+        device: As `gsnr_sweep.device.describe_device` names it.
+    """
+
+    model: str
+    data: str
+    ch: int
+    flops: float
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+
+
+def estimate(
+    points: Sequence[CheckedPoint],
+    observed: Sequence[Observed],
+    workers: int = 1,
+    threads: int | None = None,
+) -> list[Estimate]:
+    """Estimate the cost of grid points.
+
+    Takes about a second where something must be timed, whatever the number of points. Nothing that
+    goes wrong here raises: a time that cannot be had is None.
+
+    Args:
+        points: The grid points.
+        observed: Finished runs to go by.
+        workers: Processes that work side by side on a machine like this one.
+        threads: Of a run that does not say how many it wants; None for its share of the cores.
+
+    Returns:
+        One estimate a point, in their order.
+    """
+    runs = [_Runs.nearest(point, observed) for point in points]
+    counted = _counted(points, [known.seconds is None for known in runs], workers, threads)
+    return [
+        Estimate(
+            flops=point.flops,
+            memory_bytes=known.memory_bytes or memory,
+            seconds=predicted if known.seconds is None else known.seconds,
+            basis=known.basis or (UNKNOWN if predicted is None else "calibration"),
+        )
+        for point, known, (memory, predicted) in zip(points, runs, counted, strict=True)
+    ]
+
+
+def remaining(whole: Estimate, cfg: Config, epoch: int) -> Estimate:
+    """Return what is left of a run that goes on from its checkpoint at `epoch`; memory stays."""
+    later = [e for e in cfg.measure_at if e >= epoch]
+    left = replace(cfg, epochs=max(cfg.epochs - epoch, 0), measure_at=later)
+    share = _passes(left) / _passes(cfg)
+    seconds = None if whole.seconds is None else whole.seconds * share
+    return replace(whole, flops=whole.flops * share, seconds=seconds)
+
+
+def _passes(cfg: Config) -> float:
+    """Count passes of a sample through one replica, as `CheckedPoint.flops` does."""
+    return 3 * cfg.epochs * cfg.n + len(cfg.measure_at) * (6 * cfg.n + 2 * cfg.n_test)
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """What finished runs tell of a point.
+
+    Attributes:
+        seconds: Its wall time at their rate; None without such runs.
+        basis: How many there are; empty if none.
+        memory_bytes: Memory of runs of this very point; None if there is none.
+    """
+
+    seconds: float | None = None
+    basis: str = ""
+    memory_bytes: int | None = None
+
+    @classmethod
+    def nearest(cls, point: CheckedPoint, observed: Iterable[Observed]) -> _Runs:
+        """Go by the median rate of the runs nearest in width, of these the nearest in FLOPs."""
+        alike = _alike(point, observed)
+        if not alike:
+            return cls()
+        width = min(_apart(run.ch, point.cfg.ch) for run in alike)
+        alike = [run for run in alike if _apart(run.ch, point.cfg.ch) == width]
+        alike = sorted(alike, key=lambda run: _apart(run.flops, point.flops))[:_MOST_OBSERVED]
+        rate = statistics.median(run.flops / run.seconds for run in alike)
+        basis = "1 finished run" if len(alike) == 1 else f"{len(alike)} finished runs"
+        same = [run.peak_memory_bytes for run in alike if _is_same(run, point)]
+        memory = int(statistics.median(same)) if same else None
+        return cls(point.flops / rate, basis, memory)
+
+
+def _alike(point: CheckedPoint, observed: Iterable[Observed]) -> list[Observed]:
+    """Choose the usable runs of the same network and data on the same device."""
+    wanted = (point.cfg.model.name, point.cfg.data.name)
+    runs = [
+        run
+        for run in observed
+        if (run.model, run.data) == wanted and min(run.flops, run.seconds, run.ch) > 0
+    ]
+    if not runs or point.flops <= 0:
+        return []
+    device = _device_name(point.cfg.device)
+    return [run for run in runs if run.device == device]
+
+
+def _device_name(name: str) -> str | None:
+    from gsnr_sweep.device import choose_device, describe_device
+
+    try:
+        return describe_device(choose_device(name))
+    except Exception:  # an estimate is no place to complain about a device
+        return None
+
+
+def _apart(a: float, b: float) -> float:
+    return abs(math.log(a / b))
+
+
+def _is_same(run: Observed, point: CheckedPoint) -> bool:
+    alike = math.isclose(run.flops, point.flops, rel_tol=_SAME_POINT)
+    return alike and run.ch == point.cfg.ch and run.peak_memory_bytes > 0
+
+
+def _counted(
+    points: Sequence[CheckedPoint],
+    timed: Sequence[bool],
+    workers: int,
+    threads: int | None,
+) -> list[tuple[int, float | None]]:
+    """Return the points' memory and, where it is asked for, their seconds.
+
+    This happens in a thread of its own, where PyTorch can be told to use one core as it does in
+    runs without being told so everywhere.
+    """
+    import torch
+
+    from gsnr_sweep.prediction import predict
+
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return pool.submit(predict, points, timed, workers, threads).result()
