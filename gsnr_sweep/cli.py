@@ -6,14 +6,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import OmegaConf
 
-from gsnr_sweep.config import launcher_problems
+from gsnr_sweep.config import LAUNCH_KEYS
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import VERSION_BASE, CommandLine, expand
+from gsnr_sweep.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.help import help_text
+
+if TYPE_CHECKING:
+    from gsnr_sweep.preflight import CheckedPoint
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -31,6 +35,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     OmegaConf.register_new_resolver("gsnr_help", lambda: help_text(config_dir), replace=True)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         command = CommandLine.parse(arguments, config_dir)
@@ -39,25 +44,42 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
                 expand(command)
             _hand_to_hydra(_not_called, config_dir, command.arguments)
             return
-        _check(command)
+        if not _checked(command):
+            return
     except GsnrError as error:
         sys.exit(f"gsnr-sweep: {error}")
-    if command.multirun:
-        from gsnr_sweep.run import task
-    else:
-        from gsnr_sweep.single import task
-    _hand_to_hydra(task, config_dir, command.arguments)
+    _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
 
 
-def _check(command: CommandLine) -> None:
-    """Check the whole grid and fetch its data, before Hydra creates any folder."""
+def _task(multirun: bool) -> hydra.types.TaskFunction:
+    if multirun:
+        from gsnr_sweep import run
+
+        return run.task
+    from gsnr_sweep import single
+
+    return single.task
+
+
+def _checked(command: CommandLine) -> bool:
+    """Check the whole grid and fetch its data, before Hydra creates any folder.
+
+    Returns:
+        Whether to launch: False for a dry run, which is over now.
+    """
+    from gsnr_sweep.launcher.settings import launcher_problems
     from gsnr_sweep.preflight import check, prepare
     from gsnr_sweep.tracking import open_store, tracking_uri
 
     grid = expand(command)
+    if swept := [key for key in LAUNCH_KEYS if key in grid.axes]:
+        raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
     points = check(grid.points)
+    if points[0].cfg.dry_run:
+        _show(grid, points)
+        return False
     stores = {
         (tracking_uri(point.cfg.tracking, Path.cwd()), point.cfg.tracking.experiment)
         for point in points
@@ -66,6 +88,17 @@ def _check(command: CommandLine) -> None:
     prepare(points)
     for uri, experiment in sorted(stores):
         open_store(uri, experiment)
+    return True
+
+
+def _show(grid: Grid, points: Sequence[CheckedPoint]) -> None:
+    from rich.console import Console
+
+    from gsnr_sweep.launcher.dry_run import show_dry_run
+
+    here = Path.cwd()
+    folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()
+    show_dry_run(points, grid.launcher, here, folder, Console())
 
 
 def _hand_to_hydra(

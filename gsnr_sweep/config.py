@@ -13,7 +13,6 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,6 +162,10 @@ class Config:
     memory_limit: str = _key("memory that a pass through the network may use, in each thread")
     chunk_size: int | None = _key("samples in one pass through the network; null: by memory_limit")
     threads: int | None = _key("replicas worked on side by side; null: all cores of this machine")
+    checkpoint_minutes: float | None = _key("time between two checkpoints; 0: every epoch")
+    dry_run: bool = _key("only show what would be run, and what it would cost")
+    rerun: bool = _key("run again what is finished or half finished in this experiment")
+    same_code: bool = _key("let only results of this very version of the code count as finished")
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -180,7 +183,11 @@ DATA_SCHEMAS: dict[str, type[DataConfig]] = {
 }
 
 # Keys that say where, how fast and for whom a run is made, but not what its numbers are.
-_NOT_SCIENCE = ("tracking", "threads", "device", "memory_limit", "chunk_size")
+LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
+_NOT_SCIENCE = (
+    *("tracking", "threads", "device", "memory_limit", "chunk_size", "checkpoint_minutes"),
+    *LAUNCH_KEYS,
+)
 _NOT_SCIENCE_DATA = ("root",)
 
 
@@ -202,7 +209,9 @@ def from_omegaconf(cfg: DictConfig) -> Config:
             raise GsnrError(_not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
         schema = OmegaConf.structured(Config)
         schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
-        typed = OmegaConf.to_object(OmegaConf.merge(schema, cfg))
+        merged = OmegaConf.merge(schema, cfg)
+        OmegaConf.copy_cache(from_config=cfg, to_config=merged)  # times that were resolved before
+        typed = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise GsnrError(describe_omegaconf_error(error)) from None
     assert isinstance(typed, Config)
@@ -333,21 +342,6 @@ def problems(cfg: Config) -> list[str]:
     ]
 
 
-def launcher_problems(launcher: Mapping[str, Any]) -> list[str]:
-    """Judge the numbers of processes and threads of ``-m``."""
-    found = []
-    for key, automatic in (("workers", " or null"), ("threads_per_worker", "")):
-        value = launcher.get(key)
-        if value is None and (automatic or key not in launcher):
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            found.append(
-                f"hydra.launcher.{key}={_as_typed(value)}: a whole number of at least 1{automatic} "
-                "is needed."
-            )
-    return found
-
-
 def _size_problems(cfg: Config) -> list[str]:
     found = []
     for key, least in (("n", 2), ("ch", 1), ("n_sets", 1), ("n_test", 2)):
@@ -386,6 +380,12 @@ def _number_problems(cfg: Config) -> list[str]:
         value = getattr(cfg, key)
         if value is not None and value < 1:
             found.append(f"{key}={value}: give at least 1, or null for an automatic choice.")
+    minutes = cfg.checkpoint_minutes
+    if minutes is not None and not 0 <= minutes < math.inf:
+        found.append(
+            f"checkpoint_minutes={minutes}: give minutes, 0 for every epoch, or null for none but "
+            "those at an interruption."
+        )
     try:
         memory_bytes(cfg.memory_limit)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -18,12 +19,15 @@ _GROUPS = {
     "experiment": "ready-made grids (with -m)",
     "hydra/launcher": "where the runs of -m are executed",
 }
+_SETTING = re.compile(r"(?P<key>\w+): (?P<value>\S+) # (?P<text>.+)")
 _EXAMPLES = """\
 Examples
   python launch.py n=2000                          one run
   python launch.py -m n=1000,2000 ch=6,8           a grid: four runs, a figure, correlations
   python launch.py -m data=mnist p_random=0,0.2,0.5 n=1000,4000
   python launch.py -m data=toy n=50,200 data.eta=0.2,2 n_sets=100
+  python launch.py -m n=1000,2000 dry_run=true     only show the plan and what it would cost
+  python launch.py -m n=1000,2000 hydra/launcher=slurm hydra.launcher.partition=gpu
   python -m gsnr_sweep.aggregate SWEEP             draw a sweep again (SWEEP: name or MLflow run id)
   mlflow ui                                        browse all runs"""
 
@@ -53,25 +57,38 @@ def help_text(config_dir: Path) -> str:
             "Groups",
             *[_group(config_dir, name, text) for name, text in _GROUPS.items()],
             "",
-            "Workers of -m: hydra.launcher.workers=W hydra.launcher.threads_per_worker=T",
+            *_launcher(config_dir, "local", "Settings of -m on this machine"),
+            "",
+            *_launcher(config_dir, "slurm", "Settings of -m hydra/launcher=slurm"),
+            "",
+            "After a launch: python -m gsnr_sweep status|collect|cancel|logs|sync [SWEEP]",
             "Everything with its value: python launch.py --cfg job (Hydra's own: --hydra-help)",
             "",
         ]
     )
 
 
+def _launcher(config_dir: Path, name: str, title: str) -> list[str]:
+    """List a launcher's settings with the comments that explain them in its config."""
+    lines = (config_dir / "hydra" / "launcher" / f"{name}.yaml").read_text().splitlines()
+    found = [match for line in lines if (match := _SETTING.fullmatch(line))]
+    entries = [f"  {m['key']:<18} {m['text']} ({m['value']})" for m in found]
+    return [f"{title} (hydra.launcher.KEY=VALUE)", *entries]
+
+
 def _key(name: str, text: str, default: object) -> str:
     shown = "null" if default is None else str(default)
+    shown = shown.lower() if isinstance(default, bool) else shown
     return f"{_entry(name, text)} ({shown})"
 
 
 def _entry(name: str, text: str) -> str:
-    return f"  {name:<14} {text}"
+    return f"  {name:<18} {text}"
 
 
 def _group(config_dir: Path, name: str, text: str) -> str:
     options = sorted(path.stem for path in (config_dir / name).glob("*.yaml"))
     listed = textwrap.fill(
-        ", ".join(options), width=96, initial_indent=" " * 17, subsequent_indent=" " * 17
+        ", ".join(options), width=96, initial_indent=" " * 21, subsequent_indent=" " * 21
     )
     return f"{_entry(name, text)}\n{listed}" if options else _entry(name, text)

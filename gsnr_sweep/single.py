@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,13 +17,19 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep import config
+from gsnr_sweep.attempt import Attempt
+from gsnr_sweep.config import Config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import GridPoint
-from gsnr_sweep.launcher.sweep import describe_tracking
+from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.launcher.ledger import Decision
+from gsnr_sweep.launcher.planning import read_ledger
+from gsnr_sweep.launcher.sweep import run_result
+from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.plan import show_plan
-from gsnr_sweep.preflight import check
+from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
-from gsnr_sweep.run import RunResult, available_cores, run_point
+from gsnr_sweep.run import RunResult, RunStoppedError, available_cores, run_point
 
 _SHOWN = {
     "LHS (23)": "osgr_lhs",
@@ -32,16 +41,51 @@ _SHOWN = {
 }
 
 
-def task(cfg: DictConfig) -> RunResult:
-    """Run one grid point in this process and show how it goes."""
+def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
+    """Run one grid point in this process and show how it goes.
+
+    Args:
+        cfg: The composed config.
+        attempt: Not None where a launcher runs this; it then decides itself what to resume.
+    """
     console = Console()
     hydra = HydraConfig.get()
     folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
-    (point,) = check([GridPoint("", cfg)])
+    (point,) = check([GridPoint.of(cfg)])
     threads = point.cfg.threads or available_cores()
+    decision = _decide(point, launch_folder, folder)
     tracking = describe_tracking(point.cfg.tracking, launch_folder)
     workers = f"this process, {threads} replica(s) side by side"
-    console.print(show_plan([point], {}, workers, folder, tracking))
+    console.print(show_plan([point], {}, workers, folder, tracking, reuse=decision.note))
+    if decision.action == "reuse" and (known := _known(decision)) is not None:
+        _show(known, point.cfg, console)
+        console.print("Reused; rerun=true runs it again.")
+        return known
+    if decision.action == "elsewhere":
+        sys.exit(f"gsnr-sweep: this run is {decision.note}. rerun=true runs it all the same.")
+    earlier = decision.earlier
+    attempt = attempt or Attempt(resume_from=earlier.folder if earlier else None)
+    result = _run(point.cfg, folder, launch_folder, attempt, console)
+    _show(result, point.cfg, console)
+    return result
+
+
+def _decide(point: CheckedPoint, launch_folder: Path, folder: Path) -> Decision:
+    """Look whether this run is finished or half finished already."""
+    if point.cfg.rerun:
+        return Decision()
+    ledger = read_ledger([point], launch_folder, folder)
+    return ledger.decide(run_identity(point.cfg), code_version(point.cfg), point.cfg.same_code)
+
+
+def _known(decision: Decision) -> RunResult | None:
+    earlier = decision.earlier
+    return run_result(earlier.folder) if earlier and earlier.folder else None
+
+
+def _run(
+    cfg: Config, folder: Path, launch_folder: Path, attempt: Attempt, console: Console
+) -> RunResult:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
@@ -49,23 +93,53 @@ def task(cfg: DictConfig) -> RunResult:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True
-    ) as progress:
-        bar = progress.add_task(config.run_name(point.cfg), total=max(point.cfg.epochs, 1))
+    with (
+        Progress(
+            *columns, console=console, disable=not console.is_terminal, transient=True
+        ) as progress,
+        _stopping_at_ctrl_c(attempt, console),
+    ):
+        bar = progress.add_task(config.run_name(cfg), total=max(cfg.epochs, 1))
         try:
-            result = run_point(
-                point.cfg, folder, launch_folder, lambda t: progress.update(bar, completed=t)
+            return run_point(
+                cfg, folder, launch_folder, lambda t: progress.update(bar, completed=t), attempt
+            )
+        except RunStoppedError as error:
+            sys.exit(
+                f"gsnr-sweep: {error} The same command goes on from here. Measured so far: "
+                f"{folder}/{RECORD_FILE}"
             )
         except GsnrError as error:
             sys.exit(f"gsnr-sweep: {error} Measured so far: {folder}/{RECORD_FILE}")
         except KeyboardInterrupt:
             sys.exit(f"gsnr-sweep: stopped. Measured so far: {folder}/{RECORD_FILE}")
+
+
+@contextmanager
+def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
+    """Stop after a checkpoint at the first Ctrl-C, at once at the second."""
+
+    def stop(*_: object) -> None:
+        if attempt.request.stopping:
+            raise KeyboardInterrupt
+        attempt.request.stop("Ctrl-C")
+        console.print("Stopping after this epoch. Ctrl-C again stops at once.", style="yellow")
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # not in the main thread, or somebody else's to handle
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(result: RunResult, cfg: Config, console: Console) -> None:
     console.print(_results(result.record))
-    if result.untracked and point.cfg.tracking.name == "mlflow":
+    if result.untracked and cfg.tracking.name == "mlflow":
         console.print(f"Not sent to MLflow ({result.untracked}).", style="yellow", markup=False)
-    console.print(f"record: {folder}/{RECORD_FILE}", markup=False, soft_wrap=True)
-    return result
+    console.print(f"record: {result.folder}/{RECORD_FILE}", markup=False, soft_wrap=True)
 
 
 def _results(record: RunRecord) -> Table:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,6 +25,7 @@ SHORT_ID = 8
 LISTED = 5
 PAGE = 1000
 MAX_TEXT = 240
+IDS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,19 @@ def find_sweep(client: MlflowClient, wanted: str) -> Sweep:
         if wanted and (started := [r for r in sweeps if r.info.run_id.startswith(wanted.lower())]):
             return _children(client, _the_only(started, wanted, "start of a run id"))
     raise GsnrError(_unknown(wanted, sweeps, experiments, client.tracking_uri))
+
+
+def find_parent(client: MlflowClient, wanted: str) -> Run | None:
+    """Find the parent run of a sweep by run id, start of it, or name; None if there is not one.
+
+    Raises:
+        GsnrError: The store does not answer.
+    """
+    with readable_store_errors(client.tracking_uri):
+        sweeps = _sweeps(client, _experiments(client))
+    lower = wanted.lower()
+    found = [r for r in sweeps if r.info.run_name == wanted or r.info.run_id.startswith(lower)]
+    return found[0] if len(found) == 1 else None
 
 
 @contextmanager
@@ -129,6 +146,7 @@ def _children(client: MlflowClient, parent: Run) -> Sweep:
     """Return the sweep of a parent run."""
     run_id, name = parent.info.run_id, parent.info.run_name or parent.info.run_id
     runs = _search(client, [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'")
+    runs = [*_reused(client, parent), *runs]
     if runs:
         return Sweep(name, run_id, runs)
     if above := parent.data.tags.get(PARENT_TAG):
@@ -139,6 +157,25 @@ def _children(client: MlflowClient, parent: Run) -> Sweep:
         f"Run {describe(parent)} was launched alone; one run has nothing to aggregate. To take all "
         "runs of its experiment together, give the name of the experiment."
     )
+
+
+def _reused(client: MlflowClient, parent: Run) -> list[Run]:
+    """Return the runs of earlier launches that a sweep reuses, from its manifest."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as temporary:
+        try:
+            path = client.download_artifacts(parent.info.run_id, SWEEP_FILE, temporary)
+            manifest = Manifest.read(Path(path).parent)
+        except (MlflowException, OSError, GsnrError):
+            return []  # of an older version, or of a run alone
+    ids = [run.run_id for run in manifest.runs if run.action == "reuse" and run.run_id]
+    runs: list[Run] = []
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        listed = ", ".join(f"'{one}'" for one in ids[start : start + IDS_AT_ONCE])
+        experiment = [parent.info.experiment_id]
+        runs += _search(client, experiment, f"attributes.run_id IN ({listed})")
+    return runs
 
 
 def _of_experiment(client: MlflowClient, experiment: Experiment) -> Sweep:

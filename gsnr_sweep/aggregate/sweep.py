@@ -77,22 +77,47 @@ def aggregate(
             store does not answer, or `output` cannot be written. That the results could not be
             logged raises nothing: they are on disk, and `AggregateResult.log_problem` says it.
     """
+    view = View(x, y, hue, style, epochs, error_bars)
+    return aggregate_table(read_sweep(client, sweep), client, output, view, log, console)
+
+
+def aggregate_table(
+    table: SweepTable,
+    client: MlflowClient | None,
+    output: Path | None = None,
+    view: View | None = None,
+    log: bool = True,
+    console: Console | None = None,
+) -> AggregateResult:
+    """Write, print and log what comes out of a sweep that was read back.
+
+    Args:
+        table: The sweep's runs.
+        client: Client of the store that holds its parent run; None if there is none.
+        output: Folder for the files; ``aggregate/<name of the sweep>`` if None.
+        view: What to look at; both sides of eq. (19) if None.
+        log: Whether to log to the sweep's parent run.
+        console: Where to print; the standard output if None.
+
+    Raises:
+        GsnrError: As `aggregate`.
+    """
     from rich.console import Console
 
     from gsnr_sweep.aggregate.report import print_files, print_statistics
     from gsnr_sweep.figures.lhs_rhs import MAX_PANELS
     from gsnr_sweep.statistics import statistics_by_epoch
 
-    view = View(x, y, hue, style, epochs, error_bars)
-    table = read_sweep(client, sweep)
+    view = view or View()
     _check(table, view)
-    statistics = statistics_by_epoch(table.frame, x, y)
+    statistics = statistics_by_epoch(table.frame, view.x, view.y)
     files = write_files(table, statistics, view, output or Path("aggregate", file_safe(table.name)))
-    problem = _log(client, table, statistics, files, view) if log else ""
+    log = log and client is not None
+    problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
     console = console or Console()
-    print_statistics(console, table, statistics, x, y)
-    if (count := len(epochs or statistics)) > MAX_PANELS:
+    print_statistics(console, table, statistics, view.x, view.y)
+    if (count := len(view.epochs or statistics)) > MAX_PANELS:
         console.print(f"The figure shows {MAX_PANELS} of {count} epochs; --epochs chooses others.")
     print_files(console, files, table.parent_id if logged else None, problem)
     return AggregateResult(table, statistics, files, logged, problem)

@@ -40,7 +40,8 @@ class LeftOut:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.run_id[:SHORT_ID]}): {self.reason}"
+        known = f" ({self.run_id[:SHORT_ID]})" if self.run_id else ""
+        return f"{self.name}{known}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,27 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepTable:
         if isinstance(record, RunRecord) and record.state == "finished" and record.measurements:
             kept.append((run.info.run_id, record))
         else:
-            reason = record if isinstance(record, str) else _what_became_of(record)
+            reason = record if isinstance(record, str) else what_became_of(record)
             left_out.append(LeftOut(run.info.run_id, run.info.run_name or "", reason))
+    return table_of(found.name, found.parent_id, kept, left_out)
+
+
+def table_of(
+    name: str,
+    parent_id: str | None,
+    kept: Sequence[tuple[str, RunRecord]],
+    left_out: Sequence[LeftOut],
+) -> SweepTable:
+    """Lay out the finished runs of a sweep.
+
+    Args:
+        name: Of the sweep.
+        parent_id: Its run id, None if it has none.
+        kept: Run id and record of each finished run.
+        left_out: The others.
+    """
     frame, settings, metrics = _frame(kept)
-    return SweepTable(
-        found.name, found.parent_id, frame, settings, metrics, len(kept), tuple(left_out)
-    )
+    return SweepTable(name, parent_id, frame, settings, metrics, len(kept), tuple(left_out))
 
 
 def _read_records(client: MlflowClient, runs: Sequence[Run]) -> list[RunRecord | str]:
@@ -131,14 +147,23 @@ def _download(client: MlflowClient, run: Run, temporary: Path) -> RunRecord | st
 
 
 def _read_record(run: Run, folder: Path) -> RunRecord | str:
-    """Read the record in a folder."""
+    return read_record(folder, _status(run))
+
+
+def read_record(folder: Path, status: str) -> RunRecord | str:
+    """Read the record in a folder, or say why there is none.
+
+    Args:
+        folder: The folder.
+        status: What is known of the run, in words.
+    """
     path = folder / RECORD_FILE
     if not path.is_file():
-        return f"{_status(run)}, and there is no record of it"
+        return f"{status}, and there is no record of it"
     try:
         return RunRecord.read(path)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return f"{_status(run)}, but its record cannot be read: {first_line(error)}"
+        return f"{status}, but its record cannot be read: {first_line(error)}"
 
 
 def _status(run: Run) -> str:
@@ -147,7 +172,7 @@ def _status(run: Run) -> str:
     return UNFINISHED if status == "RUNNING" else status.lower()
 
 
-def _what_became_of(record: RunRecord) -> str:
+def what_became_of(record: RunRecord) -> str:
     """Say how a run ended that has a record and is not aggregated."""
     if record.state == "finished":
         return "finished without a single measurement"

@@ -1,61 +1,88 @@
-"""Where runs are executed: one interface, this machine behind it (and clusters later)."""
+"""Where jobs are executed: one interface, this machine and SLURM behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from gsnr_sweep.run import RunResult
+from gsnr_sweep.launcher.worker import Worker
+from gsnr_sweep.manifest import SweepJob
 
-
-@dataclass(frozen=True)
-class Job:
-    """One run to execute.
-
-    Attributes:
-        index: Hydra's number of the run.
-        name: The run's name, for people.
-        folder: Output folder.
-        payload: What `gsnr_sweep.launcher.worker.execute` needs, pickled.
-        cost: Estimated work, in any unit.
-    """
-
-    index: int
-    name: str
-    folder: Path
-    payload: bytes
-    cost: float
+JOBS_FOLDER = "jobs"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
+class JobState:
+    """What is known of a job.
 
     Attributes:
-        job: The run.
-        result: What it returned, None if it failed.
-        error: Why it failed, in a sentence; empty if it did not.
+        phase: ``pending``, ``running`` or ``gone``.
+        reason: Of a job that is gone, how it ended, in words; empty if nothing is known.
+        final: Whether somebody ended it on purpose, so that it must not be started again.
+        host: Where it runs, empty if unknown.
     """
 
-    job: Job
-    result: RunResult | None
-    error: str = ""
+    phase: str
+    reason: str = ""
+    final: bool = False
+    host: str = ""
 
 
 class Backend(Protocol):
-    """Executes jobs somewhere."""
+    """Submits jobs and says how they are."""
 
-    def describe(self) -> str:
-        """Say in words how the runs are spread."""
-        ...
+    seconds_between_looks: float
 
-    def run(self, jobs: Sequence[Job], on_wait: Callable[[], Any]) -> Iterator[Outcome]:
-        """Execute all jobs and yield their outcomes as they end.
+    def submit(self, workers: Sequence[Worker]) -> list[SweepJob]:
+        """Submit one job a worker.
 
-        Args:
-            jobs: In the order in which they should start.
-            on_wait: Called a few times a second while jobs run.
+        Raises:
+            GsnrError: They were not accepted.
         """
         ...
+
+    def states(self, jobs: Sequence[SweepJob]) -> dict[str, JobState]:
+        """Return the state of each job, by its id; a job nobody knows any more is gone."""
+        ...
+
+    def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
+        """End jobs at once, or only those that have not started."""
+        ...
+
+
+def log_files(folder: Path, job: SweepJob) -> list[Path]:
+    """Return what a job has printed, errors first."""
+    jobs = folder / JOBS_FOLDER
+    found = [*jobs.glob(f"{job.id}_*_log.err"), *jobs.glob(f"{job.id}_*_log.out")]
+    return [path for path in found if path.is_file() and path.stat().st_size > 0]
+
+
+@contextmanager
+def deaf_to_the_terminal() -> Iterator[None]:
+    """Let processes started meanwhile ignore Ctrl-C and a closed terminal."""
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables for processes started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,84 +1,93 @@
-"""Worker processes on this machine."""
+"""Jobs on this machine: processes that submitit starts and that outlive the launcher."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
+import psutil
+from submitit import LocalExecutor
 
-from gsnr_sweep.launcher.backend import Job, Outcome
-from gsnr_sweep.launcher.worker import Report, execute, start_worker
+from gsnr_sweep.launcher.backend import (
+    JOBS_FOLDER,
+    JobState,
+    deaf_to_the_terminal,
+    environment,
+)
+from gsnr_sweep.launcher.worker import Worker
+from gsnr_sweep.manifest import SweepJob
+from gsnr_sweep.status import process_alive
 
-_SECONDS_BETWEEN_LOOKS = 0.25
+_MINUTES_WITHOUT_END = 60 * 24 * 3650
 
 
 class LocalBackend:
-    """Runs jobs in a pool of processes that each import torch and mlflow once.
+    """Starts each job as a process of its own.
 
-    A worker that is killed takes only its own run with it and is replaced.
+    submitit puts a small process before it, which starts the job, keeps its log and ends with it;
+    that one's number is the job's name.
     """
 
-    def __init__(self, workers: int, threads_per_worker: int, folder: Path) -> None:
-        """Describe the pool; processes start with the first job.
+    seconds_between_looks = 0.25
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare.
 
         Args:
-            workers: Number of processes.
-            threads_per_worker: Threads of each.
-            folder: Gets a log of what workers print outside runs.
+            folder: The sweep's folder.
         """
-        self._workers = workers
-        self._threads = threads_per_worker
-        self._log_file = folder / "workers.log"
+        self._folder = folder
 
-    def describe(self) -> str:
-        """Say how many processes and threads there are."""
-        processes = "1 process" if self._workers == 1 else f"{self._workers} processes"
-        threads = "1 thread" if self._threads == 1 else f"{self._threads} threads"
-        return f"{processes} of {threads} on this machine"
+    def submit(self, workers: Sequence[Worker]) -> list[SweepJob]:
+        """Start one process a worker."""
+        logging.getLogger("submitit").setLevel(logging.ERROR)
+        executor = LocalExecutor(self._folder / JOBS_FOLDER)
+        executor.update_parameters(timeout_min=_MINUTES_WITHOUT_END, signal_delay_s=1)
+        jobs = []
+        for worker in workers:
+            # submitit hides all GPUs from a local job unless told how many it gets
+            worker.environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
+            paths = os.pathsep.join(worker.path)
+            with deaf_to_the_terminal(), environment(PYTHONPATH=paths):
+                job = executor.submit(worker)
+            jobs.append(
+                SweepJob(job.job_id, worker.runs, socket.gethostname(), _started(int(job.job_id)))
+            )
+            self._processes = [*getattr(self, "_processes", []), job]
+        return jobs
 
-    def run(self, jobs: Sequence[Job], on_wait: Callable[[], Any]) -> Iterator[Outcome]:
-        """Execute all jobs; see `gsnr_sweep.launcher.backend.Backend`."""
-        pool = ProcessPool(
-            max_workers=min(self._workers, len(jobs)),
-            context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-            initargs=(self._threads, self._log_file),
-        )
-        try:
-            pending: dict[Future[Report], Job] = {
-                pool.schedule(execute, args=(job.payload,)): job for job in jobs
-            }
-            while pending:
-                done, _ = wait(pending, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
-                for future in done:
-                    yield _outcome(pending.pop(future), future)
-                on_wait()
-            pool.close()
-        except BaseException:
-            pool.stop()
-            raise
-        finally:
-            pool.join()
+    def states(self, jobs: Sequence[SweepJob]) -> dict[str, JobState]:
+        """Look for the processes."""
+        for job in getattr(self, "_processes", []):
+            job.done()  # lets go of the process once it has ended
+        return {job.id: _state(job) for job in jobs}
 
-
-def _outcome(job: Job, future: Future[Report]) -> Outcome:
-    try:
-        report = future.result()
-    except ProcessExpired as error:
-        return Outcome(job, None, f"the worker process died ({_death(error.exitcode)})")
-    except Exception as error:
-        return Outcome(job, None, " ".join(str(error).split()) or type(error).__name__)
-    return Outcome(job, report.result, report.error)
+    def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
+        """Kill the processes; nothing is ever pending here."""
+        if pending_only:
+            return
+        for job in jobs:
+            if job.host != socket.gethostname() or not process_alive(int(job.id), job.started):
+                continue
+            with contextlib.suppress(psutil.Error):
+                controller = psutil.Process(int(job.id))
+                for process in [controller, *controller.children(recursive=True)]:
+                    process.kill()
 
 
-def _death(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        name = signal.Signals(-exitcode).name
-        hint = "; was memory short?" if name == "SIGKILL" else ""
-        return f"signal {name}{hint}"
-    return f"exit code {exitcode}"
+def _state(job: SweepJob) -> JobState:
+    if job.host != socket.gethostname():
+        return JobState("running", host=job.host)  # cannot be told; the runs' reports will tell
+    if process_alive(int(job.id), job.started):
+        return JobState("running", host=job.host)
+    return JobState("gone")
+
+
+def _started(pid: int) -> float:
+    with contextlib.suppress(psutil.Error):
+        return float(psutil.Process(pid).create_time())
+    return 0.0

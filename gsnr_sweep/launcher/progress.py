@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -17,10 +18,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gsnr_sweep.launcher.backend import Job, Outcome
-from gsnr_sweep.status import Status, read_status
-
-_DONE = {"finished", "failed", "diverged"}
+from gsnr_sweep.launcher.watch import Outcome
+from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.status import ENDED, UNDER_WAY, Status, read_status
 
 
 class EtaColumn(ProgressColumn):
@@ -53,15 +54,24 @@ class SweepProgress:
     Bars are drawn on a terminal only; the lines are printed everywhere.
     """
 
-    def __init__(self, jobs: Sequence[Job], console: Console) -> None:
-        """Prepare for a list of jobs."""
-        self._jobs = list(jobs)
+    def __init__(
+        self, runs: Sequence[SweepRun], folder_of: Callable[[SweepRun], Path], console: Console
+    ) -> None:
+        """Prepare for a list of runs.
+
+        Args:
+            runs: The runs to follow.
+            folder_of: Tells a run's folder.
+            console: Where to draw.
+        """
+        self._runs = list(runs)
+        self._folder_of = folder_of
         self._console = console
         self._ended: set[int] = set()
         self._failed = 0
         self._bars: dict[int, TaskID] = {}
-        self._total_cost = sum(job.cost for job in jobs) or 1.0
-        self._started = time.monotonic()
+        self._total_cost = sum(run.cost for run in runs) or 1.0
+        self._next_look = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
@@ -85,60 +95,76 @@ class SweepProgress:
         self._progress.stop()
 
     def look(self) -> None:
-        """Read the status files and redraw."""
-        if not self._console.is_terminal:
+        """Read the status files and redraw, not more often than is worth the reading."""
+        started = time.monotonic()
+        if not self._console.is_terminal or started < self._next_look:
             return
         done = 0.0
-        for job in self._jobs:
-            share = 1.0 if job.index in self._ended else self._look_at(job)
-            done += share * job.cost
+        for run in self._runs:
+            share = 1.0 if run.index in self._ended else self._look_at(run)
+            done += share * run.cost
         self._progress.update(self._all, completed=done / self._total_cost)
+        self._next_look = time.monotonic() + max(0.25, 5 * (time.monotonic() - started))
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(Text(text, style="yellow"))
 
     def ended(self, outcome: Outcome) -> None:
         """Take note of a run that ended and print its line."""
-        index = outcome.job.index
+        index = outcome.run.index
         self._ended.add(index)
-        if index in self._bars:
-            self._progress.remove_task(self._bars.pop(index))
-        self._failed += outcome.result is None
+        self._drop_bar(index)
+        self._failed += bool(outcome.error)
         self._progress.update(self._all, description=self._headline())
         self._console.print(self._line(outcome), highlight=False)
 
+    def _drop_bar(self, index: int) -> None:
+        if index in self._bars:
+            self._progress.remove_task(self._bars.pop(index))
+
     def _headline(self) -> str:
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"[bold]{len(self._ended)}/{len(self._jobs)} runs{failed}"
+        return f"[bold]{len(self._ended)}/{len(self._runs)} runs{failed}"
 
-    def _look_at(self, job: Job) -> float:
-        status = read_status(job.folder)
-        if status is None or status.state in _DONE:
+    def _look_at(self, run: SweepRun) -> float:
+        status = read_status(self._folder_of(run))
+        if status is None or status.state in ENDED:
             return 0.0 if status is None else 1.0
-        if job.index not in self._bars:
-            self._bars[job.index] = self._progress.add_task(
-                job.name, total=max(status.epochs, 1), note="", eta=False
+        done = status.epoch / max(status.epochs, 1)
+        if status.state not in UNDER_WAY:
+            self._drop_bar(run.index)
+            return done
+        if run.index not in self._bars:
+            self._bars[run.index] = self._progress.add_task(
+                run.name, total=max(status.epochs, 1), note="", eta=False
             )
-        self._progress.update(
-            self._bars[job.index],
-            completed=status.epoch,
-            note=status.message or _note(status),
-        )
-        return status.epoch / max(status.epochs, 1)
+        note = status.message or _note(status)
+        self._progress.update(self._bars[run.index], completed=status.epoch, note=note)
+        return done
 
     def _line(self, outcome: Outcome) -> Text:
-        count = f"[{len(self._ended)}/{len(self._jobs)}]"
-        if outcome.result is None:
-            line = Text(f"{count} {outcome.job.name}  FAILED: {outcome.error}", style="red")
+        count = f"[{len(self._ended)}/{len(self._runs)}]"
+        if outcome.error:
+            line = Text(f"{count} {outcome.run.name}  FAILED: {outcome.error}", style="red")
             line.no_wrap = False
             return line
-        record = outcome.result.record
-        last = record.measurements[-1] if record.measurements else None
-        values = ""
-        if last is not None and {"osgr_lhs", "osgr_rhs"} <= set(last.metrics):
-            values = (
-                f"  epoch {last.epoch}: LHS {last.metrics['osgr_lhs']:.3f}"
-                f"  RHS {last.metrics['osgr_rhs']:.3f}"
-            )
-        took = clock(record.summary.get("wall_time_s", 0.0))
-        line = Text(f"{count} {outcome.job.name}  {took}{values}")
-        if outcome.result.untracked and outcome.result.untracked != "tracking=none":
+        status = read_status(outcome.folder)
+        line = Text(f"{count} {outcome.run.name}  {_result(outcome.folder)}")
+        if status is not None and not status.tracked:
             line.append("  (record on disk only)", style="yellow")
         return line
+
+
+def _result(folder: Path) -> str:
+    """Put a finished run's duration and its last measurement into a few words."""
+    try:
+        record = RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+    took = clock(record.summary.get("wall_time_s", 0.0))
+    last = record.measurements[-1] if record.measurements else None
+    if last is None or not {"osgr_lhs", "osgr_rhs"} <= set(last.metrics):
+        return took
+    lhs, rhs = last.metrics["osgr_lhs"], last.metrics["osgr_rhs"]
+    return f"{took}  epoch {last.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shlex
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from rich.console import Console
 
-from gsnr_sweep import config
+from gsnr_sweep.collect import collect
 from gsnr_sweep.config import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import GridPoint
-from gsnr_sweep.launcher.backend import Backend, Job, Outcome
+from gsnr_sweep.grid import points_of
+from gsnr_sweep.launcher.claims import close_killed
+from gsnr_sweep.launcher.costs import plan_rows
+from gsnr_sweep.launcher.crew import Crew
+from gsnr_sweep.launcher.ledger import Ledger, search_roots
+from gsnr_sweep.launcher.payload import Payload
+from gsnr_sweep.launcher.planning import axes_of, describe_reuse, name_run, plan_runs, read_ledger
 from gsnr_sweep.launcher.progress import SweepProgress
-from gsnr_sweep.launcher.worker import Assignment
-from gsnr_sweep.locate import reason
-from gsnr_sweep.plan import show_plan
+from gsnr_sweep.launcher.settings import Settings
+from gsnr_sweep.launcher.tracked import describe_tracking
+from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
+from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.record import flatten
+from gsnr_sweep.run import RunResult
 from gsnr_sweep.status import read_status
-from gsnr_sweep.tracking import SweepTracker, tracking_uri
+from gsnr_sweep.sync import send_unsent
+from gsnr_sweep.tracking import SweepTracker, close_killed_run, tracking_uri
+
+log = logging.getLogger(__name__)
+
+_SECONDS_TO_STOP = 60.0
+_LOG_LINES = 6
+_CHATTER = "submitit INFO"
 
 
 class SweepFailedError(GsnrError):
@@ -44,210 +65,289 @@ class Sweep:
         context: Hydra's loader and callbacks.
         task_function: What a run executes.
         base: The sweep's config, ``hydra`` part included.
-        backend: Where runs are executed.
-        threads_per_worker: Given to runs that do not say how many threads they want.
+        settings: Of the launcher.
         console: Where progress and results are shown.
+        first_index: Hydra's number of the first run; more than 0 where a sweeper makes batches.
     """
 
     context: HydraContext
     task_function: TaskFunction
     base: DictConfig
-    backend: Backend
-    threads_per_worker: int
+    settings: Settings
     console: Console
+    first_index: int = 0
+    _points: list[CheckedPoint] = field(default_factory=list)
 
-    def launch(self, overrides: Sequence[Sequence[str]], first_index: int) -> list[JobReturn]:
+    def launch(self, overrides: Sequence[Sequence[str]]) -> list[JobReturn]:
         """Run every grid point, show how it goes, and aggregate what came out.
+
+        Args:
+            overrides: Those of each grid point.
 
         Raises:
             GsnrError: A grid point cannot run; nothing was started.
             SweepFailedError: Some runs failed.
         """
-        configs = [self._compose(list(o), first_index + i) for i, o in enumerate(overrides)]
-        points = check(
-            [
-                GridPoint(" ".join(filter_overrides(o)), _without_hydra(cfg))
-                for o, cfg in zip(overrides, configs, strict=True)
-            ]
+        given = [filter_overrides(point) for point in overrides]
+        self._points = check(points_of(self.context.config_loader, self.base, overrides))
+        ledger = read_ledger(self._points, self._launch_folder, self.folder)
+        manifest = self._plan(given, ledger)
+        crew = Crew(manifest, self.settings)
+        self._show_plan(manifest, crew, axes_of(given))
+        tracker = self._prepare(manifest, given, ledger)
+        watch = Watch(
+            manifest,
+            crew.backend,
+            crew.workers,
+            crew.shared,
+            crew.at_once,
+            lambda folder: _close_in_store(manifest, folder),
         )
-        self._show_plan(points, overrides)
-        tracker = self._start_tracking(points, overrides)
-        named = [
-            name_run(point, filter_overrides(list(o)), _axes(overrides))
-            for point, o in zip(points, overrides, strict=True)
-        ]
-        jobs = [
-            self._job(cfg, point, name, tracker)
-            for cfg, point, name in zip(configs, points, named, strict=True)
-        ]
-        outcomes = self._run(jobs, tracker)
-        self._report(outcomes, tracker)
+        if self.settings.detach:
+            return self._leave(manifest, crew, tracker)
+        outcomes = self._follow(watch, tracker)
+        self._report(manifest, outcomes, tracker)
+        folders = [manifest.folder_of(run) for run in manifest.runs]
         return [
-            _job_return(cfg, outcomes[job.index]) for cfg, job in zip(configs, jobs, strict=True)
+            _returned(point, folder, run_result(folder))
+            for point, folder in zip(self._points, folders, strict=True)
         ]
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """Return the sweep's folder."""
-        return Path(str(self.base.hydra.sweep.dir)).absolute()
-
-    def _compose(self, overrides: list[str], index: int) -> DictConfig:
-        cfg = self.context.config_loader.load_sweep_config(self.base, overrides)
-        with open_dict(cfg):
-            cfg.hydra.job.id = str(index)
-            cfg.hydra.job.num = index
-            cfg.hydra.sweep.dir = str(self.folder)
-            if cfg.threads is None:
-                cfg.threads = self.threads_per_worker
-        return cfg
-
-    def _start_tracking(
-        self, points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]
-    ) -> SweepTracker | None:
-        tracking = points[0].cfg.tracking
-        if tracking.name != "mlflow":
-            return None
-        uri = tracking_uri(tracking, self._launch_folder)
-        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-        return SweepTracker.start(
-            uri,
-            tracking.experiment,
-            f"{points[0].cfg.data.name} sweep {now}",
-            _shared_params(points),
-            {
-                "gsnr.command": shlex.join(["python", *sys.argv]),
-                "gsnr.grid": str(_axes(overrides)),
-                "gsnr.runs": str(len(points)),
-                "mlflow.note.content": f"`{shlex.join(['python', *sys.argv])}`",
-            },
-        )
+        """Return the sweep's folder, of a later batch one of its own."""
+        folder = Path(str(self.base.hydra.sweep.dir)).absolute()
+        return folder / f"from-{self.first_index}" if self.first_index else folder
 
     @property
     def _launch_folder(self) -> Path:
         return Path(str(self.base.hydra.runtime.cwd))
 
-    def _job(
-        self, cfg: DictConfig, point: CheckedPoint, name: str, tracker: SweepTracker | None
-    ) -> Job:
-        with open_dict(cfg):
-            cfg.tracking.run_name = name
-            if tracker is not None:
-                cfg.tracking.parent_run_id = tracker.run_id
-                cfg.tracking.uri = tracking_uri(point.cfg.tracking, self._launch_folder)
-        assignment = Assignment(self.context, self.task_function, cfg, Singleton.get_state())
-        return Job(
-            index=cfg.hydra.job.num,
-            name=name,
-            folder=self.folder / str(cfg.hydra.sweep.subdir),
-            payload=cloudpickle.dumps(assignment),
-            cost=point.flops,
+    @property
+    def _tracking(self) -> TrackingConfig:
+        return self._points[0].cfg.tracking
+
+    def _plan(self, overrides: Sequence[Sequence[str]], ledger: Ledger) -> Manifest:
+        axes = axes_of(overrides)
+        names = [name_run(p, o, axes) for p, o in zip(self._points, overrides, strict=True)]
+        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        tracked = self._tracking.name == "mlflow"
+        return Manifest(
+            id=uuid.uuid4().hex[:8],
+            name=f"{self._points[0].cfg.data.name} sweep {now}",
+            folder=self.folder,
+            command=shlex.join(["python", *sys.argv]),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            backend=Crew.place(self.settings),
+            experiment=self._tracking.experiment,
+            uri=tracking_uri(self._tracking, self._launch_folder) if tracked else "",
+            launch_folder=str(self._launch_folder),
+            max_retries=self.settings.max_retries,
+            runs=plan_runs(self._points, names, ledger, self.folder, self.first_index),
         )
 
-    def _show_plan(
-        self, points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]
-    ) -> None:
+    def _show_plan(self, manifest: Manifest, crew: Crew, axes: dict[str, list[str]]) -> None:
+        roots = search_roots(self._launch_folder, self.folder)
+        rows = plan_rows(self._points, manifest.runs, crew, roots)
         self.console.print(
             show_plan(
-                points,
-                _axes(overrides),
-                self.backend.describe(),
+                self._points,
+                axes,
+                crew.describe(),
                 _relative(self.folder),
-                describe_tracking(points[0].cfg.tracking, self._launch_folder),
+                describe_tracking(self._tracking, self._launch_folder),
+                estimated=summarize(rows, crew.side_by_side),
+                reuse=describe_reuse(manifest.runs),
             )
         )
 
-    def _run(self, jobs: list[Job], tracker: SweepTracker | None) -> dict[int, Outcome]:
-        outcomes: dict[int, Outcome] = {}
-        longest_first = sorted(jobs, key=lambda job: -job.cost)
-        try:
-            with SweepProgress(jobs, self.console) as progress:
-                for outcome in self.backend.run(longest_first, progress.look):
-                    outcomes[outcome.job.index] = outcome
+    def _prepare(
+        self, manifest: Manifest, overrides: Sequence[Sequence[str]], ledger: Ledger
+    ) -> SweepTracker | None:
+        """Write down everything that workers and later commands need."""
+        tracker = self._start_tracking(manifest, overrides)
+        if tracker is not None:
+            manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]
+        for runs in ledger.runs.values():
+            for run in runs:
+                if run.state == "killed" and run.folder is not None:
+                    close_killed(run.folder, run.attempt)
+                    _close_in_store(manifest, run.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings: dict[str, Any] = {"threads": self.settings.threads_per_worker}
+        if tracker is not None:
+            settings |= {"tracking.parent_run_id": tracker.run_id, "tracking.uri": manifest.uri}
+        given = zip(manifest.runs, overrides, strict=True)
+        indexed = {run.index: list(own) for run, own in given if run.action == "run"}
+        Payload(
+            self.context,
+            self.task_function,
+            self.base,
+            indexed,
+            str(self.folder),
+            settings,
+            Singleton.get_state(),
+        ).write()
+        path = manifest.write()
+        if tracker is not None:
+            tracker.log_file(path)
+        return tracker
+
+    def _start_tracking(
+        self, manifest: Manifest, overrides: Sequence[Sequence[str]]
+    ) -> SweepTracker | None:
+        if not manifest.uri:
+            return None
+        return SweepTracker.start(
+            manifest.uri,
+            manifest.experiment,
+            manifest.name,
+            _shared_params(self._points),
+            {
+                "gsnr.command": manifest.command,
+                "gsnr.grid": str(axes_of(overrides)),
+                "gsnr.runs": str(len(self._points)),
+                "gsnr.folder": str(self.folder),
+                "mlflow.note.content": f"`{manifest.command}`",
+            },
+        )
+
+    def _leave(
+        self, manifest: Manifest, crew: Crew, tracker: SweepTracker | None
+    ) -> list[JobReturn]:
+        """Submit everything and return at once."""
+        runs = manifest.to_run()
+        if runs:
+            manifest.jobs += crew.backend.submit(crew.workers(runs, crew.at_once))
+            path = manifest.write()
+            if tracker is not None:
+                tracker.log_file(path)
+        sweep = manifest.id
+        self.console.print(
+            f"Submitted as sweep {sweep}: {len(runs)} runs in {len(manifest.jobs)} jobs. Next:\n"
+            f"  python -m gsnr_sweep status {sweep}    # how far it is (--watch: live)\n"
+            f"  python -m gsnr_sweep collect {sweep}   # table, figure and coefficients so far\n"
+            f"  python -m gsnr_sweep logs {sweep}      # what jobs and failed runs printed\n"
+            f"  python -m gsnr_sweep cancel {sweep}    # stop it; the same command resumes",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        return [_returned(point, self.folder, None) for point in self._points]
+
+    def _follow(self, watch: Watch, tracker: SweepTracker | None) -> list[Outcome]:
+        manifest = watch.manifest
+        outcomes: list[Outcome] = []
+        threading.Thread(target=_load_what_comes_last, daemon=True).start()
+        progress = SweepProgress(manifest.to_run(), manifest.folder_of, self.console)
+        with progress, _ending_politely():
+            try:
+                for outcome in watch.run(progress.look):
+                    outcomes.append(outcome)
                     progress.ended(outcome)
-                    _close_if_failed(outcome, tracker)
-        except KeyboardInterrupt:
-            self._interrupted(jobs, outcomes, tracker)
+            except KeyboardInterrupt:
+                _stop(watch, progress)
+                self._interrupted(manifest, tracker)
         return outcomes
 
-    def _interrupted(
-        self, jobs: list[Job], outcomes: dict[int, Outcome], tracker: SweepTracker | None
-    ) -> None:
+    def _interrupted(self, manifest: Manifest, tracker: SweepTracker | None) -> None:
+        folders = [manifest.folder_of(run) for run in manifest.runs]
+        states = [status.state for folder in folders if (status := read_status(folder))]
+        complete = states.count("finished")
         if tracker is not None:
-            for job in jobs:
-                status = read_status(job.folder)
-                if job.index not in outcomes and status is not None:
-                    tracker.close_child(status.run_id, "KILLED")
             tracker.finish("KILLED")
-        complete = sum(outcome.result is not None for outcome in outcomes.values())
-        kept = " and in MLflow" if tracker is not None else ""
         raise SweepFailedError(
-            f"Stopped with {complete} of {len(jobs)} runs complete. Their records are in "
-            f"{_relative(self.folder)}{kept}; the same command starts the sweep anew."
+            f"Stopped with {complete} of {len(folders)} runs complete. Everything measured is in "
+            f"{_relative(self.folder)}. The same command goes on from here: it reuses the complete "
+            "runs and resumes the others from their checkpoints."
         ) from None
 
-    def _report(self, outcomes: dict[int, Outcome], tracker: SweepTracker | None) -> None:
-        failed = [outcome for _, outcome in sorted(outcomes.items()) if outcome.result is None]
+    def _report(
+        self, manifest: Manifest, outcomes: Sequence[Outcome], tracker: SweepTracker | None
+    ) -> None:
         if tracker is not None:
-            if len(failed) < len(outcomes):
-                self._aggregate(tracker)
+            self._send_the_rest(manifest)
+        failed = sorted((o for o in outcomes if o.error), key=lambda outcome: outcome.run.index)
+        if len(failed) < len(manifest.runs):
+            collect(manifest, self.console)
+        if tracker is not None:
             tracker.finish("FAILED" if failed else "FINISHED")
-        else:
-            self.console.print("tracking=none: records are on disk, nothing is aggregated.")
-        untracked = [o.result for o in outcomes.values() if o.result and o.result.untracked]
-        if untracked and tracker is not None:
+        if failed:
+            raise SweepFailedError(self._failures(failed, len(manifest.runs)))
+
+    def _send_the_rest(self, manifest: Manifest) -> None:
+        unsent, problem = send_unsent(manifest)
+        if unsent:
             self.console.print(
-                f"{len(untracked)} run(s) could not be sent to MLflow "
-                f"({untracked[0].untracked}). Their records are in {_relative(self.folder)}.",
+                f"{unsent} run(s) could not be sent to MLflow ({problem}). Their records are in "
+                f"{_relative(self.folder)}; when the store is back, send them: "
+                f"python -m gsnr_sweep sync {manifest.id}",
                 style="yellow",
                 markup=False,
             )
-        if failed:
-            raise SweepFailedError(self._failures(failed, len(outcomes)))
 
-    def _aggregate(self, tracker: SweepTracker) -> None:
-        from gsnr_sweep.aggregate import aggregate
-
-        try:
-            aggregate(tracker.client, tracker.run_id, self.folder, console=self.console)
-        except Exception as error:  # whatever it is, the runs are complete and stay so
-            told = str(error) if isinstance(error, GsnrError) else reason(error)
-            self.console.print(f"Not aggregated: {told}", style="yellow", markup=False)
-
-    def _failures(self, failed: list[Outcome], total: int) -> str:
-        lines = [f"{len(failed)} of {total} runs failed; the others are complete."]
+    def _failures(self, failed: Sequence[Outcome], total: int) -> str:
+        lines = [
+            f"{len(failed)} of {total} runs failed; the others are complete. "
+            "The same command tries again what failed."
+        ]
         for outcome in failed:
-            logs = (outcome.job.folder / "run.log", self.folder / "workers.log")
-            log_file = next((f"  (log: {_relative(log)})" for log in logs if log.is_file()), "")
-            lines.append(f"  {outcome.job.name}: {outcome.error}{log_file}")
+            logs = [path for path in (outcome.folder / "run.log", *outcome.logs) if path.is_file()]
+            where = f"  (log: {_relative(logs[0])})" if logs else ""
+            lines.append(f"  {outcome.run.name}: {outcome.error}{where}")
+            if logs:
+                told = [line for line in last_lines(logs[0]) if not line.startswith(_CHATTER)]
+                lines += [f"      | {line}" for line in told[-_LOG_LINES:]]
         return "\n".join(lines)
 
 
-def name_run(
-    point: CheckedPoint, overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
-) -> str:
-    """Name a run of a sweep after n, ch and p_random and whatever else is swept."""
-    base = config.run_name(point.cfg)
-    told = {"n", "ch", "p_random", "data.eta"}
-    others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
-    return " ".join([base, *others])
+@contextmanager
+def _ending_politely() -> Iterator[None]:
+    """Treat a request to end, as batch systems send it, like Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
-    """Say where results are tracked and how to browse them."""
-    if tracking.name != "mlflow":
-        return "none: records on disk only"
-    uri = tracking_uri(tracking, launch_folder)
-    default = uri == f"sqlite:///{launch_folder / 'mlflow.db'}"
-    browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {uri}"
-    hint = f"  (browse: {browse})" if uri.startswith("sqlite") else ""
-    return f"{uri}, experiment {tracking.experiment}{hint}"
+def _load_what_comes_last() -> None:
+    """Import the aggregation's libraries while workers work: it takes seconds."""
+    with contextlib.suppress(ImportError):
+        import gsnr_sweep.aggregate.files
+        import gsnr_sweep.aggregate.folder
+        import gsnr_sweep.figures.lhs_rhs
+        import gsnr_sweep.statistics  # noqa: F401
 
 
-def _close_if_failed(outcome: Outcome, tracker: SweepTracker | None) -> None:
-    """Close the MLflow run of a worker that died before it could."""
-    status = read_status(outcome.job.folder)
-    if tracker is not None and outcome.result is None and status is not None:
-        tracker.close_child(status.run_id, "KILLED")
+def _stop(watch: Watch, progress: SweepProgress) -> None:
+    """Stop cleanly, or at once if asked a second time."""
+    progress.say("Stopping: runs write their checkpoints. Ctrl-C again stops at once.")
+    try:
+        watch.stop(progress.look, _SECONDS_TO_STOP)
+    except KeyboardInterrupt:
+        watch.kill()
+
+
+def run_result(folder: Path) -> RunResult | None:
+    """Read a finished run's result; None if it did not finish."""
+    from gsnr_sweep.record import RECORD_FILE, RunRecord
+
+    status = read_status(folder)
+    if status is None or status.state != "finished":
+        return None
+    try:
+        record = RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")
+
+
+def _close_in_store(manifest: Manifest, folder: Path) -> None:
+    """Close the MLflow run of a process that died before it could."""
+    status = read_status(folder)
+    if manifest.uri and status is not None and status.run_id:
+        close_killed_run(manifest.uri, status.run_id)
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:
@@ -260,33 +360,12 @@ def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:
     }
 
 
-def _axes(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    """Return the swept keys with their values, from the runs' overrides."""
-    values: dict[str, list[str]] = {}
-    for point in overrides:
-        for override in filter_overrides(point):
-            key, _, value = override.partition("=")
-            seen = values.setdefault(key, [])
-            if value not in seen:
-                seen.append(value)
-    return {key: seen for key, seen in values.items() if len(seen) > 1}
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    bare = cfg.copy()
-    OmegaConf.set_readonly(bare, False)
-    with open_dict(bare):
-        del bare["hydra"]
-    return bare
-
-
-def _job_return(cfg: DictConfig, outcome: Outcome) -> JobReturn:
+def _returned(point: CheckedPoint, folder: Path, result: RunResult | None) -> JobReturn:
     done = JobReturn()
-    done.overrides = list(cfg.hydra.overrides.task)
-    done.cfg = _without_hydra(cfg)
-    done.working_dir = str(outcome.job.folder)
-    done.return_value = outcome.result
-    done.status = JobStatus.COMPLETED if outcome.result else JobStatus.FAILED
+    done.overrides = list(point.overrides)
+    done.working_dir = str(folder)
+    done.return_value = result
+    done.status = JobStatus.COMPLETED
     return done
 
 

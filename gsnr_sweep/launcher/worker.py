@@ -1,92 +1,243 @@
-"""What happens inside a worker process."""
+"""What happens inside a job: one process works through a list of runs.
+
+This module is imported by the job before anything else and imports nothing heavy itself: the number
+of threads must be in the environment before PyTorch is loaded.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import pickle
 import signal
-from dataclasses import dataclass
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from submitit.core.utils import DelayedSubmission
 
+from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.launcher.claims import claim_run, fail_run, standing
 from gsnr_sweep.locate import reason
-from gsnr_sweep.run import RunResult
+from gsnr_sweep.manifest import Manifest, SweepRun
+from gsnr_sweep.outage import Outage
+from gsnr_sweep.status import ENDED, UNDER_WAY
+
+if TYPE_CHECKING:
+    from gsnr_sweep.launcher.payload import Payload
+
+PAYLOAD_FILE = "payload.pkl"
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SECONDS_BETWEEN_LOOKS = 0.5
+_LOOKS_BETWEEN_STOP_FILES = 4
+
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """Everything a worker needs for one run."""
-
-    context: HydraContext
-    task_function: TaskFunction
-    config: DictConfig
-    singletons: dict[type, object]
+class RunsFailedError(Exception):
+    """Some runs of this job failed: the job must not count as a success."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What a worker sends back: a result or an error."""
+@dataclass
+class Worker:
+    """Works through runs of a sweep; submitit's job calls it.
 
-    result: RunResult | None
-    error: str
-
-
-def start_worker(threads: int, log_file: Path) -> None:
-    """Prepare a fresh worker process, before torch is imported in it.
-
-    Threads are pinned so that workers do not fight for cores. What libraries print goes to a file:
-    the terminal belongs to the launcher. Ctrl-C is the launcher's to handle.
+    Attributes:
+        folder: The sweep's folder.
+        runs: Indices of the runs that it may take, in the order in which to try them.
+        threads: Threads of this process.
+        path: Folders in which modules are found.
+        environment: Environment variables to set first; None unsets one.
+        gpus: GPUs to spread processes over, as CUDA numbers them; empty: leave it to the run.
+        slot: Number of this process among those that share the GPUs.
+        limit: Most runs in one process; None for no limit.
+        grace: Seconds that may pass between the signal to stop and the end.
     """
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+
+    folder: str
+    runs: list[int]
+    threads: int = 1
+    path: list[str] = field(default_factory=list)
+    environment: dict[str, str | None] = field(default_factory=dict)
+    gpus: list[int] = field(default_factory=list)
+    slot: int = 0
+    limit: int | None = None
+    grace: float = 60.0
+
+    def __call__(self) -> int:
+        """Work until nothing is left; return how many runs this process ended.
+
+        Raises:
+            RunsFailedError: At least one of the runs it took failed.
+        """
+        self._set_up()
+        session = _Session(self, Request())
+        self._session = session
+        session.install_handlers()
+        return session.work()
+
+    def checkpoint(self) -> DelayedSubmission | None:
+        """Stop cleanly and ask for the same job again: called on pre-emption and time-out."""
+        if not self._session.pause(self.grace):
+            return None
+        return DelayedSubmission(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_session"}
+
+    def _set_up(self) -> None:
+        for name, value in self.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        for name in _THREAD_VARIABLES:
+            os.environ[name] = str(self.threads)
+        sys.path[:] = list(dict.fromkeys([*self.path, *sys.path]))
 
 
-def execute(payload: bytes) -> Report:
-    """Execute one run; never raises for what goes wrong within it."""
-    assignment: Assignment = cloudpickle.loads(payload)
-    setup_globals()
-    Singleton.set_state(assignment.singletons)
+class _Session:
+    """One life of a worker: runs in one thread, signals and requests to stop in the main one."""
+
+    def __init__(self, worker: Worker, request: Request) -> None:
+        self._worker, self._request, self._outage = worker, request, Outage()
+        self._manifest = Manifest.read(Path(worker.folder))
+        by_index = {run.index: run for run in self._manifest.runs}
+        self._runs = [by_index[index] for index in worker.runs]
+        self._place = Place.here()
+        self._ended = 0
+        self._failed: list[str] = []
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work_through, name="runs")
+
+    def install_handlers(self) -> None:
+        """Save when the end is announced; an interrupt from the keyboard is the launcher's."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: self._request.save())
+        if self._place.rank > 0:  # submitit heeds it in the first process only
+            signal.signal(signal.SIGUSR2, lambda *_: self._request.stop("the job is stopped"))
+
+    def work(self) -> int:
+        self._thread.start()
+        looks = 0
+        while self._thread.is_alive():
+            self._thread.join(_SECONDS_BETWEEN_LOOKS)
+            looks += 1
+            if looks % _LOOKS_BETWEEN_STOP_FILES == 0 and self._manifest.stop_file.exists():
+                self._request.stop("the sweep was asked to stop")
+        if self._error is not None:
+            raise self._error
+        if self._over_limit() and not self._request.stopping:
+            sys.stdout.flush()
+            os.execv(sys.executable, sys.orig_argv)  # a fresh process for the runs that are left
+        if self._failed:
+            raise RunsFailedError("; ".join(self._failed))
+        return self._ended
+
+    def pause(self, grace: float) -> bool:
+        """Let the run under way write its checkpoint; return whether the job is to be restarted.
+
+        Where the time is too short for that, the last checkpoint has to do.
+        """
+        if self._manifest.stop_file.exists():
+            self._request.stop("the sweep was asked to stop")
+            self._thread.join(grace)
+            return False
+        self._request.stop("the job was pre-empted or ran out of time")
+        deadline = time.monotonic() + grace
+        self._thread.join(grace)
+        while self._others_under_way() and time.monotonic() < deadline:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        return True
+
+    def _others_under_way(self) -> bool:
+        """Whether other processes of this job have not stopped yet."""
+        for run in self._runs:
+            now = standing(self._manifest.folder_of(run))
+            if now.state in UNDER_WAY and now.claim and now.claim.job == self._place.job:
+                return True
+        return False
+
+    def _over_limit(self) -> bool:
+        return self._worker.limit is not None and self._ended >= self._worker.limit
+
+    def _work_through(self) -> None:
+        try:
+            payload = load_payload(self._manifest.folder)
+            for run in self._runs:
+                if self._request.stopping or self._over_limit():
+                    return
+                self._try(run, payload)
+        except BaseException as error:
+            self._error = error
+
+    def _try(self, run: SweepRun, payload: Payload) -> None:
+        from gsnr_sweep.launcher.payload import execute
+
+        folder = self._manifest.folder_of(run)
+        place, retries = self._place, self._manifest.max_retries
+        claim = claim_run(folder, place.job, place.restart, retries)
+        if claim is None:
+            return
+        other = Path(os.path.normpath(self._manifest.folder / run.resume_from))
+        resume_from = other if run.resume_from else None
+        attempt = Attempt(claim.number, resume_from, self._request, self._outage)
+        error = execute(payload, run, attempt, self._device())
+        if error:
+            fail_run(folder, claim, error)
+        state = standing(folder).state
+        self._ended += state in ENDED
+        if state in ("failed", "diverged"):
+            self._failed.append(f"{run.name}: {error or state}")
+        print(f"{run.name}: {state}{f' ({error})' if error else ''}", flush=True)
+
+    def _device(self) -> str:
+        gpus = self._worker.gpus
+        slot = self._worker.slot + self._place.rank
+        return f"cuda:{gpus[slot % len(gpus)]}" if gpus else ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What job a process is part of.
+
+    Attributes:
+        job: The backend's name of the job.
+        restart: How often a cluster has restarted it.
+        rank: Number of the process among those of the job.
+    """
+
+    job: str
+    restart: int = 0
+    rank: int = 0
+
+    @classmethod
+    def here(cls) -> Place:
+        """Find out where this process is; it may be a local worker within somebody's SLURM job."""
+        found = os.environ.get
+        if found("SUBMITIT_EXECUTOR") != "slurm":
+            return cls(found("SUBMITIT_LOCAL_JOB_ID", ""))
+        array, job = found("SLURM_ARRAY_JOB_ID"), found("SLURM_JOB_ID", "")
+        name = f"{array}_{found('SLURM_ARRAY_TASK_ID', '0')}" if array else job
+        restart, rank = found("SLURM_RESTART_COUNT", "0"), found("SLURM_PROCID", "0")
+        return cls(name, int(restart), int(rank))
+
+
+def load_payload(folder: Path) -> Payload:
+    """Read what the runs of a sweep have in common.
+
+    Raises:
+        GsnrError: The file is missing or was written by another version.
+    """
     try:
-        done = run_job(
-            hydra_context=assignment.context,
-            task_function=assignment.task_function,
-            config=assignment.config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
-    except (SystemExit, KeyboardInterrupt) as error:  # of a user's module; Hydra lets them pass
-        return Report(None, reason(error))
-    finally:
-        _close_log()
-    return _report(done)
-
-
-def _report(done: JobReturn) -> Report:
-    if done.status is JobStatus.COMPLETED and isinstance(done.return_value, RunResult):
-        return Report(done.return_value, "")
-    with contextlib.suppress(Exception):
-        return Report(None, f"returned {type(done.return_value).__name__}")
-    error = done._return_value
-    text = " ".join(str(error).split()) if isinstance(error, GsnrError) else reason(error)
-    return Report(None, text)
-
-
-def _close_log() -> None:
-    """Let go of the run's log file; the next run opens its own."""
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, logging.FileHandler):
-            root.removeHandler(handler)
-            handler.close()
+        loaded: Payload = pickle.loads((folder / PAYLOAD_FILE).read_bytes())
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            log.exception("payload")
+        raise GsnrError(f"{folder / PAYLOAD_FILE} cannot be read: {reason(error)}") from error
+    return loaded

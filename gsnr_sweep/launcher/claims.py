@@ -1,0 +1,210 @@
+"""Who works on a run: one file an attempt, which only one process can create.
+
+Workers take runs from a common list without anyone who deals them out. A run whose worker is gone
+is taken over by whoever creates the next attempt's file first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.status import (
+    ENDED,
+    SECONDS_UNTIL_SILENT,
+    UNDER_WAY,
+    Status,
+    process_alive,
+    read_status,
+    write_status,
+)
+
+PROCESS_DIED = "its process died; was memory short?"
+_CLAIM = "attempt."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An attempt at a run, and whose it is.
+
+    Attributes:
+        number: From 1.
+        job: The backend's name of the job.
+        restart: How often a cluster has restarted that job.
+        failures: How many earlier attempts died or failed; interruptions do not count.
+        host: Machine.
+        pid: Process.
+        process_started: When the process started, seconds since 1970.
+        made: When, seconds since 1970.
+    """
+
+    number: int = 1
+    job: str = ""
+    restart: int = 0
+    failures: int = 0
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    process_started: float = field(default_factory=lambda: float(psutil.Process().create_time()))
+    made: float = field(default_factory=time.time)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there, as far as can be told from here."""
+        if self.host == socket.gethostname():
+            return process_alive(self.pid, self.process_started)
+        return time.time() - self.made < SECONDS_UNTIL_SILENT
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands.
+
+    Attributes:
+        state: ``waiting`` or a `gsnr_sweep.status.Status` state; ``killed`` also where nobody has
+            written it yet.
+        claim: The last attempt, None if there was none.
+        status: Its last report, None if there was none.
+    """
+
+    state: str
+    claim: Claim | None
+    status: Status | None
+
+    @property
+    def error(self) -> str:
+        """Return why the run has no result, as a sentence; empty if it has or may yet."""
+        message = self.status.message if self.status else ""
+        if self.state == "killed":
+            return message if self._closed and message else PROCESS_DIED
+        return message if self.state in ("failed", "diverged", "interrupted") else ""
+
+    @property
+    def _closed(self) -> bool:
+        return self.status is not None and self.status.state == "killed"
+
+    def may_go_on(self, max_retries: int) -> bool:
+        """Whether another attempt is allowed: after an interruption always, else so many times."""
+        if self.state in ("waiting", "interrupted"):
+            return True
+        failures = self.claim.failures if self.claim else 0
+        if self.state == "killed":
+            return failures < max_retries
+        passing = self.status is not None and self.status.may_pass
+        return self.state == "failed" and passing and failures < max_retries
+
+
+def standing(folder: Path) -> Standing:
+    """Tell where a run stands from its folder alone."""
+    claim, status = last_claim(folder), read_status(folder)
+    if claim is None and status is None:
+        return Standing("waiting", None, None)
+    if claim is not None and (status is None or status.attempt < claim.number):
+        return Standing("preparing" if claim.alive else "killed", claim, status)
+    assert status is not None
+    if status.state in UNDER_WAY and not status.alive:
+        return Standing("killed", claim, status)
+    return Standing(status.state, claim, status)
+
+
+def last_claim(folder: Path) -> Claim | None:
+    """Return the last attempt at a run, None if there was none."""
+    number = max(_numbers(folder), default=0)
+    if not number:
+        return None
+    path = folder / f"{_CLAIM}{number}"
+    for _ in range(20):  # between its creation and its content lies an instant
+        try:
+            return Claim(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            time.sleep(0.01)
+    return Claim(number, host="?", pid=0, process_started=0.0, made=0.0)
+
+
+def claim_run(folder: Path, job: str, restart: int, max_retries: int) -> Claim | None:
+    """Take a run for this process.
+
+    Args:
+        folder: The run's folder.
+        job: The job that this process is part of.
+        restart: How often the cluster has restarted it.
+        max_retries: How often a run is tried again that died or failed.
+
+    Returns:
+        The attempt; None if the run is over, or somebody else's.
+    """
+    now = standing(folder)
+    last = now.claim
+    if last is None:
+        return _create(folder, Claim(1, job, restart)) if now.status is None else None
+    failures = last.failures
+    requeued = last.job == job and last.restart < restart and now.state not in ENDED
+    if not requeued:
+        if not now.may_go_on(max_retries):
+            return None
+        failures += now.state in ("killed", "failed")
+    return _create(folder, Claim(last.number + 1, job, restart, failures))
+
+
+def close_killed(folder: Path, number: int, why: str = "") -> bool:
+    """Write into a run's files that the process of an attempt died, unless it ended before.
+
+    Args:
+        folder: The run's folder.
+        number: The attempt.
+        why: What is known of the death.
+
+    Returns:
+        Whether that was news.
+    """
+    now = standing(folder)
+    if now.claim is None or now.claim.number != number:
+        return False  # somebody has taken over
+    if now.state in (*ENDED, "interrupted") or (now.status and now.status.state == "killed"):
+        return False
+    status = now.status or Status()
+    status.attempt, status.state, status.tracked = number, "killed", False
+    status.message = why or PROCESS_DIED
+    write_status(folder, status)
+    try:
+        record = RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return True
+    record.state, record.error = "killed", status.message
+    record.write(folder)
+    return True
+
+
+def fail_run(folder: Path, claim: Claim, why: str) -> None:
+    """Write down why an attempt ended that could not do it itself."""
+    status = read_status(folder)
+    if status is None or status.attempt < claim.number:
+        status = Status(attempt=claim.number)
+    if status.state not in ENDED and status.state != "interrupted":
+        status.state, status.message = "failed", why
+        write_status(folder, status)
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        return []
+    endings = [name.removeprefix(_CLAIM) for name in names if name.startswith(_CLAIM)]
+    return [int(ending) for ending in endings if ending.isdigit()]
+
+
+def _create(folder: Path, claim: Claim) -> Claim | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with (folder / f"{_CLAIM}{claim.number}").open("x") as file:
+            file.write(json.dumps(asdict(claim)))
+    except FileExistsError:
+        return None
+    return claim

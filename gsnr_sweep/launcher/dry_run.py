@@ -1,0 +1,69 @@
+"""``dry_run=true``: what a launch would do and what it would cost, without doing any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.launcher.costs import plan_rows
+from gsnr_sweep.launcher.crew import Crew
+from gsnr_sweep.launcher.ledger import search_roots
+from gsnr_sweep.launcher.planning import (
+    axes_of,
+    describe_reuse,
+    name_run,
+    plan_runs,
+    read_ledger,
+)
+from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
+from gsnr_sweep.launcher.tracked import describe_tracking
+from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.plan import show_plan, show_table
+from gsnr_sweep.preflight import CheckedPoint
+
+
+def show_dry_run(
+    points: Sequence[CheckedPoint],
+    launcher: Mapping[str, Any] | None,
+    launch_folder: Path,
+    sweep_dir: Path,
+    console: Console,
+) -> None:
+    """Print the grid with what would become of each point; launch and write nothing.
+
+    Args:
+        points: The checked grid.
+        launcher: Settings of ``hydra/launcher``; None for a single run.
+        launch_folder: Where the launch would happen.
+        sweep_dir: Folder that the sweep would have.
+        console: Where to print.
+    """
+    settings = _settings(launcher)
+    overrides = [point.overrides for point in points]
+    axes = axes_of(overrides)
+    names = [name_run(p, o, axes) for p, o in zip(points, overrides, strict=True)]
+    ledger = read_ledger(points, launch_folder, sweep_dir)
+    runs = plan_runs(points, names, ledger, sweep_dir)
+    crew = Crew(Manifest("", "", sweep_dir, runs=runs), settings)
+    rows = plan_rows(points, runs, crew, search_roots(launch_folder, sweep_dir))
+    tracking = describe_tracking(points[0].cfg.tracking, launch_folder)
+    reuse = describe_reuse(runs)
+    console.print(show_plan(points, axes, crew.describe(), sweep_dir, tracking, reuse=reuse))
+    console.print(show_table(rows, crew.side_by_side))
+    console.print(Text("dry_run=true: nothing was launched, nothing was written.", "bold"))
+
+
+def _settings(launcher: Mapping[str, Any] | None) -> Settings:
+    if launcher is None:
+        return LocalSettings(workers=1)
+    if not is_ours(launcher):
+        raise GsnrError(
+            "dry_run=true knows the launchers local and slurm; this one is another: "
+            f"{launcher.get('_target_')}."
+        )
+    return read_settings(launcher)

@@ -1,0 +1,187 @@
+"""What earlier launches of an experiment have computed, found by the runs' identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.checkpoint import has_checkpoint
+from gsnr_sweep.launcher.claims import standing
+from gsnr_sweep.record import RECORD_FILE
+from gsnr_sweep.status import STATUS_FILE, UNDER_WAY, Status, read_status
+from gsnr_sweep.tracking import HASH_TAG, KIND_TAG, STATE_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_PAGE = 1000
+_RESULTS = ("finished", "diverged")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A run of an earlier launch.
+
+    Attributes:
+        state: As in `gsnr_sweep.status.Status`, ``killed`` where its process is gone.
+        code: Version of the code that computed it.
+        when: Last report, seconds since 1970.
+        folder: Where its record is; None if only MLflow has it.
+        run_id: MLflow run, empty if none.
+        epoch: Steps taken.
+        epochs: Steps to take.
+        attempt: Number of its last attempt.
+        resumable: Whether it has a checkpoint.
+    """
+
+    state: str
+    code: str
+    when: float
+    folder: Path | None = None
+    run_id: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    attempt: int = 1
+    resumable: bool = False
+
+    @property
+    def date(self) -> str:
+        """When it reported last, as people write it."""
+        return datetime.fromtimestamp(self.when, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done about a grid point.
+
+    Attributes:
+        action: ``run``, ``reuse`` or ``elsewhere``.
+        earlier: The run to reuse or to go on from, None if there is none.
+        note: What people should know, empty if nothing.
+    """
+
+    action: str = "run"
+    earlier: Earlier | None = None
+    note: str = ""
+
+
+@dataclass
+class Ledger:
+    """Earlier runs of an experiment by identity."""
+
+    runs: dict[str, list[Earlier]] = field(default_factory=dict)
+
+    def add(self, config_hash: str, earlier: Earlier) -> None:
+        """Enter a run."""
+        self.runs.setdefault(config_hash, []).append(earlier)
+
+    def read_folders(self, roots: Iterable[Path], experiment: str, wanted: set[str]) -> None:
+        """Enter what lies on disk.
+
+        Args:
+            roots: Folders of run folders, at any of the depths that Hydra makes by default.
+            experiment: Only runs of this one count.
+            wanted: Identities to look for.
+        """
+        for folder in run_folders(roots):
+            status = read_status(folder)
+            if status and status.experiment == experiment and status.config_hash in wanted:
+                self.add(status.config_hash, _from_disk(folder, status))
+
+    def read_store(self, client: MlflowClient, experiment: str, wanted: set[str]) -> None:
+        """Enter the finished runs that MLflow has and this machine's folders have not."""
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            return
+        known = {run.run_id for runs in self.runs.values() for run in runs}
+        for run in _search(client, found.experiment_id):
+            tags = run.data.tags
+            config_hash = tags.get(HASH_TAG, "")
+            if config_hash in wanted and run.info.run_id not in known:
+                when = (run.info.end_time or run.info.start_time or 0) / 1000
+                state, code = tags.get(STATE_TAG, ""), tags.get("gsnr.code", "")
+                self.add(config_hash, Earlier(state, code, when, run_id=run.info.run_id))
+
+    def decide(self, config_hash: str, code: str, same_code: bool = False) -> Decision:
+        """Say what is to be done about a grid point.
+
+        A result is reused, of several the newest, one of the same code first. A run that is under
+        way is left to whoever is at it. Of what was interrupted, the one that got furthest is
+        continued if the code has not changed.
+
+        Args:
+            config_hash: The grid point's identity.
+            code: Version of the code that would compute it.
+            same_code: Whether results of other code do not count.
+        """
+        earlier = sorted(self.runs.get(config_hash, []), key=lambda e: (e.code == code, e.when))
+        results = [e for e in earlier if e.state in _RESULTS and (e.code == code or not same_code)]
+        if results:
+            best = results[-1]
+            other = "" if best.code == code else ", by another version of the code"
+            return Decision("reuse", best, f"{best.state} {best.date}{other}")
+        if alive := [e for e in earlier if e.state in UNDER_WAY]:
+            return Decision("elsewhere", alive[-1], f"under way in {alive[-1].folder}")
+        resumable = [e for e in earlier if e.resumable and e.code == code]
+        if resumable:
+            furthest = max(resumable, key=lambda e: e.epoch)
+            return Decision("run", furthest, f"checkpoint of {furthest.date}")
+        if earlier and (last := earlier[-1]).state not in _RESULTS:
+            return Decision("run", None, f"{last.state} {last.date}, starts anew")
+        return Decision()
+
+
+def search_roots(launch_folder: Path, sweep_dir: Path | None = None) -> list[Path]:
+    """Return the folders in which earlier runs may lie.
+
+    Args:
+        launch_folder: Where sweeps and single runs are put by default.
+        sweep_dir: The sweep's folder, which the user may have put elsewhere.
+    """
+    roots = [launch_folder / "multirun", launch_folder / "outputs"]
+    if sweep_dir is not None:
+        above = [sweep_dir, sweep_dir.parent, sweep_dir.parent.parent]
+        roots += [root for root in above if root not in (launch_folder, *launch_folder.parents)]
+    return list(dict.fromkeys(roots))
+
+
+def run_folders(roots: Iterable[Path]) -> list[Path]:
+    """Find run folders below the roots: DATE/TIME/NUMBER of a sweep, DATE/TIME of a run alone."""
+    patterns = [f"{'*/' * depth}{STATUS_FILE}" for depth in range(1, 4)]
+    found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
+    return sorted(found)
+
+
+def _from_disk(folder: Path, status: Status) -> Earlier:
+    now = standing(folder)
+    state = now.state
+    if state in _RESULTS and not (folder / RECORD_FILE).is_file():
+        state = "lost"
+    return Earlier(
+        state,
+        status.code,
+        status.updated,
+        folder,
+        status.run_id,
+        status.epoch,
+        status.epochs,
+        status.attempt,
+        state not in (*_RESULTS, *UNDER_WAY) and has_checkpoint(folder),
+    )
+
+
+def _search(client: MlflowClient, experiment_id: str) -> Sequence[Run]:
+    """Return all runs of an experiment that gave a result."""
+    runs: list[Run] = []
+    token = None
+    condition = f"tags.`{KIND_TAG}` = 'run' and tags.`{STATE_TAG}` = 'finished'"
+    while True:
+        page = client.search_runs([experiment_id], condition, max_results=_PAGE, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs

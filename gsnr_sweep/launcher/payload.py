@@ -1,0 +1,121 @@
+"""What the runs of a sweep have in common, and how one of them is executed by Hydra."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import torch
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from gsnr_sweep.attempt import Attempt
+from gsnr_sweep.composer import Composer
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.launcher.worker import PAYLOAD_FILE
+from gsnr_sweep.locate import reason
+from gsnr_sweep.manifest import SweepRun
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Everything that workers need besides the manifest.
+
+    Attributes:
+        context: Hydra's loader and callbacks.
+        task_function: What a run executes.
+        base: The sweep's config, ``hydra`` part included.
+        overrides: Each run's own settings, by index.
+        folder: The sweep's folder.
+        settings: Config values that the launcher sets in every run, by dotted key.
+        singletons: Hydra's state.
+    """
+
+    context: HydraContext
+    task_function: TaskFunction
+    base: DictConfig
+    overrides: dict[int, list[str]]
+    folder: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    singletons: dict[type, object] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Write the payload into the sweep's folder."""
+        Path(self.folder, PAYLOAD_FILE).write_bytes(cloudpickle.dumps(self))
+
+    @cached_property
+    def _composer(self) -> Composer:
+        return Composer.of_sweep(self.context.config_loader, self.base)
+
+    def compose(self, run: SweepRun) -> DictConfig:
+        """Compose the config of one run, as Hydra does."""
+        cfg = self._composer.full(self.overrides[run.index])
+        with open_dict(cfg):
+            cfg.hydra.runtime.cwd = self.base.hydra.runtime.cwd
+            cfg.hydra.job.id = str(run.index)
+            cfg.hydra.job.num = run.index
+            cfg.hydra.sweep.dir = self.folder
+            cfg.hydra.sweep.subdir = run.folder
+            cfg.tracking.run_name = run.name
+            for key, value in self.settings.items():
+                section, _, name = key.rpartition(".")
+                node = cfg[section] if section else cfg
+                if name != "threads" or node[name] is None:
+                    node[name] = value
+        return cfg
+
+
+def execute(payload: Payload, run: SweepRun, attempt: Attempt, device: str = "") -> str:
+    """Execute one run; never raises for what goes wrong within it.
+
+    Args:
+        payload: What the runs have in common.
+        run: The run.
+        attempt: Which attempt this is.
+        device: Device for a run that leaves the choice open; empty for none in particular.
+
+    Returns:
+        Why it failed, in a sentence; empty if it did not.
+    """
+    setup_globals()
+    Singleton.set_state(payload.singletons)
+    try:
+        cfg = payload.compose(run)
+        if device and cfg.device == "auto" and torch.cuda.is_available():
+            cfg.device = device
+        done = run_job(
+            hydra_context=payload.context,
+            task_function=partial(payload.task_function, attempt=attempt),  # type: ignore[call-arg]
+            config=cfg,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+    except (SystemExit, KeyboardInterrupt) as error:  # of a user's module; Hydra lets them pass
+        return reason(error)
+    except Exception as error:
+        return str(error) if isinstance(error, GsnrError) else reason(error)
+    finally:
+        _close_log()
+    return _error(done)
+
+
+def _error(done: JobReturn) -> str:
+    if done.status is JobStatus.COMPLETED:
+        return ""
+    error = done._return_value
+    return " ".join(str(error).split()) if isinstance(error, GsnrError) else reason(error)
+
+
+def _close_log() -> None:
+    """Let go of the run's log file; the next run opens its own."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, logging.FileHandler):
+            root.removeHandler(handler)
+            handler.close()

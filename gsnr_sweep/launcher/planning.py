@@ -1,0 +1,150 @@
+"""What a launch is going to do with each grid point: run, resume, reuse or leave it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep import config
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots
+from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.tracking import tracking_uri
+
+if TYPE_CHECKING:
+    from gsnr_sweep.preflight import CheckedPoint
+
+
+def read_ledger(
+    points: Sequence[CheckedPoint], launch_folder: Path, sweep_dir: Path | None
+) -> Ledger:
+    """Look for earlier runs of these points, on disk and in the tracking store.
+
+    A store that cannot be read adds nothing: what is on disk is enough to go on.
+    """
+    ledger = Ledger()
+    first = points[0].cfg
+    wanted = {run_identity(point.cfg) for point in points}
+    experiment = first.tracking.experiment
+    ledger.read_folders(search_roots(launch_folder, sweep_dir), experiment, wanted)
+    if first.tracking.name == "mlflow":
+        _read_store(ledger, tracking_uri(first.tracking, launch_folder), experiment, wanted)
+    return ledger
+
+
+def _read_store(ledger: Ledger, uri: str, experiment: str, wanted: set[str]) -> None:
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).is_file():
+        return  # MLflow would make one
+    from mlflow import MlflowClient
+
+    from gsnr_sweep.aggregate.lookup import readable_store_errors
+
+    try:
+        with readable_store_errors(uri):
+            ledger.read_store(MlflowClient(uri), experiment, wanted)
+    except GsnrError:
+        return
+
+
+def plan_runs(
+    points: Sequence[CheckedPoint],
+    names: Sequence[str],
+    ledger: Ledger,
+    sweep_dir: Path,
+    first_index: int = 0,
+) -> list[SweepRun]:
+    """Decide about every grid point.
+
+    Args:
+        points: The grid.
+        names: The runs' names.
+        ledger: Earlier runs.
+        sweep_dir: The sweep's folder.
+        first_index: Number of the first run.
+    """
+    runs: list[SweepRun] = []
+    first_of: dict[str, SweepRun] = {}
+    for index, (point, name) in enumerate(zip(points, names, strict=True), first_index):
+        identity = run_identity(point.cfg)
+        run = SweepRun(index, name, identity, point.flops, folder=str(index))
+        if identity in first_of:
+            _repeat(run, first_of[identity])
+        else:
+            first_of[identity] = run
+            if not point.cfg.rerun:
+                code = code_version(point.cfg)
+                _apply(run, ledger.decide(identity, code, point.cfg.same_code), sweep_dir)
+        runs.append(run)
+    return runs
+
+
+def _repeat(run: SweepRun, first: SweepRun) -> None:
+    run.action, run.folder, run.run_id = "repeat", first.folder, first.run_id
+    run.note = f"as run {first.index}"
+
+
+def _apply(run: SweepRun, decision: Decision, sweep_dir: Path) -> None:
+    run.action, run.note = decision.action, decision.note
+    earlier = decision.earlier
+    if earlier is None:
+        return
+    folder = _relative(earlier, sweep_dir)
+    if decision.action == "run":
+        run.resume_from, run.resume_epoch = folder, earlier.epoch
+        run.note = f"epoch {earlier.epoch} of {earlier.epochs}; {decision.note}"
+    else:
+        run.folder, run.run_id = folder, earlier.run_id
+
+
+def _relative(earlier: Earlier, sweep_dir: Path) -> str:
+    return os.path.relpath(earlier.folder, sweep_dir.resolve()) if earlier.folder else ""
+
+
+def name_run(
+    point: CheckedPoint, overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
+) -> str:
+    """Name a run of a sweep after n, ch and p_random and whatever else is swept."""
+    base = config.run_name(point.cfg)
+    told = {"n", "ch", "p_random", "data.eta"}
+    others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
+    return " ".join([base, *others])
+
+
+def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return the swept keys with their values, from the runs' overrides."""
+    values: dict[str, dict[str, None]] = {}
+    for point in overrides:
+        for override in point:
+            key, _, value = override.partition("=")
+            values.setdefault(key, {})[value] = None
+    return {key: list(seen) for key, seen in values.items() if len(seen) > 1}
+
+
+def describe_reuse(runs: Sequence[SweepRun]) -> str:
+    """Say in a line what does not have to be computed (again); empty if that is nothing."""
+    counts = {
+        "finished before": [r for r in runs if r.action == "reuse"],
+        "under way in another launch": [r for r in runs if r.action == "elsewhere"],
+        "asked for twice": [r for r in runs if r.action == "repeat"],
+        "resumed from a checkpoint": [r for r in runs if r.action == "run" and r.resume_from],
+    }
+    parts = [f"{len(found)} {words}" for words, found in counts.items() if found]
+    other = sum("another version of the code" in r.note for r in runs if r.action == "reuse")
+    if other:
+        parts[0] += f" ({other} by another version of the code; same_code=true runs them again)"
+    return ", ".join(parts)
+
+
+def describe_action(run: SweepRun) -> str:
+    """Say in a few words what will become of a grid point, the particulars in brackets."""
+    words = {
+        "run": "resume" if run.resume_from else "run",
+        "reuse": "reused",
+        "elsewhere": "under way elsewhere",
+        "repeat": "asked for twice",
+    }
+    return f"{words[run.action]} ({run.note})" if run.note else words[run.action]

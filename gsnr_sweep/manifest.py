@@ -1,0 +1,141 @@
+"""The manifest of a sweep: which runs it has, where they are, which jobs work on them.
+
+It lies in the sweep's folder and is all that another process, or another machine that sees the
+folder, needs to follow, collect or cancel the sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.record import write_atomically
+
+SWEEP_FILE = "sweep.json"
+STOP_FILE = "stop"
+_SCHEMA = 1
+
+
+@dataclass
+class SweepRun:
+    """One grid point of a sweep.
+
+    Attributes:
+        index: Hydra's number of the run.
+        name: For people.
+        config_hash: The run's identity.
+        cost: Estimated floating-point operations.
+        action: ``run``; ``reuse`` (an earlier launch finished it); ``elsewhere`` (another launch is
+            at it); ``repeat`` (the grid asks for it twice).
+        folder: Where its record is or will be, relative to the sweep's folder.
+        run_id: MLflow run of an earlier launch's result, empty otherwise.
+        resume_from: Folder of an interrupted run to go on from, relative likewise; empty if none.
+        resume_epoch: Epoch of its checkpoint.
+        note: What is to be known of the action, for people.
+    """
+
+    index: int
+    name: str
+    config_hash: str
+    cost: float = 0.0
+    action: str = "run"
+    folder: str = ""
+    run_id: str = ""
+    resume_from: str = ""
+    resume_epoch: int = 0
+    note: str = ""
+
+
+@dataclass
+class SweepJob:
+    """One job that was submitted for a sweep.
+
+    Attributes:
+        id: The backend's name for it: a process number, or SLURM's job id.
+        runs: Indices of the runs that it may work on.
+        host: Machine that submitted it.
+        started: When its process started, seconds since 1970; of a local job.
+    """
+
+    id: str
+    runs: list[int]
+    host: str = ""
+    started: float = 0.0
+
+
+@dataclass
+class Manifest:
+    """A sweep as its folder knows it.
+
+    Attributes:
+        id: Short name, unique among sweeps.
+        name: For people.
+        folder: The sweep's folder; not stored, since it may be mounted elsewhere.
+        command: The command line.
+        created: When, ISO 8601, UTC.
+        backend: ``local`` or ``slurm``.
+        experiment: MLflow experiment.
+        uri: Tracking store, empty for none.
+        parent_run_id: MLflow run of the sweep, empty if none.
+        launch_folder: Where it was launched.
+        max_retries: How often a run is tried again.
+        runs: In the grid's order.
+        jobs: In the order of their submission.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    command: str = ""
+    created: str = ""
+    backend: str = "local"
+    experiment: str = ""
+    uri: str = ""
+    parent_run_id: str = ""
+    launch_folder: str = ""
+    max_retries: int = 0
+    runs: list[SweepRun] = field(default_factory=list)
+    jobs: list[SweepJob] = field(default_factory=list)
+
+    def folder_of(self, run: SweepRun) -> Path:
+        """Return the folder where a run's record is or will be."""
+        return Path(os.path.normpath(self.folder / run.folder))
+
+    def to_run(self) -> list[SweepRun]:
+        """Return the runs that this sweep computes itself."""
+        return [run for run in self.runs if run.action == "run"]
+
+    def write(self) -> Path:
+        """Write the manifest into the sweep's folder and return the file's path."""
+        content: dict[str, Any] = {"schema": _SCHEMA, **asdict(self)}
+        del content["folder"]
+        path = self.folder / SWEEP_FILE
+        write_atomically(path, json.dumps(content, indent=1))
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest in a sweep's folder.
+
+        Raises:
+            GsnrError: There is none, or it cannot be read.
+        """
+        path = folder / SWEEP_FILE
+        try:
+            content = json.loads(path.read_text())
+            if content.pop("schema") != _SCHEMA:
+                raise ValueError("another version wrote it")
+            content["runs"] = [SweepRun(**run) for run in content["runs"]]
+            content["jobs"] = [SweepJob(**job) for job in content["jobs"]]
+            return cls(folder=folder.absolute(), **content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None
+
+    @property
+    def stop_file(self) -> Path:
+        """Return the file whose presence asks all workers to stop."""
+        return self.folder / STOP_FILE
