@@ -1,0 +1,63 @@
+"""``python -m gsnr_sweep cancel``: stop a sweep, cleanly if there is time."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+
+from gsnr_sweep.commands.overview import view_runs
+from gsnr_sweep.commands.status import is_over
+from gsnr_sweep.launcher.claims import close_killed, standing
+from gsnr_sweep.launcher.crew import make_backend
+from gsnr_sweep.launcher.settings import LocalSettings, SlurmSettings
+from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.status import UNDER_WAY
+from gsnr_sweep.tracking import close_killed_run, close_parent
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
+    """Ask all runs to write a checkpoint and stop, then end what is left.
+
+    Args:
+        manifest: The sweep.
+        console: Where to print.
+        seconds: How long to wait for runs to stop by themselves; 0 to end them at once.
+    """
+    if is_over(manifest):
+        console.print(f"Sweep {manifest.id} is over: there is nothing to stop.", markup=False)
+        return
+    slurm = manifest.backend == "slurm"
+    backend = make_backend(manifest.folder, SlurmSettings() if slurm else LocalSettings())
+    manifest.stop_file.touch()
+    backend.cancel(manifest.jobs, pending_only=True)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and _under_way(manifest):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    states = backend.states(manifest.jobs)
+    left = [job for job in manifest.jobs if states[job.id].phase != "gone"]
+    backend.cancel(left)
+    for run in manifest.to_run():
+        folder = manifest.folder_of(run)
+        now = standing(folder)
+        if now.claim and close_killed(folder, now.claim.number, "the sweep was cancelled"):
+            status = now.status
+            if manifest.uri and status is not None and status.run_id:
+                close_killed_run(manifest.uri, status.run_id)
+    if manifest.uri and manifest.parent_run_id:
+        close_parent(manifest.uri, manifest.parent_run_id, "KILLED")
+    views = view_runs(manifest)
+    done = sum(view.over for view in views)
+    console.print(
+        f"Sweep {manifest.id} is stopped with {done} of {len(views)} runs done. The same command "
+        f"goes on from here: {manifest.command}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _under_way(manifest: Manifest) -> bool:
+    return any(standing(manifest.folder_of(run)).state in UNDER_WAY for run in manifest.to_run())

@@ -1,0 +1,90 @@
+"""Finding a sweep's folder by whatever its user has at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+
+_LISTED = 5
+
+
+def find_sweep(wanted: str | None, here: Path, uri: str | None = None) -> Manifest:
+    """Find a sweep.
+
+    Args:
+        wanted: Its folder, its id or the start of it, its name, or the id of its MLflow run; None
+            for the latest one below `here`.
+        here: The folder in which sweeps were launched.
+        uri: Tracking store, in which a sweep that lies elsewhere is looked up; None for the default
+            one.
+
+    Raises:
+        GsnrError: There is no such sweep, or more than one.
+    """
+    if wanted and (Path(wanted) / SWEEP_FILE).is_file():
+        return Manifest.read(Path(wanted))
+    sweeps = all_sweeps(here)
+    if wanted is None:
+        if not sweeps:
+            raise GsnrError(f"There is no sweep in {here}/multirun. Name one: its folder or id.")
+        return sweeps[-1]
+    found = [sweep for sweep in sweeps if _is_meant(sweep, wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise GsnrError(f"{len(found)} sweeps are called {wanted}:\n{_listing(found)}")
+    if (folder := _folder_in_store(wanted, here, uri)) is not None:
+        return Manifest.read(folder)
+    latest = f" The latest:\n{_listing(sweeps[::-1])}" if sweeps else ""
+    raise GsnrError(
+        f"There is no sweep {wanted!r} in {here}/multirun or in the tracking store. Give its "
+        f"folder, its id or its name, or start this in the folder of its launch.{latest}"
+    )
+
+
+def all_sweeps(here: Path) -> list[Manifest]:
+    """Return the sweeps launched in a folder, oldest first."""
+    places = ("", "*/", "multirun/*/*/", "multirun/*/*/from-*/")
+    folders = {path.parent for place in places for path in here.glob(f"{place}{SWEEP_FILE}")}
+    return sorted(_readable(folders), key=lambda sweep: (sweep.created, str(sweep.folder)))
+
+
+def _readable(folders: Iterable[Path]) -> list[Manifest]:
+    sweeps = []
+    for folder in folders:
+        try:
+            sweeps.append(Manifest.read(folder))
+        except GsnrError:
+            continue
+    return sweeps
+
+
+def _is_meant(sweep: Manifest, wanted: str) -> bool:
+    ids = [sweep.id, sweep.parent_run_id]
+    return sweep.name == wanted or any(i and i.startswith(wanted.lower()) for i in ids)
+
+
+def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
+    """Ask the tracking store where a sweep's folder is."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}"
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).is_file():
+        return None
+    from mlflow import MlflowClient
+
+    from gsnr_sweep.aggregate.lookup import find_parent
+
+    run = find_parent(MlflowClient(uri), wanted)
+    folder = Path(run.data.tags.get("gsnr.folder", "")) if run else None
+    return folder if folder and (folder / SWEEP_FILE).is_file() else None
+
+
+def _listing(sweeps: list[Manifest]) -> str:
+    lines = [f"  {s.id}  {s.name}  ({len(s.runs)} runs, {s.folder})" for s in sweeps[:_LISTED]]
+    if len(sweeps) > _LISTED:
+        lines.append(f"  and {len(sweeps) - _LISTED} more")
+    return "\n".join(lines)
