@@ -1,0 +1,1 @@
+"""Timings beside those of others; each module prints a table of what it measured here and now."""
