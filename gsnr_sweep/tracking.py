@@ -21,6 +21,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.status import ENDED, STATUS_FILE, read_status, write_status
+from gsnr_sweep.uri import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,12 +97,12 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         if "ConnectionPool" in reason:
             reason = "no server answers there"
         raise GsnrError(
-            f"The tracking store {uri} cannot be used ({reason}). Start it, name another with "
-            "tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."
+            f"The tracking store {without_password(uri)} cannot be used ({reason}). Start it, name "
+            "another with tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."
         ) from None
     except Exception as error:
         raise GsnrError(
-            f"The tracking store {uri} cannot be opened ({_first_line(error)}). "
+            f"The tracking store {without_password(uri)} cannot be opened ({_first_line(error)}). "
             "Name another with tracking.uri=URI, or run with tracking=none."
         ) from None
 
@@ -109,7 +110,7 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 def _first_line(error: Exception) -> str:
     """Say what went wrong without the SQL or the server's answer that may follow it."""
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    return without_password(lines[0][:300]) if lines else type(error).__name__
 
 
 def _artifacts_beside(uri: str) -> str | None:
@@ -285,7 +286,9 @@ class RunTracker:
             self._client.update_run(self.run_id, status="RUNNING")
         else:
             self.run_id = self._find_or_create(experiment_id, record)
-        _log_params(self._client, self.run_id, flatten(record.config))
+        params = flatten(record.config)
+        params["tracking.uri"] = without_password(str(params.get("tracking.uri")))
+        _log_params(self._client, self.run_id, params)
 
     def _exists(self) -> bool:
         from mlflow.exceptions import MlflowException

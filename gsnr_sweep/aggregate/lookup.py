@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.uri import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -97,11 +98,6 @@ def readable_store_errors(uri: str) -> Iterator[None]:
             "address, that its server runs and answers this machine, and that the installed "
             "MLflow is not older than the store."
         ) from error
-
-
-def without_password(uri: str) -> str:
-    """Return the URI with user and password blotted out."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 def first_line(error: Exception) -> str:

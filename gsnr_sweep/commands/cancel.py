@@ -9,8 +9,7 @@ from rich.console import Console
 from gsnr_sweep.commands.overview import view_runs
 from gsnr_sweep.commands.status import is_over
 from gsnr_sweep.launcher.claims import close_killed, standing
-from gsnr_sweep.launcher.crew import make_backend
-from gsnr_sweep.launcher.settings import LocalSettings, SlurmSettings
+from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.status import UNDER_WAY
 from gsnr_sweep.tracking import close_killed_run, close_parent
@@ -29,8 +28,7 @@ def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
     if is_over(manifest):
         console.print(f"Sweep {manifest.id} is over: there is nothing to stop.", markup=False)
         return
-    slurm = manifest.backend == "slurm"
-    backend = make_backend(manifest.folder, SlurmSettings() if slurm else LocalSettings())
+    backend = backend_of(manifest)
     manifest.stop_file.touch()
     backend.cancel(manifest.jobs, pending_only=True)
     deadline = time.monotonic() + seconds

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.commands.overview import RunView, cost_done, headline, view_runs
-from gsnr_sweep.launcher.crew import make_backend
+from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.progress import clock
-from gsnr_sweep.launcher.settings import LocalSettings, SlurmSettings
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.status import UNDER_WAY
 
@@ -52,8 +51,7 @@ def is_over(manifest: Manifest) -> bool:
 
 
 def _job_phases(manifest: Manifest) -> list[str]:
-    slurm = manifest.backend == "slurm"
-    backend = make_backend(manifest.folder, SlurmSettings() if slurm else LocalSettings())
+    backend = backend_of(manifest)
     return [state.phase for state in backend.states(manifest.jobs).values()]
 
 

@@ -134,6 +134,12 @@ def make_backend(folder: Path, settings: Settings) -> Backend:
     return LocalBackend(folder)
 
 
+def backend_of(manifest: Manifest) -> Backend:
+    """Return a backend that can look after a sweep's jobs; what to submit it does not know."""
+    slurm = manifest.backend == "slurm"
+    return make_backend(manifest.folder, SlurmSettings() if slurm else LocalSettings())
+
+
 def own_path() -> list[str]:
     """Return where modules are found besides the Python installation itself."""
     installed = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}

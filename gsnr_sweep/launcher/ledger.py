@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.checkpoint import has_checkpoint
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.claims import standing
+from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.record import RECORD_FILE
 from gsnr_sweep.status import STATUS_FILE, UNDER_WAY, Status, read_status
 from gsnr_sweep.tracking import HASH_TAG, KIND_TAG, STATE_TAG
@@ -92,6 +95,35 @@ class Ledger:
             if status and status.experiment == experiment and status.config_hash in wanted:
                 self.add(status.config_hash, _from_disk(folder, status))
 
+    def read_plans(
+        self,
+        roots: Iterable[Path],
+        experiment: str,
+        wanted: set[str],
+        has_jobs: Callable[[Manifest], bool],
+    ) -> None:
+        """Enter what other sweeps have planned and will still do.
+
+        Args:
+            roots: Folders of sweep folders.
+            experiment: Only sweeps of this one count.
+            wanted: Identities to look for.
+            has_jobs: Tells whether a sweep still has jobs that will do what is left.
+        """
+        for manifest in _manifests(roots):
+            if manifest.experiment != experiment or manifest.stop_file.exists():
+                continue
+            waiting = [
+                run
+                for run in manifest.to_run()
+                if run.config_hash in wanted
+                and standing(manifest.folder_of(run)).state == "waiting"
+            ]
+            if waiting and has_jobs(manifest):
+                for run in waiting:
+                    folder = manifest.folder_of(run)
+                    self.add(run.config_hash, Earlier("waiting", "", 0.0, folder))
+
     def read_store(self, client: MlflowClient, experiment: str, wanted: set[str]) -> None:
         """Enter the finished runs that MLflow has and this machine's folders have not."""
         found = client.get_experiment_by_name(experiment)
@@ -124,8 +156,8 @@ class Ledger:
             best = results[-1]
             other = "" if best.code == code else ", by another version of the code"
             return Decision("reuse", best, f"{best.state} {best.date}{other}")
-        if alive := [e for e in earlier if e.state in UNDER_WAY]:
-            return Decision("elsewhere", alive[-1], f"under way in {alive[-1].folder}")
+        if alive := [e for e in earlier if e.state in (*UNDER_WAY, "waiting")]:
+            return Decision("elsewhere", alive[-1], f"in {_shown(alive[-1].folder)}")
         resumable = [e for e in earlier if e.resumable and e.code == code]
         if resumable:
             furthest = max(resumable, key=lambda e: e.epoch)
@@ -154,6 +186,21 @@ def run_folders(roots: Iterable[Path]) -> list[Path]:
     patterns = [f"{'*/' * depth}{STATUS_FILE}" for depth in range(1, 4)]
     found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
     return sorted(found)
+
+
+def _manifests(roots: Iterable[Path]) -> list[Manifest]:
+    patterns = [f"{'*/' * depth}{SWEEP_FILE}" for depth in range(3)]
+    found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
+    manifests = []
+    for folder in sorted(found):
+        with contextlib.suppress(GsnrError):
+            manifests.append(Manifest.read(folder))
+    return manifests
+
+
+def _shown(folder: Path | None) -> str:
+    """Shorten a run's folder to what tells it: date, time and number."""
+    return "/".join(folder.parts[-3:]) if folder else "the tracking store"
 
 
 def _from_disk(folder: Path, status: Status) -> Earlier:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from gsnr_sweep import config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots
-from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.manifest import Manifest, SweepRun
 from gsnr_sweep.tracking import tracking_uri
 
 if TYPE_CHECKING:
@@ -29,10 +30,18 @@ def read_ledger(
     first = points[0].cfg
     wanted = {run_identity(point.cfg) for point in points}
     experiment = first.tracking.experiment
-    ledger.read_folders(search_roots(launch_folder, sweep_dir), experiment, wanted)
+    roots = search_roots(launch_folder, sweep_dir)
+    ledger.read_folders(roots, experiment, wanted)
+    ledger.read_plans(roots, experiment, wanted, has_jobs)
     if first.tracking.name == "mlflow":
         _read_store(ledger, tracking_uri(first.tracking, launch_folder), experiment, wanted)
     return ledger
+
+
+def has_jobs(manifest: Manifest) -> bool:
+    """Tell whether a sweep still has jobs, running or in a queue."""
+    states = backend_of(manifest).states(manifest.jobs)
+    return any(state.phase != "gone" for state in states.values())
 
 
 def _read_store(ledger: Ledger, uri: str, experiment: str, wanted: set[str]) -> None:

@@ -27,7 +27,7 @@ from gsnr_sweep.collect import collect
 from gsnr_sweep.config import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import points_of
-from gsnr_sweep.launcher.claims import close_killed
+from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.crew import Crew
 from gsnr_sweep.launcher.ledger import Ledger, search_roots
@@ -268,12 +268,25 @@ class Sweep:
         if tracker is not None:
             self._send_the_rest(manifest)
         failed = sorted((o for o in outcomes if o.error), key=lambda outcome: outcome.run.index)
+        failed += _known_failures(manifest)
         if len(failed) < len(manifest.runs):
             collect(manifest, self.console)
+        self._tell_what_others_do(manifest)
         if tracker is not None:
             tracker.finish("FAILED" if failed else "FINISHED")
         if failed:
             raise SweepFailedError(self._failures(failed, len(manifest.runs)))
+
+    def _tell_what_others_do(self, manifest: Manifest) -> None:
+        left = [run for run in manifest.runs if run.action == "elsewhere"]
+        left = [run for run in left if standing(manifest.folder_of(run)).state != "finished"]
+        if left:
+            self.console.print(
+                f"{len(left)} run(s) are left to another launch that is still at them. The same "
+                "command, once that is over, has them in its table.",
+                style="yellow",
+                markup=False,
+            )
 
     def _send_the_rest(self, manifest: Manifest) -> None:
         unsent, problem = send_unsent(manifest)
@@ -318,6 +331,16 @@ def _load_what_comes_last() -> None:
         import gsnr_sweep.aggregate.folder
         import gsnr_sweep.figures.lhs_rhs
         import gsnr_sweep.statistics  # noqa: F401
+
+
+def _known_failures(manifest: Manifest) -> list[Outcome]:
+    """Return the runs that an earlier launch found to diverge."""
+    found = []
+    for run in manifest.runs:
+        folder = manifest.folder_of(run)
+        if run.action == "reuse" and run.folder and standing(folder).state == "diverged":
+            found.append(Outcome(run, folder, "diverged", standing(folder).error))
+    return found
 
 
 def _stop(watch: Watch, progress: SweepProgress) -> None:

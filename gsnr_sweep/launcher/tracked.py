@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gsnr_sweep.config import TrackingConfig
 from gsnr_sweep.tracking import tracking_uri
+from gsnr_sweep.uri import without_password
 
 
 def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
@@ -16,4 +17,4 @@ def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
     default = uri == f"sqlite:///{launch_folder / 'mlflow.db'}"
     browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {uri}"
     hint = f"  (browse: {browse})" if uri.startswith("sqlite") else ""
-    return f"{uri}, experiment {tracking.experiment}{hint}"
+    return f"{without_password(uri)}, experiment {tracking.experiment}{hint}"
