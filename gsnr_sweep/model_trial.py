@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from gsnr_sweep.config import ModelConfig
 from gsnr_sweep.ensemble.ensemble import choose_moments_method, prepare_network
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.flops import count_flops
 from gsnr_sweep.locate import reason
 from gsnr_sweep.models import build_model
 
@@ -127,8 +127,7 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
 
 def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            return forward(), counter.get_total_flops()
+        return count_flops(forward)
     except Exception as error:
         raise GsnrError(
             f"model={fit.config.name} does not take this data's inputs of shape "

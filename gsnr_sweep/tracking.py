@@ -284,6 +284,7 @@ class RunTracker:
             self.run_id = ""  # the store was exchanged or the run deleted by hand
         if self.run_id:
             self._client.update_run(self.run_id, status="RUNNING")
+            self._client.set_tag(self.run_id, STATE_TAG, "running")
         else:
             self.run_id = self._find_or_create(experiment_id, record)
         params = flatten(record.config)
@@ -310,6 +311,7 @@ class RunTracker:
             if found := self._client.search_runs([experiment_id], condition, max_results=1):
                 return str(found[0].info.run_id)
         tags = {KIND_TAG: "run", HASH_TAG: record.config_hash, KEY_TAG: key, **_user_tags()}
+        tags[STATE_TAG] = "running"
         tags.update({f"gsnr.{key}": value for key, value in record.environment.items()})
         if self._cfg.parent_run_id:
             tags[_PARENT_TAG] = self._cfg.parent_run_id
