@@ -47,12 +47,18 @@ class Beginning:
             identity: The run's identity.
             code: Version of the code that is to go on.
         """
-        nothing = cls()
-        for place in (folder, other):
-            found = cls._in(place, identity, code) if place is not None else nothing
-            if found != nothing:
-                return found
-        return nothing
+        places = [place for place in (folder, other) if place is not None]
+        found = [cls._in(place, identity, code) for place in places]
+        usable = [one for one in found if not one.note]
+        furthest = max(usable, key=lambda one: one.epoch, default=None)
+        if furthest is None or (furthest == cls() and len(usable) < len(found)):
+            return next(one for one in found if one.note)
+        if not furthest.data_digest:
+            return max(usable, key=lambda one: len(one.measurements))
+        alike = [one for one in usable if one.data_digest == furthest.data_digest]
+        measured = {m.epoch: m for one in reversed(alike) for m in one.measurements}
+        ordered = [measured[epoch] for epoch in sorted(measured)]
+        return dataclasses.replace(furthest, measurements=ordered)
 
     @classmethod
     def _in(cls, folder: Path, identity: str, code: str) -> Beginning:

@@ -55,7 +55,10 @@ class Checkpoint:
         about = {key: value for key, value in vars(self).items() if key != "tensors"}
         about["measurements"] = [asdict(measurement) for measurement in self.measurements]
         metadata = {"gsnr_sweep": json.dumps({"schema": _SCHEMA, **about})}
-        tensors = {f"weights/{name}": t.contiguous() for name, t in self.tensors.items()}
+        tensors = {  # copies: the format refuses tensors that share memory
+            f"weights/{name}": t.clone(memory_format=torch.contiguous_format)
+            for name, t in self.tensors.items()
+        }
         tensors |= {f"rng/{name}": state for name, state in _random_state().items()}
         replace_file(folder / CHECKPOINT_FILE, lambda path: _save(tensors, path, metadata))
 
@@ -67,13 +70,14 @@ class Checkpoint:
             with safetensors.safe_open(path, framework="pt") as file:
                 about = json.loads(file.metadata()["gsnr_sweep"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about.pop("schema") != _SCHEMA:
+                return None
+            about["measurements"] = [Measurement(**one) for one in about["measurements"]]
+            found = cls(tensors=_named("weights/", tensors), **about)
         except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
             return None
-        if about.pop("schema") != _SCHEMA:
-            return None
-        about["measurements"] = [Measurement(**one) for one in about["measurements"]]
         _set_random_state(_named("rng/", tensors))
-        return cls(tensors=_named("weights/", tensors), **about)
+        return found
 
     def fits(self, config_hash: str, code: str) -> str:
         """Say why a run cannot go on from here; empty if it can."""

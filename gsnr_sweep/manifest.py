@@ -7,7 +7,6 @@ folder, needs to follow, collect or cancel the sweep.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -103,7 +102,7 @@ class Manifest:
 
     def folder_of(self, run: SweepRun) -> Path:
         """Return the folder where a run's record is or will be."""
-        return Path(os.path.normpath(self.folder / run.folder))
+        return (self.folder / run.folder).resolve()  # links first, then what ".." leads to
 
     def to_run(self) -> list[SweepRun]:
         """Return the runs that this sweep computes itself."""

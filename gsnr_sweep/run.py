@@ -140,7 +140,7 @@ class _Run:
             Status(
                 epoch=self.before.epoch,
                 epochs=cfg.epochs,
-                run_id=earlier.run_id if earlier else "",
+                run_id=earlier.run_id if earlier and not self.before.note else "",
                 attempt=attempt.number,
                 name=self.record.name,
                 config_hash=identity,
@@ -250,6 +250,11 @@ class _Run:
         before = self.before.of_data(self.data_digest)
         if before.note:
             log.warning("starting anew: %s", before.note)
+        if before is not self.before:
+            self.before, self.stopwatch.seconds = before, 0.0
+            self.record.measurements = []
+            self.tracker.start_anew(self.record)
+            self.status.status.run_id = self.tracker.run_id
         self.record.measurements = list(before.measurements)
         if before.checkpoint is not None:
             ensemble.load_state(before.checkpoint.tensors)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.record import RECORD_FILE, RunRecord
 from gsnr_sweep.status import UNDER_WAY, read_status
 from gsnr_sweep.tracking import send_record
 
@@ -15,7 +17,8 @@ def unsent_runs(manifest: Manifest) -> list[Path]:
     for run in manifest.to_run():
         folder = manifest.folder_of(run)
         status = read_status(folder)
-        if status and not status.tracked and not (status.state in UNDER_WAY and status.alive):
+        over = status and not (status.state in UNDER_WAY and status.alive)
+        if status and over and not status.tracked and _has_record(folder):
             found.append(folder)
     return found
 
@@ -31,6 +34,18 @@ def send_unsent(manifest: Manifest) -> tuple[int, str]:
     """
     waiting = unsent_runs(manifest) if manifest.uri else []
     for done, folder in enumerate(waiting):
+        now = standing(folder)
+        if now.state == "killed" and now.claim:
+            close_killed(folder, now.claim.number)
         if problem := send_record(folder, Path(manifest.launch_folder)):
             return len(waiting) - done, problem  # the next would meet the same store
     return 0, ""
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether there is anything to send: a run may fail before it has a record."""
+    try:
+        RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return True

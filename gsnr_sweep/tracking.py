@@ -235,6 +235,19 @@ class RunTracker:
         self._unsent += record.measurements
         self._attempt(self._start, record)
 
+    def start_anew(self, record: RunRecord) -> None:
+        """Leave what was sent to the run that it belongs to, and go on in a fresh one."""
+        self._unsent.clear()
+        if self.run_id:
+            self._attempt(self._abandon)
+        self.run_id = ""
+        self._attempt(self._start, record)
+        self.describe_data(record.data)
+
+    def _abandon(self) -> None:
+        assert self._client is not None
+        self._client.set_terminated(self.run_id, "KILLED")
+
     def describe_data(self, data: Mapping[str, Any]) -> None:
         """Log the data sets as the run's inputs.
 

@@ -76,9 +76,11 @@ def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
         return None
     from mlflow import MlflowClient
 
-    from gsnr_sweep.aggregate.lookup import find_parent
+    from gsnr_sweep.aggregate.lookup import find_parent, readable_store_errors
 
-    run = find_parent(MlflowClient(uri), wanted)
+    with readable_store_errors(uri):
+        client = MlflowClient(uri)
+    run = find_parent(client, wanted)
     folder = Path(run.data.tags.get("gsnr.folder", "")) if run else None
     return folder if folder and (folder / SWEEP_FILE).is_file() else None
 

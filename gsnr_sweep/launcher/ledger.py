@@ -129,7 +129,8 @@ class Ledger:
         found = client.get_experiment_by_name(experiment)
         if found is None:
             return
-        known = {run.run_id for runs in self.runs.values() for run in runs}
+        here = (run for runs in self.runs.values() for run in runs if run.state != "lost")
+        known = {run.run_id for run in here}
         for run in _search(client, found.experiment_id):
             tags = run.data.tags
             config_hash = tags.get(HASH_TAG, "")
@@ -183,13 +184,14 @@ def search_roots(launch_folder: Path, sweep_dir: Path | None = None) -> list[Pat
 
 def run_folders(roots: Iterable[Path]) -> list[Path]:
     """Find run folders below the roots: DATE/TIME/NUMBER of a sweep, DATE/TIME of a run alone."""
-    patterns = [f"{'*/' * depth}{STATUS_FILE}" for depth in range(1, 4)]
+    places = ["*/", "*/*/", "*/*/*/", "*/*/from-*/*/"]
+    patterns = [f"{place}{STATUS_FILE}" for place in places]
     found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
     return sorted(found)
 
 
 def _manifests(roots: Iterable[Path]) -> list[Manifest]:
-    patterns = [f"{'*/' * depth}{SWEEP_FILE}" for depth in range(3)]
+    patterns = [f"{place}{SWEEP_FILE}" for place in ("", "*/", "*/*/", "*/*/from-*/")]
     found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
     manifests = []
     for folder in sorted(found):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from gsnr_sweep.launcher.backend import (
 )
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.manifest import SweepJob
-from gsnr_sweep.status import process_alive
+from gsnr_sweep.status import SECONDS_UNTIL_SILENT, process_alive, read_status
 
 _MINUTES_WITHOUT_END = 60 * 24 * 3650
 
@@ -64,7 +65,7 @@ class LocalBackend:
         """Look for the processes."""
         for job in getattr(self, "_processes", []):
             job.done()  # lets go of the process once it has ended
-        return {job.id: _state(job) for job in jobs}
+        return {job.id: _state(job, self._folder) for job in jobs}
 
     def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
         """Kill the processes; nothing is ever pending here."""
@@ -79,9 +80,12 @@ class LocalBackend:
                     process.kill()
 
 
-def _state(job: SweepJob) -> JobState:
-    if job.host != socket.gethostname():
-        return JobState("running", host=job.host)  # cannot be told; the runs' reports will tell
+def _state(job: SweepJob, folder: Path) -> JobState:
+    if job.host != socket.gethostname():  # only its runs' reports can tell
+        reports = [read_status(folder / str(run)) for run in job.runs]
+        last = max((report.updated for report in reports if report), default=job.started)
+        silent = time.time() - last > SECONDS_UNTIL_SILENT
+        return JobState("gone") if silent else JobState("running", host=job.host)
     if process_alive(int(job.id), job.started):
         return JobState("running", host=job.host)
     return JobState("gone")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep import config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots
 from gsnr_sweep.manifest import Manifest, SweepRun
@@ -87,8 +89,16 @@ def plan_runs(
             if not point.cfg.rerun:
                 code = code_version(point.cfg)
                 _apply(run, ledger.decide(identity, code, point.cfg.same_code), sweep_dir)
+            if run.action == "run":
+                run.folder = _free_folder(sweep_dir, index)
         runs.append(run)
     return runs
+
+
+def _free_folder(sweep_dir: Path, index: int) -> str:
+    """Return a folder for a run; another one where an earlier sweep has left a run there."""
+    names = (str(index) if n == 1 else f"{index}-{n}" for n in itertools.count(1))
+    return next(name for name in names if standing(sweep_dir / name).state == "waiting")
 
 
 def _repeat(run: SweepRun, first: SweepRun) -> None:

@@ -76,7 +76,7 @@ class SlurmSettings(CommonSettings):
     array_parallelism: int | None = None
     signal_delay_s: int = 90
     setup: list[str] = field(default_factory=list)
-    sbatch: dict[str, Any] = field(default_factory=dict)
+    sbatch: dict[str, Any] | None = None
     poll_s: float = 5.0
 
 
@@ -162,11 +162,11 @@ def _problem(key: str, value: object) -> str:
 def _other_problem(key: str, value: object) -> str:
     if key == "detach" and not isinstance(value, bool):
         return "true or false is needed."
-    if key in _TEXTS and not isinstance(value, str | int | None):
+    if key in _TEXTS and (isinstance(value, bool) or not isinstance(value, str | int | None)):
         return "a text is needed."
     if key == "setup" and not (_is_list(value) and all(isinstance(line, str) for line in value)):  # type: ignore[attr-defined]
         return "a list of shell lines is needed."
-    if key == "sbatch" and not isinstance(value, Mapping):
+    if key == "sbatch" and not isinstance(value, Mapping | None):
         return "a mapping from sbatch's long options to values is needed, such as {nice: 100}."
     if key == "gpus":
         return _gpus_problem(value)

@@ -6,6 +6,8 @@ off, a job that was killed would count as running for ever. ``squeue`` needs no 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -50,6 +52,7 @@ class SlurmBackend:
         """
         self._folder = folder
         self._settings = settings
+        self._last: dict[str, JobState] = {}
         self.seconds_between_looks = settings.poll_s
 
     def submit(self, workers: Sequence[Worker]) -> list[SweepJob]:
@@ -57,18 +60,27 @@ class SlurmBackend:
         logging.getLogger("submitit").setLevel(logging.ERROR)
         chunks = list(_chunks(workers, self._largest_array))
         jobs: list[SweepJob] = []
-        for chunk in chunks:
-            jobs += self._submit_array(chunk, len(chunks))
+        try:
+            for chunk in chunks:
+                jobs += self._submit_array(chunk, len(chunks))
+        except GsnrError:
+            self.cancel(jobs)
+            raise
         return jobs
 
     def _submit_array(self, workers: Sequence[Worker], n_arrays: int) -> list[SweepJob]:
         executor = SlurmExecutor(self._folder / JOBS_FOLDER, max_num_timeout=_WITHOUT_LIMIT)
         executor.update_parameters(**sbatch_parameters(self._settings, workers[0].path, n_arrays))
         try:
-            with executor.batch():
+            # submitit prints what sbatch says, which is part of our own message
+            with contextlib.redirect_stderr(io.StringIO()), executor.batch():
                 submitted = [executor.submit(worker) for worker in workers]
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
-            raise GsnrError(f"SLURM did not take the jobs: {_complaint(error)}") from None
+            asked = ", ".join(f"{k}={v}" for k, v in _asked(self._settings).items())
+            raise GsnrError(
+                f"SLURM did not take the jobs: {_complaint(error)}. Asked for: {asked}. What there "
+                "is: sinfo."
+            ) from None
         host = socket.gethostname()
         return [
             SweepJob(job.job_id, worker.runs, host)
@@ -84,12 +96,19 @@ class SlurmBackend:
 
     def states(self, jobs: Sequence[SweepJob]) -> dict[str, JobState]:
         """Ask the controller; of a job that it has forgotten, accounting if there is any."""
+        found = self._ask(jobs)
+        if found is None:  # the controller does not answer: nothing is known, nothing is over
+            return {job.id: self._last.get(job.id, JobState("running")) for job in jobs}
+        self._last |= found
+        return found
+
+    def _ask(self, jobs: Sequence[SweepJob]) -> dict[str, JobState] | None:
         known: dict[str, JobState] = {}
         masters = list(dict.fromkeys(job.id.partition("_")[0] for job in jobs))
         for ids in _chunks(masters, _MOST_AT_ONCE):
             answer = _queue(ids)
-            if answer is None:  # the controller does not answer: nothing is known, nothing is over
-                return {job.id: JobState("running") for job in jobs}
+            if answer is None:
+                return None
             known |= answer
         forgotten = [job.id for job in jobs if job.id not in known]
         accounted = _accounting(forgotten) if forgotten else {}
@@ -129,7 +148,7 @@ def sbatch_parameters(
         "signal_delay_s": settings.signal_delay_s,
         "setup": [f"export PYTHONPATH={shlex.quote(os.pathsep.join(path))}", *settings.setup],
         "wckey": None,
-        "additional_parameters": {"requeue": True, **settings.sbatch},
+        "additional_parameters": {"requeue": True, **(settings.sbatch or {})},
         # one worker that fails must not take the others of its job with it
         "srun_args": ["--kill-on-bad-exit=0"] if workers > 1 else None,
     }
@@ -138,6 +157,16 @@ def sbatch_parameters(
     else:
         parameters["array_parallelism"] = _WITHOUT_LIMIT
     return {key: value for key, value in parameters.items() if value is not None}
+
+
+def _asked(settings: SlurmSettings) -> dict[str, Any]:
+    """Return the settings that a cluster may refuse, as they were given."""
+    names = (
+        *("partition", "account", "qos", "timeout_min", "gpus_per_node", "cpus_per_task"),
+        *("mem_gb", "constraint", "workers"),
+    )
+    values = {name: getattr(settings, name) for name in names} | dict(settings.sbatch or {})
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _memory(gigabytes: float | None) -> str | None:
@@ -202,7 +231,7 @@ def _complaint(error: Exception) -> str:
     text = str(getattr(error, "stderr", "") or error)
     lines = [line.strip() for line in text.splitlines() if "sbatch: error:" in line]
     lines = [line.removeprefix("sbatch: error:").strip() for line in lines]
-    return " ".join(lines) or " ".join(text.split())[:300]
+    return (" ".join(lines) or " ".join(text.split())[:300]).rstrip(".")
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -32,12 +32,19 @@ from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.crew import Crew
 from gsnr_sweep.launcher.ledger import Ledger, search_roots
 from gsnr_sweep.launcher.payload import Payload
-from gsnr_sweep.launcher.planning import axes_of, describe_reuse, name_run, plan_runs, read_ledger
+from gsnr_sweep.launcher.planning import (
+    axes_of,
+    describe_reuse,
+    has_jobs,
+    name_run,
+    plan_runs,
+    read_ledger,
+)
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.record import flatten
@@ -90,6 +97,7 @@ class Sweep:
         """
         given = [filter_overrides(point) for point in overrides]
         self._points = check(points_of(self.context.config_loader, self.base, overrides))
+        _refuse_a_busy_folder(self.folder)
         ledger = read_ledger(self._points, self._launch_folder, self.folder)
         manifest = self._plan(given, ledger)
         crew = Crew(manifest, self.settings)
@@ -103,9 +111,16 @@ class Sweep:
             crew.at_once,
             lambda folder: _close_in_store(manifest, folder),
         )
-        if self.settings.detach:
-            return self._leave(manifest, crew, tracker)
-        outcomes = self._follow(watch, tracker)
+        try:
+            if self.settings.detach:
+                return self._leave(manifest, crew, tracker)
+            outcomes = self._follow(watch, tracker)
+        except SweepFailedError:
+            raise
+        except GsnrError:  # the jobs were not accepted
+            if tracker is not None:
+                tracker.finish("FAILED")
+            raise
         self._report(manifest, outcomes, tracker)
         folders = [manifest.folder_of(run) for run in manifest.runs]
         return [
@@ -174,6 +189,7 @@ class Sweep:
                     close_killed(run.folder, run.attempt)
                     _close_in_store(manifest, run.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        manifest.stop_file.unlink(missing_ok=True)  # of an earlier sweep in this folder
         settings: dict[str, Any] = {"threads": self.settings.threads_per_worker}
         if tracker is not None:
             settings |= {"tracking.parent_run_id": tracker.run_id, "tracking.uri": manifest.uri}
@@ -331,6 +347,14 @@ def _load_what_comes_last() -> None:
         import gsnr_sweep.aggregate.folder
         import gsnr_sweep.figures.lhs_rhs
         import gsnr_sweep.statistics  # noqa: F401
+
+
+def _refuse_a_busy_folder(folder: Path) -> None:
+    if (folder / SWEEP_FILE).is_file() and has_jobs(Manifest.read(folder)):
+        raise GsnrError(
+            f"hydra.sweep.dir={_relative(folder)}: a sweep in this folder still has jobs. Choose "
+            f"another folder, or stop it first: python -m gsnr_sweep cancel {_relative(folder)}"
+        )
 
 
 def _known_failures(manifest: Manifest) -> list[Outcome]:

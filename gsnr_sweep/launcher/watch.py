@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backend import Backend, JobState, log_files
 from gsnr_sweep.launcher.claims import PROCESS_DIED, Standing, close_killed, standing
 from gsnr_sweep.launcher.worker import Worker
@@ -19,6 +20,7 @@ from gsnr_sweep.status import ENDED, UNDER_WAY
 
 MakeWorkers = Callable[[Sequence[SweepRun], int], list[Worker]]
 _MOST_LINES = 12
+_MOST_REFUSALS = 60
 _SHORTEST_PAUSE = 0.1
 
 
@@ -64,6 +66,7 @@ class Watch:
     _submitted: dict[int, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
     _fruitless: int = 0
+    _refused: int = 0
     _looked_for: float = 0.0
     _phases: dict[str, str] = field(default_factory=dict)
 
@@ -81,7 +84,7 @@ class Watch:
                 yield from self._newly_ended()
                 self._replace_jobs()
                 next_look = time.monotonic() + self.backend.seconds_between_looks
-                if self._open and not self._working():
+                if self._open and not self._working() and not self._refused:
                     yield from self._newly_ended()
                     break
             on_look()
@@ -145,20 +148,19 @@ class Watch:
         """Start jobs for runs that are left and may be tried (again)."""
         if self.manifest.stop_file.exists():
             return
-        if self.shared:
-            self._fill_up()
-        else:
-            self._resubmit()
+        if not (self._fill_up() if self.shared else self._resubmit()):
+            self._refused = 0  # nothing to submit, so nothing that could be refused
 
-    def _fill_up(self) -> None:
+    def _fill_up(self) -> bool:
         free = [run for run in self._open if self._may_start(run)]
         under_way = len(self._open) - len(free)
         wanted = min(self.at_once, len(free) + under_way) - len(self._working())
         if not free or wanted <= 0 or self._fruitless > self.at_once + self.manifest.max_retries:
-            return
+            return False
         self._submit(self._open, wanted)
+        return True
 
-    def _resubmit(self) -> None:
+    def _resubmit(self) -> bool:
         """Submit again what a job left behind that is gone, unless somebody cancelled it."""
         left: list[SweepRun] = []
         for run in self._open:
@@ -172,11 +174,20 @@ class Watch:
                 left.append(run)
         if left:
             self._submit(left, 0)
+        return bool(left)
 
     def _submit(self, runs: Sequence[SweepRun], most: int) -> None:
+        try:
+            jobs = self.backend.submit(self.make_workers(runs, most))
+        except GsnrError:
+            self._refused += 1
+            if not self.manifest.jobs or (self._refused > _MOST_REFUSALS and not self._working()):
+                raise  # nothing is under way that would be left alone
+            return  # the controller may be back at the next look
+        self._refused = 0
         for run in runs:
             self._submitted[run.index] = self._submitted.get(run.index, 0) + 1
-        self.manifest.jobs += self.backend.submit(self.make_workers(runs, most))
+        self.manifest.jobs += jobs
         self.manifest.write()
 
     def _may_start(self, run: SweepRun) -> bool:

@@ -83,7 +83,8 @@ class Worker:
 
     def checkpoint(self) -> DelayedSubmission | None:
         """Stop cleanly and ask for the same job again: called on pre-emption and time-out."""
-        if not self._session.pause(self.grace):
+        session: _Session | None = getattr(self, "_session", None)
+        if session is not None and not session.pause(self.grace):
             return None
         return DelayedSubmission(self)
 
@@ -130,6 +131,7 @@ class _Session:
             looks += 1
             if looks % _LOOKS_BETWEEN_STOP_FILES == 0 and self._manifest.stop_file.exists():
                 self._request.stop("the sweep was asked to stop")
+        self._stay_for_others()
         if self._error is not None:
             raise self._error
         if self._over_limit() and not self._request.stopping:
@@ -154,6 +156,15 @@ class _Session:
         while self._others_under_way() and time.monotonic() < deadline:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         return True
+
+    def _stay_for_others(self) -> None:
+        """Wait for the job's other processes where this is the one that can requeue the job.
+
+        The cluster's warning reaches every process, but submitit requeues from the first one only.
+        """
+        if self._place.rank == 0 and self._place.processes > 1:
+            while self._others_under_way():
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _others_under_way(self) -> bool:
         """Whether other processes of this job have not stopped yet."""
@@ -184,7 +195,7 @@ class _Session:
         claim = claim_run(folder, place.job, place.restart, retries)
         if claim is None:
             return
-        other = Path(os.path.normpath(self._manifest.folder / run.resume_from))
+        other = (self._manifest.folder / run.resume_from).resolve()
         resume_from = other if run.resume_from else None
         attempt = Attempt(claim.number, resume_from, self._request, self._outage)
         error = execute(payload, run, attempt, self._device())
@@ -210,11 +221,13 @@ class Place:
         job: The backend's name of the job.
         restart: How often a cluster has restarted it.
         rank: Number of the process among those of the job.
+        processes: How many those are.
     """
 
     job: str
     restart: int = 0
     rank: int = 0
+    processes: int = 1
 
     @classmethod
     def here(cls) -> Place:
@@ -224,8 +237,8 @@ class Place:
             return cls(found("SUBMITIT_LOCAL_JOB_ID", ""))
         array, job = found("SLURM_ARRAY_JOB_ID"), found("SLURM_JOB_ID", "")
         name = f"{array}_{found('SLURM_ARRAY_TASK_ID', '0')}" if array else job
-        restart, rank = found("SLURM_RESTART_COUNT", "0"), found("SLURM_PROCID", "0")
-        return cls(name, int(restart), int(rank))
+        numbers = ("SLURM_RESTART_COUNT", "0"), ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1")
+        return cls(name, *(int(found(variable, default)) for variable, default in numbers))
 
 
 def load_payload(folder: Path) -> Payload:
