@@ -1,5 +1,6 @@
 """What the tests share: typed configs, an empty MLflow store, real data, the command line."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -12,9 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from mlflow import MlflowClient
-from omegaconf import DictConfig
 
-from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.grid import CommandLine, expand
 
@@ -27,12 +26,14 @@ MakeConfig = Callable[..., Config]
 
 def tiny_config(*overrides: str) -> Config:
     """The typed config of a very small run, composed from ``conf/`` as the command line does."""
-    return config.from_omegaconf(_composed((*TINY, *overrides)))
+    return copy.deepcopy(_typed((*TINY, *overrides)))
 
 
 @lru_cache
-def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    return expand(CommandLine.parse(overrides, CONF)).points[0].cfg
+def _typed(overrides: tuple[str, ...]) -> Config:
+    (point,) = expand(CommandLine.parse(overrides, CONF)).points
+    assert point.cfg is not None, point.problem
+    return point.cfg
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,17 +4,18 @@ import dataclasses
 import math
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from gsnr_sweep import config
 from gsnr_sweep.config import Config, TorchvisionConfig, ToyConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import CommandLine, expand
 from tests.conftest import CONF, MakeConfig, tiny_config
 
 
 def _composed(*overrides: str) -> DictConfig:
-    return expand(CommandLine.parse(overrides, CONF)).points[0].cfg
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
 
 
 def _changed(override: str) -> Config:
@@ -189,27 +190,6 @@ def test_the_toy_regression_has_no_labels_to_randomize() -> None:
 def test_layout_of_a_users_arrays() -> None:
     (problem,) = config.problems(tiny_config("data=npz", "data.path=x.npz", "data.layout=whc"))
     assert "auto, hwc, chw" in problem
-
-
-@pytest.mark.parametrize(
-    ("launcher", "key"),
-    [
-        ({"workers": 0, "threads_per_worker": 1}, "workers=0"),
-        ({"workers": -1, "threads_per_worker": 1}, "workers=-1"),
-        ({"workers": "all", "threads_per_worker": 1}, "workers=all"),
-        ({"workers": True, "threads_per_worker": 1}, "workers=true"),
-        ({"workers": 2, "threads_per_worker": 0}, "threads_per_worker=0"),
-        ({"workers": 2, "threads_per_worker": None}, "threads_per_worker=null"),
-    ],
-)
-def test_numbers_of_workers_and_threads(launcher: dict[str, object], key: str) -> None:
-    (problem,) = config.launcher_problems(launcher)
-    assert problem.startswith(f"hydra.launcher.{key}: a whole number")
-
-
-def test_launchers_that_are_well() -> None:
-    for launcher in ({"workers": None, "threads_per_worker": 1}, {"workers": 3}, {}):
-        assert config.launcher_problems(launcher) == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def _config(*overrides: str) -> Config:
         ["n=11", "n_sets=3", "n_test=17", "epochs=3", "measure_at=[0,2,3]", "lr=0.05", *overrides],
         CONF,
     )
-    cfg = config.from_omegaconf(expand(line).points[0].cfg)
+    cfg = expand(line).points[0].cfg
+    assert cfg is not None
     assert config.problems(cfg) == []
     return cfg
 

@@ -1,0 +1,109 @@
+"""Runs, claims and sweeps written to disk by hand: what a process would leave, without one."""
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gsnr_sweep.checkpoint import CHECKPOINT_FILE
+from gsnr_sweep.config import Config
+from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.launcher.claims import Claim
+from gsnr_sweep.manifest import Manifest, SweepRun
+from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.status import UNDER_WAY, Status, write_status
+
+LONG_AGO = 1000.0
+"""When processes started that are gone: ours has the same number and started later."""
+METRICS = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25}
+
+
+def put_claim(
+    folder: Path, number: int = 1, *, alive: bool = True, raw: str | None = None, **fields: Any
+) -> Claim:
+    """Write the file of an attempt, of this process or of one that is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    started = float(psutil.Process().create_time()) if alive else LONG_AGO
+    claim = Claim(number, **{"process_started": started, **fields})
+    text = json.dumps(asdict(claim)) if raw is None else raw
+    (folder / f"attempt.{number}").write_text(text)
+    return claim
+
+
+def put_status(folder: Path, state: str, *, alive: bool = True, **fields: Any) -> Status:
+    """Write a status, of this process or of one that is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    started = float(psutil.Process().create_time()) if alive else LONG_AGO
+    status = Status(state, **{"process_started": started, "updated": time.time(), **fields})
+    write_status(folder, status)
+    return status
+
+
+def put_record(folder: Path, cfg: Config | None = None, **fields: Any) -> RunRecord:
+    """Write a record with one measurement, of epoch 0, unless told otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if cfg is not None:
+        known = {"config": asdict(cfg), "config_hash": run_identity(cfg)}
+        known["environment"] = {"code": code_version(cfg), "device": "cpu"}
+    else:
+        known = {"config": {"n": 3}, "config_hash": "feed", "environment": {"code": "1"}}
+    known |= {"name": "a run", "state": "finished", "measurements": [Measurement(0, METRICS)]}
+    record = RunRecord(**{**known, **fields})
+    record.write(folder)
+    return record
+
+
+def put_run(
+    folder: Path,
+    state: str,
+    *,
+    cfg: Config | None = None,
+    checkpoint: bool = False,
+    number: int = 1,
+    job: str = "",
+    failures: int = 0,
+    **fields: Any,
+) -> Status:
+    """Write claim, status and record of a run; one that is not under way has no process."""
+    alive = fields.pop("alive", state in UNDER_WAY)
+    put_claim(folder, number, alive=alive, job=job, failures=failures)
+    written = "running" if state in UNDER_WAY else state
+    put_record(folder, cfg, state=written)
+    if checkpoint:
+        (folder / CHECKPOINT_FILE).write_bytes(b"weights")
+    if cfg is not None:
+        identity = {"config_hash": run_identity(cfg), "code": code_version(cfg)}
+        fields = {**identity, "experiment": cfg.tracking.experiment, **fields}
+    known = {"epochs": 10, "epoch": 10 if state == "finished" else 4, "attempt": number}
+    return put_status(folder, state, alive=alive, **{**known, **fields})
+
+
+def put_sweep(folder: Path, n_runs: int = 2, **fields: Any) -> Manifest:
+    """Write a manifest of runs 0, 1, … that the sweep computes itself."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = [SweepRun(i, f"run {i}", f"hash{i}", 10.0 - i, folder=str(i)) for i in range(n_runs)]
+    known = {"id": "0a1b2c3d", "name": "digits sweep", "runs": runs, "command": "python launch.py"}
+    manifest = Manifest(**{**known, "folder": folder, **fields})
+    manifest.write()
+    return manifest
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with its size and time of change."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def gone_pid() -> int:
+    """The number of a process that is no longer there."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid

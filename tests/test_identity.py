@@ -1,0 +1,212 @@
+"""When two runs are the same run, and when their code is the same code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gsnr_sweep
+from gsnr_sweep.config import Config
+from gsnr_sweep.identity import code_version, file_digest, run_identity
+from tests.conftest import tiny_config
+
+MODEL = "class Net:\n    pass\n"
+
+
+def _arrays(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    arrays = {"x_train": rng.normal(size=(9, 4)), "x_test": rng.normal(size=(9, 4))}
+    np.savez(path, y_train=np.arange(9), y_test=np.arange(9), **arrays)
+    return path
+
+
+def _npz(path: Path | str) -> Config:
+    return tiny_config("data=npz", f"data.path='{path}'")
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "dry_run=true",
+        "rerun=true",
+        "same_code=true",
+        "checkpoint_minutes=0",
+        "checkpoint_minutes=null",
+        "threads=3",
+        "device=cpu",
+        "memory_limit=2GB",
+        "chunk_size=7",
+        "tracking=none",
+        "tracking.experiment=other",
+        "tracking.run_name=mine",
+    ],
+)
+def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
+    assert run_identity(tiny_config(override)) == run_identity(tiny_config())
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "n=31",
+        "seed=1",
+        "epochs=3",
+        "measure_at=[0,1]",
+        "lr=0.002",
+        "dtype=float64",
+        "model=mlp",
+        "model.init=he",
+        "data=toy",
+        "data.elastic=2",
+        "+measures.functions.mine=some.where",
+    ],
+)
+def test_what_decides_the_numbers_does(override: str) -> None:
+    assert run_identity(tiny_config(override)) != run_identity(tiny_config())
+
+
+def test_an_identity_is_16_hexadecimal_digits(tmp_path: Path) -> None:
+    for cfg in (tiny_config(), _npz(_arrays(tmp_path / "a.npz"))):
+        identity = run_identity(cfg)
+        assert len(identity) == 16
+        assert int(identity, 16) >= 0
+
+
+# --- a user's own data
+
+
+def test_content_decides_not_its_place(tmp_path: Path) -> None:
+    here, there = _arrays(tmp_path / "a.npz"), tmp_path / "far" / "b.npz"
+    there.parent.mkdir()
+    there.write_bytes(here.read_bytes())
+    other = _arrays(tmp_path / "c.npz", seed=1)
+    assert run_identity(_npz(here)) == run_identity(_npz(there))
+    assert run_identity(_npz(here)) != run_identity(_npz(other))
+
+
+def test_a_file_that_changes_makes_another_run(tmp_path: Path) -> None:
+    path = _arrays(tmp_path / "a.npz")
+    before = run_identity(_npz(path))
+    _arrays(path, seed=1)  # of the same size
+    os.utime(path, ns=(1, 1))
+    changed = run_identity(_npz(path))
+    assert changed != before
+    _arrays(path)
+    os.utime(path, ns=(2, 2))
+    assert run_identity(_npz(path)) == before
+
+
+def test_relative_paths_and_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absolute = run_identity(_npz(_arrays(folder / "a.npz")))
+    assert run_identity(_npz("a.npz")) == absolute
+    monkeypatch.setenv("HOME", str(folder))
+    assert run_identity(_npz("~/a.npz")) == absolute
+
+
+def test_other_settings_of_own_data_count(tmp_path: Path) -> None:
+    path = _arrays(tmp_path / "a.npz")
+    plain, other = _npz(path), _npz(path)
+    other.data.standardize = False  # type: ignore[attr-defined]
+    assert run_identity(plain) != run_identity(other)
+    assert run_identity(plain) != run_identity(tiny_config())
+
+
+def test_a_file_that_is_missing_goes_by_its_name(tmp_path: Path) -> None:
+    assert file_digest(tmp_path / "gone") == str(tmp_path / "gone")
+    assert run_identity(_npz(tmp_path / "a")) != run_identity(_npz(tmp_path / "b"))
+
+
+# --- code
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's own module, importable under a name that nobody else has."""
+    path = tmp_path / f"own_{tmp_path.name}.py"
+    path.write_text(MODEL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield path
+    sys.modules.pop(path.stem, None)
+
+
+def _custom(module: Path) -> Config:
+    return tiny_config("model=custom", f"model._target_={module.stem}.Net")
+
+
+def test_the_version_says_package_and_sources() -> None:
+    version, _, digits = code_version(tiny_config()).partition("+")
+    assert version == gsnr_sweep.__version__
+    assert len(digits) == 12
+    assert int(digits, 16) >= 0
+
+
+def test_settings_are_not_code() -> None:
+    versions = {code_version(tiny_config(o)) for o in ("n=30", "model=mlp", "data=toy", "lr=1")}
+    assert len(versions) == 1
+
+
+def test_a_users_model_is_code(module: Path) -> None:
+    before = code_version(_custom(module))
+    assert before != code_version(tiny_config())
+    assert module.stem not in sys.modules  # it was looked at, not imported
+    module.write_text(MODEL + "# changed\n")
+    after = code_version(_custom(module))
+    assert after != before
+    module.write_text(MODEL)
+    os.utime(module, ns=(1, 1))
+    assert code_version(_custom(module)) == before
+
+
+def test_a_users_model_is_code_after_its_import_too(module: Path) -> None:
+    before = code_version(_custom(module))
+    importlib.import_module(module.stem)
+    assert code_version(_custom(module)) == before
+    module.write_text(MODEL + "# changed\n")
+    assert code_version(_custom(module)) != before
+
+
+def test_a_users_measure_is_code(module: Path) -> None:
+    cfg = tiny_config(f"+measures.functions.mine={module.stem}.mine")
+    before = code_version(cfg)
+    assert before != code_version(tiny_config())
+    module.write_text(MODEL + "# changed\n")
+    assert code_version(cfg) != before
+
+
+def test_the_same_module_elsewhere_is_the_same_code(
+    module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "elsewhere" / "twin.py"
+    other.parent.mkdir()
+    other.write_text(MODEL)
+    monkeypatch.syspath_prepend(str(other.parent))
+    importlib.invalidate_caches()
+    assert code_version(_custom(other)) == code_version(_custom(module))
+
+
+@pytest.mark.parametrize("target", ["no.such.module.Net", "Net", "math.sqrt", ".relative.Net"])
+def test_what_has_no_source_adds_nothing(target: str) -> None:
+    cfg = tiny_config("model=custom", f"model._target_={target}")
+    assert code_version(cfg) == code_version(tiny_config())
+
+
+def test_a_package_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / f"package_{tmp_path.name}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "nets.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    cfg = tiny_config("model=custom", f"model._target_={package.name}.nets.Net")
+    before = code_version(cfg)
+    (package / "nets.py").write_text(MODEL + "# changed\n")
+    assert code_version(cfg) != before != code_version(tiny_config())
