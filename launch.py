@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from gsnr_sweep.cli import main
+from gsnr_sweep.leaving import leaving_quickly
 
 if __name__ == "__main__":
-    main(Path(__file__).resolve().parent / "conf")
+    with leaving_quickly():
+        main(Path(__file__).resolve().parent / "conf")

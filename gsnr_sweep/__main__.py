@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.leaving import leaving_quickly
 
 if TYPE_CHECKING:
     from gsnr_sweep.manifest import Manifest
@@ -129,4 +130,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_quickly():
+        sys.exit(main())

@@ -16,6 +16,7 @@ from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y
 from gsnr_sweep.aggregate.lookup import readable_store_errors
 from gsnr_sweep.aggregate.sweep import aggregate
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.leaving import leaving_quickly
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -129,4 +130,5 @@ def _check_store_exists(uri: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with leaving_quickly():
+        sys.exit(main())

@@ -23,6 +23,7 @@ from submitit.core.utils import DelayedSubmission
 from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.claims import claim_run, fail_run, standing
+from gsnr_sweep.leaving import leaving_quickly
 from gsnr_sweep.locate import reason
 from gsnr_sweep.manifest import Manifest, SweepRun
 from gsnr_sweep.outage import Outage
@@ -79,7 +80,8 @@ class Worker:
         session = _Session(self, Request())
         self._session = session
         session.install_handlers()
-        return session.work()
+        with leaving_quickly():
+            return session.work()
 
     def checkpoint(self) -> DelayedSubmission | None:
         """Stop cleanly and ask for the same job again: called on pre-emption and time-out."""
