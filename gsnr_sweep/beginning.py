@@ -82,6 +82,21 @@ class Beginning:
         return dataclasses.replace(Beginning(), note="the data are not what they were")
 
 
+def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:
+    """Return the record of a run that has finished but whose process died before it could say so.
+
+    Args:
+        folder: The run's own folder.
+        identity: The run's identity.
+        code: Version of the code.
+    """
+    record = _record(folder)
+    if record is None or record.state != "finished":
+        return None
+    same = (record.config_hash, record.environment.get("code")) == (identity, code)
+    return record if same else None
+
+
 def _record(folder: Path) -> RunRecord | None:
     try:
         return RunRecord.read(folder / RECORD_FILE)

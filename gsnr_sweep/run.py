@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from gsnr_sweep import config
 from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.beginning import Beginning
+from gsnr_sweep.beginning import Beginning, finished_record
 from gsnr_sweep.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
@@ -126,6 +126,7 @@ class _Run:
         self.code = code_version(cfg)
         identity = run_identity(cfg)
         earlier = read_status(folder)
+        self.finished = finished_record(folder, identity, self.code)
         self.before = Beginning.find(folder, attempt.resume_from, identity, self.code)
         self.record = RunRecord(
             name=config.run_name(cfg),
@@ -149,7 +150,12 @@ class _Run:
             ),
         )
         self.tracker = RunTracker(
-            cfg.tracking, launch_folder, self.status.status.run_id, attempt.outage
+            cfg.tracking,
+            launch_folder,
+            self.status.status.run_id,
+            attempt.outage,
+            key=f"{folder.resolve()} {cfg.tracking.parent_run_id or ''}".strip(),
+            may_exist=attempt.number > 1 and not self.before.note,
         )
         self.stopwatch = Stopwatch(self.before.seconds.get("compute", 0.0))
         self.checkpointer = Checkpointer(folder, cfg.checkpoint_minutes)
@@ -161,6 +167,8 @@ class _Run:
         return self.before.seconds.get("wall", 0.0) + time.perf_counter() - self.started
 
     def result(self) -> RunResult:
+        if self.finished is not None:
+            return self._say_that_it_is_finished(self.finished)
         with self.status.heartbeat():
             self.record.write(self.folder)
             self.tracker.start(self.record)
@@ -176,6 +184,23 @@ class _Run:
             finally:
                 self._close()
         return RunResult(self.record, str(self.folder), self.tracker.run_id, self.tracker.problem)
+
+    def _say_that_it_is_finished(self, record: RunRecord) -> RunResult:
+        """Do what an earlier attempt had left to do when it died: only to tell."""
+        self.tracker.start(record)
+        self.tracker.describe_data(record.data)
+        self.tracker.finish(record, self._files())
+        status = self.status.status
+        status.state, status.epoch, status.message = record.state, self.cfg.epochs, ""
+        status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
+        self.status.write()
+        self._drop_checkpoints()
+        return RunResult(record, str(self.folder), self.tracker.run_id, self.tracker.problem)
+
+    def _files(self) -> list[Path]:
+        """Return what MLflow keeps as artifacts."""
+        files = [self.folder / name for name in (RECORD_FILE, "run.log")]
+        return files + sorted((self.folder / ".hydra").glob("*.yaml"))
 
     def _failed(self, error: BaseException) -> None:
         self.record.state = _state_after(error)
@@ -197,9 +222,7 @@ class _Run:
             record.write(self.folder)
         except GsnrError as error:
             problems.append(error)
-        files = [self.folder / name for name in (RECORD_FILE, "run.log")]
-        files += sorted((self.folder / ".hydra").glob("*.yaml"))
-        self.tracker.finish(record, files)
+        self.tracker.finish(record, self._files())
         status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
         try:
             self.status.write()

@@ -156,6 +156,8 @@ def read_status(folder: Path) -> Status | None:
     known = {item.name for item in fields(Status)}
     try:
         content = json.loads((folder / STATUS_FILE).read_text())
+        if "state" not in content:
+            return None
         return Status(**{key: value for key, value in content.items() if key in known})
     except (OSError, json.JSONDecodeError, TypeError, AttributeError):
         return None

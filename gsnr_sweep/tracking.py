@@ -210,7 +210,13 @@ class RunTracker:
     """
 
     def __init__(
-        self, cfg: TrackingConfig, folder: Path, run_id: str = "", outage: Outage | None = None
+        self,
+        cfg: TrackingConfig,
+        folder: Path,
+        run_id: str = "",
+        outage: Outage | None = None,
+        key: str = "",
+        may_exist: bool = False,
     ) -> None:
         """Prepare; nothing is sent yet.
 
@@ -219,7 +225,12 @@ class RunTracker:
             folder: Where the default store is.
             run_id: The MLflow run of an earlier attempt, to be continued; empty for a new one.
             outage: What other runs of this process know of the store; None if there are none.
+            key: What tells this run from all others, by which it is found again if the answer to
+                its creation was lost; empty for a time.
+            may_exist: Whether somebody may have created it before.
         """
+        self._key = key
+        self._may_exist = may_exist
         self._cfg = cfg
         self._outage = outage or Outage()
         self._folder = folder
@@ -240,7 +251,8 @@ class RunTracker:
         self._unsent.clear()
         if self.run_id:
             self._attempt(self._abandon)
-        self.run_id = ""
+        self.run_id, self._may_exist = "", False
+        self._key = f"{self._key} {record.started}"
         self._attempt(self._start, record)
         self.describe_data(record.data)
 
@@ -318,8 +330,8 @@ class RunTracker:
     def _find_or_create(self, experiment_id: str, record: RunRecord) -> str:
         """Create the run, unless an earlier call did and its answer was lost."""
         assert self._client is not None
-        key = f"{record.config_hash} {record.started} {self._cfg.parent_run_id or ''}".strip()
-        if self._missed:
+        key = self._key or f"{record.config_hash} {record.started}"
+        if self._may_exist:
             condition = f"tags.`{KEY_TAG}` = '{key}'"
             if found := self._client.search_runs([experiment_id], condition, max_results=1):
                 return str(found[0].info.run_id)
@@ -328,6 +340,7 @@ class RunTracker:
         tags.update({f"gsnr.{key}": value for key, value in record.environment.items()})
         if self._cfg.parent_run_id:
             tags[_PARENT_TAG] = self._cfg.parent_run_id
+        self._may_exist = True  # from here on, even if no answer comes
         run = self._client.create_run(experiment_id, run_name=record.name, tags=tags)
         return str(run.info.run_id)
 
@@ -403,7 +416,8 @@ def send_record(folder: Path, launch_folder: Path) -> str:
         return f"there is no {STATUS_FILE} in {folder}"
     known = {item.name for item in fields(TrackingConfig)}
     cfg = TrackingConfig(**{k: v for k, v in record.config["tracking"].items() if k in known})
-    tracker = RunTracker(cfg, launch_folder, status.run_id)
+    key = f"{folder.resolve()} {cfg.parent_run_id or ''}".strip()
+    tracker = RunTracker(cfg, launch_folder, status.run_id, key=key, may_exist=True)
     tracker.start(record)
     tracker.describe_data(record.data)
     files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]

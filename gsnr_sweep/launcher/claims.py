@@ -168,17 +168,25 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
         return False  # somebody has taken over
     if now.state in (*ENDED, "interrupted") or (now.status and now.status.state == "killed"):
         return False
+    record = _record(folder)
     status = now.status or Status()
-    status.attempt, status.state, status.tracked = number, "killed", False
-    status.message = why or PROCESS_DIED
+    status.attempt, status.tracked = number, False
+    if record is not None and record.state in ENDED:  # it died before it could say so
+        status.state, status.message = record.state, record.error
+    else:
+        status.state, status.message = "killed", why or PROCESS_DIED
     write_status(folder, status)
-    try:
-        record = RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
-        return True
-    record.state, record.error = "killed", status.message
-    record.write(folder)
+    if record is not None and status.state == "killed":
+        record.state, record.error = "killed", status.message
+        record.write(folder)
     return True
+
+
+def _record(folder: Path) -> RunRecord | None:
+    try:
+        return RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def fail_run(folder: Path, claim: Claim, why: str) -> None:
