@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,7 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
         cfg: The composed config.
         attempt: Not None where a launcher runs this; it then decides itself what to resume.
     """
+    logging.raiseExceptions = False  # a log that cannot be written (full disk) is no news here
     console = Console()
     hydra = HydraConfig.get()
     folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)

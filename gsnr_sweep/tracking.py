@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,8 +95,6 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         return client, str(client.create_experiment(experiment, _artifacts_beside(uri), _TRAINING))
     except mlflow.exceptions.MlflowException as error:
         reason = _first_line(error)
-        if "ConnectionPool" in reason:
-            reason = "no server answers there"
         raise GsnrError(
             f"The tracking store {without_password(uri)} cannot be used ({reason}). Start it, name "
             "another with tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."
@@ -109,8 +108,13 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
 def _first_line(error: Exception) -> str:
     """Say what went wrong without the SQL or the server's answer that may follow it."""
-    lines = str(error).strip().splitlines()
-    return without_password(lines[0][:300]) if lines else type(error).__name__
+    text = str(error)
+    if found := re.search(r"too many (\d+) error responses", text):
+        return f"the server answers with error {found[1]}"
+    if "ConnectionPool" in text:
+        return "no server answers there"
+    lines = text.partition(" Response body:")[0].strip().splitlines()
+    return without_password(lines[0][:300]).rstrip(".") if lines else type(error).__name__
 
 
 def _artifacts_beside(uri: str) -> str | None:
@@ -186,10 +190,13 @@ def close_killed_run(uri: str, run_id: str) -> None:
 
 
 def close_parent(uri: str, run_id: str, status: str) -> None:
-    """Close a sweep's run from another process."""
+    """Close a sweep's run from another process, if it is still open."""
     from mlflow import MlflowClient
 
-    SweepTracker(MlflowClient(uri), run_id).finish(status)
+    with _surviving(f"sweep {run_id}"):
+        client = MlflowClient(uri)
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_terminated(run_id, status)
 
 
 @contextmanager
@@ -300,7 +307,7 @@ class RunTracker:
             self._missed.append((action, arguments))
             self.problem = f"MLflow: {_first_line(error)}"
             self._outage.begin(self.problem)
-            log.warning("%s; the record stays on disk", self.problem, exc_info=True)
+            log.info("%s; the record stays on disk", self.problem, exc_info=True)
 
     def _start(self, record: RunRecord) -> None:
         uri = tracking_uri(self._cfg, self._folder)

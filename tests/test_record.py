@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def _record(**changes: object) -> RunRecord:
         config_hash="0123456789abcdef",
         environment={"host": "here"},
         summary={"wall_time_s": 1.5},
-        measurements=[Measurement(0, {"osgr_lhs": 0.5}), Measurement(2, {}, ["osgr_lhs"])],
+        measurements=[Measurement(0, {"osgr_lhs": 0.5}), Measurement(2, {}, ["osgr_lhs"], 1234)],
     )
     for key, value in changes.items():
         setattr(record, key, value)
@@ -42,7 +43,8 @@ def test_values_that_are_not_finite_are_named_instead() -> None:
     found = Measurement.from_values(
         3, {"b": math.nan, "fine": 1.0, "a": math.inf, "c": -math.inf, "zero": 0.0}
     )
-    assert found == Measurement(3, {"fine": 1.0, "zero": 0.0}, ["a", "b", "c"])
+    assert found == Measurement(3, {"fine": 1.0, "zero": 0.0}, ["a", "b", "c"], found.time_ms)
+    assert abs(found.time_ms / 1000 - time.time()) < 60
 
 
 def test_a_file_never_holds_what_json_does_not(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
-"""Status files: small, whole at any moment, and not written too often."""
+"""Status files: small, whole at any moment, and not written too often, nor too seldom."""
 
 import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.status import Status, StatusFile, read_status
+from gsnr_sweep import status as status_module
+from gsnr_sweep.status import Status, StatusFile, process_alive, read_status
 
 
 def test_a_run_is_seen_from_its_beginning(tmp_path: Path) -> None:
-    StatusFile(tmp_path, epochs=7)
+    StatusFile(tmp_path, Status(epochs=7))
     status = read_status(tmp_path)
     assert status is not None
     assert (status.state, status.epoch, status.epochs) == ("preparing", 0, 7)
@@ -24,7 +28,7 @@ def test_progress_is_written_about_twice_a_second(
     clock = iter(0.1 * i for i in range(1, 1000))
     monkeypatch.setattr("gsnr_sweep.status.time.time", lambda: next(clock))
     writes: list[int] = []
-    file = StatusFile(tmp_path, epochs=100)
+    file = StatusFile(tmp_path, Status(epochs=100))
     plain = StatusFile.write
     monkeypatch.setattr(
         StatusFile, "write", lambda self: (writes.append(self.status.epoch), plain(self))
@@ -45,7 +49,41 @@ def test_what_cannot_be_read_is_no_status(tmp_path: Path, content: str | None) -
 
 
 def test_all_fields_survive(tmp_path: Path) -> None:
-    file = StatusFile(tmp_path, epochs=3)
-    file.status = Status("failed", 2, 3, 0.0, "a1b2", "why", "there", 42)
+    file = StatusFile(tmp_path, Status(epochs=3))
+    file.status = Status(
+        *("failed", 2, 3, 0.0, "a1b2", "why", "there", 42, 1.5, 2.5, 1, 4, "name", "feed", "0.1"),
+        *("experiment", True, True),
+    )
     file.write()
     assert read_status(tmp_path) == file.status
+
+
+def test_a_long_epoch_is_told_from_a_dead_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_module, "_SECONDS_BETWEEN_HEARTBEATS", 0.02)
+    file = StatusFile(tmp_path, Status(state="running", epoch=3))
+    before = file.status.updated
+    with file.heartbeat():
+        deadline = time.monotonic() + 60
+        while file.status.updated == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.updated > before, status.epoch) == (True, 3)
+
+
+def test_a_run_lives_as_long_as_its_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        here = Status("running", pid=process.pid, process_started=0.0, host=socket.gethostname())
+        assert here.alive
+        assert not process_alive(process.pid, 1.0)  # another one has its number now
+        process.kill()
+    assert not here.alive
+    assert not Status("finished").alive
+
+
+def test_a_run_elsewhere_lives_as_long_as_it_reports() -> None:
+    assert Status("running", host="elsewhere", pid=1, updated=time.time()).alive
+    assert not Status("running", host="elsewhere", pid=1, updated=time.time() - 3600).alive

@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from gsnr_sweep import tracking
+from gsnr_sweep import outage, tracking
+from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.config import TrackingConfig
-from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.outage import Outage
 from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.tracking import RunTracker, SweepTracker, open_store, tracking_uri
+from gsnr_sweep.run import run_point
+from gsnr_sweep.status import read_status
+from gsnr_sweep.tracking import (
+    RunTracker,
+    SweepTracker,
+    close_killed_run,
+    open_store,
+    tracking_uri,
+)
 from tests.conftest import tiny_config
 
 
@@ -35,9 +43,15 @@ def _record(measurements: list[Measurement] | None = None) -> RunRecord:
     )
 
 
-def _sets() -> RunSets:
-    train = [Samples(torch.zeros(3, 2), torch.zeros(3, 1)) for _ in range(2)]
-    return RunSets(train, Samples(torch.zeros(5, 2), torch.zeros(5, 1)))
+DATA = {
+    "name": "digits",
+    "source": "from here",
+    "train_digest": "digest16",
+    "train_size": 3,
+    "train_sets": 2,
+    "test_digest": "digest17",
+    "test_size": 5,
+}
 
 
 # --- where the store is
@@ -110,7 +124,7 @@ def test_a_run_has_its_settings_its_values_and_its_files(store: MlflowClient, fo
     record = _record()
     tracker = RunTracker(_cfg(parent_run_id=sweep.run_id), folder)
     tracker.start(record)
-    tracker.describe_data("digits", "from here", _sets(), ("digest16", "digest17"))
+    tracker.describe_data(DATA)
     for epoch, value in ((0, 0.5), (2, 1 / 3)):
         measurement = Measurement.from_values(epoch, {"osgr_lhs": value, "gap": math.nan})
         record.measurements.append(measurement)
@@ -157,14 +171,64 @@ def test_a_run_has_its_settings_its_values_and_its_files(store: MlflowClient, fo
     assert parent.data.tags["gsnr.command"] == "python launch.py"
 
 
-@pytest.mark.parametrize("state", ["failed", "diverged"])
-def test_a_run_that_did_not_finish_is_failed(store: MlflowClient, folder: Path, state: str) -> None:
-    tracker, record = RunTracker(_cfg(), folder), _record()
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ("failed", "FAILED"),
+        ("diverged", "FAILED"),
+        ("interrupted", "KILLED"),
+        ("killed", "KILLED"),
+    ],
+)
+def test_a_run_that_did_not_finish_is_failed_or_killed(
+    store: MlflowClient, folder: Path, state: str, status: str
+) -> None:
+    tracker, record = RunTracker(_cfg(), folder), _record([Measurement(0, {"a": 1.0})])
     tracker.start(record)
     record.state = state
     tracker.finish(record, [])
+    assert tracker.problem == ""
     run = store.get_run(tracker.run_id)
-    assert (run.info.status, run.data.tags["gsnr.state"]) == ("FAILED", state)
+    assert (run.info.status, run.data.tags["gsnr.state"]) == (status, state)
+
+
+def test_the_next_attempt_continues_the_run_and_doubles_nothing(
+    store: MlflowClient, folder: Path
+) -> None:
+    first, record = RunTracker(_cfg(), folder), _record()
+    first.start(record)
+    first.describe_data(DATA)
+    record.measurements.append(Measurement(0, {"a": 1.0}, time_ms=1000))
+    first.measured(record.measurements[0])
+    record.state = "interrupted"
+    first.finish(record, [])
+    second = RunTracker(_cfg(), folder, first.run_id)
+    record.state = "running"
+    second.start(record)
+    assert store.get_run(first.run_id).info.status == "RUNNING"
+    second.describe_data(DATA)
+    record.measurements.append(Measurement(2, {"a": 2.0}, time_ms=2000))
+    second.measured(record.measurements[1])
+    record.state = "finished"
+    second.finish(record, [record.write(folder)])
+    assert (second.problem, second.run_id) == ("", first.run_id)
+    (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
+    assert (run.info.status, run.data.tags["gsnr.state"]) == ("FINISHED", "finished")
+    history = store.get_metric_history(first.run_id, "a")
+    assert [(m.step, m.timestamp, m.value) for m in history] == [(0, 1000, 1.0), (2, 2000, 2.0)]
+    assert len(run.inputs.dataset_inputs) == 2
+
+
+def test_a_run_that_was_deleted_by_hand_is_made_anew(store: MlflowClient, folder: Path) -> None:
+    first, record = RunTracker(_cfg(), folder), _record([Measurement(0, {"a": 1.0})])
+    first.start(record)
+    store.delete_run(first.run_id)
+    second = RunTracker(_cfg(), folder, first.run_id)
+    second.start(record)
+    record.state = "finished"
+    second.finish(record, [])
+    assert (second.problem, second.run_id != first.run_id) == ("", True)
+    assert store.get_run(second.run_id).data.metrics["a"] == 1.0
 
 
 class _Counting:
@@ -195,15 +259,17 @@ def test_values_go_in_batches_within_mlflows_limits(
     monkeypatch.setattr(tracking, "open_store", lambda *_: (counting, experiment))
     record = _record()
     record.config = {f"key{i}": i for i in range(230)} | {"long": "x" * 7000}
+    record.config["tracking"] = {"uri": None}
     tracker = RunTracker(_cfg(), folder)
     tracker.start(record)
     for epoch in range(25):
         record.measurements.append(Measurement(epoch, {f"m{i}": float(i) for i in range(100)}))
         tracker.measured(record.measurements[-1])
     assert sum(metrics for metrics, _ in counting.batches) == 0  # not yet: soon is enough
+    record.state = "finished"
     tracker.finish(record, [])
     assert tracker.problem == ""
-    assert [params for _, params in counting.batches if params] == [100, 100, 31]
+    assert [params for _, params in counting.batches if params] == [100, 100, 32]
     assert [metrics for metrics, _ in counting.batches if metrics] == [1000, 1000, 500]
     run = store.get_run(tracker.run_id)
     assert run.data.params["key229"] == "229"
@@ -236,8 +302,9 @@ def test_a_store_that_fails_ends_nothing(
     monkeypatch.setattr(MlflowClient, failing, fail)
     tracker, record = RunTracker(_cfg(), folder), _record()
     tracker.start(record)
-    tracker.describe_data("digits", "from here", _sets(), ("digest16", "digest17"))
+    tracker.describe_data(DATA)
     tracker.measured(Measurement(0, {"a": 1.0}))
+    record.state = "finished"
     tracker.finish(record, [record.write(folder)])
     assert tracker.problem == "MLflow: the disk is full"
 
@@ -253,11 +320,12 @@ def test_a_store_that_comes_back_misses_nothing(
         raise MlflowException("gone")
 
     monkeypatch.setattr(tracking, "_SECONDS_BETWEEN_SENDS", 0.0)
+    monkeypatch.setattr(outage, "SECONDS_OF_REST", 0.0)
     tracker, record = RunTracker(_cfg(), folder), _record()
     with monkeypatch.context() as away:
         away.setattr(MlflowClient, failing, fail)
         tracker.start(record)
-        tracker.describe_data("digits", "from here", _sets(), ("digest16", "digest17"))
+        tracker.describe_data(DATA)
         for epoch in range(5):
             tracker.measured(Measurement(epoch, {"a": 1.0}))
         assert tried == [failing]  # a dead server costs its time-out once, not at every epoch
@@ -271,6 +339,119 @@ def test_a_store_that_comes_back_misses_nothing(
     assert run.data.params["n"] == "30"
     assert len(run.inputs.dataset_inputs) == 2
     assert len(store.list_artifacts(tracker.run_id)) == 1
+
+
+def test_the_answer_to_a_new_run_is_lost(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is there, but who made it does not know: it must not be made twice."""
+    create_run = MlflowClient.create_run
+
+    def lose(*arguments: Any, **named: Any) -> None:
+        create_run(*arguments, **named)
+        raise MlflowException("the line broke")
+
+    monkeypatch.setattr(outage, "SECONDS_OF_REST", 0.0)
+    tracker, record = RunTracker(_cfg(), folder), _record()
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "create_run", lose)
+        tracker.start(record)
+    assert tracker.run_id == ""
+    record.state = "finished"
+    tracker.finish(record, [])
+    assert tracker.problem == ""
+    (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
+    assert (run.info.run_id, run.info.status) == (tracker.run_id, "FINISHED")
+
+
+class _Killed(BaseException):
+    """Stands in for a signal that leaves no time for anything."""
+
+
+def test_the_process_dies_before_it_can_note_its_new_run(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt must find that run: it would stay open for ever."""
+    sweep = SweepTracker.start(store.tracking_uri, "tests", "the sweep", {}, {})
+    own = ("tracking.experiment=tests", f"tracking.parent_run_id={sweep.run_id}")
+    cfg = tiny_config("data=toy", *own)
+    create_run = MlflowClient.create_run
+
+    def die(*arguments: Any, **named: Any) -> None:
+        create_run(*arguments, **named)
+        raise _Killed
+
+    with monkeypatch.context() as deadly:
+        deadly.setattr(MlflowClient, "create_run", die)
+        with pytest.raises(_Killed):
+            run_point(cfg, folder, folder, attempt=Attempt(1))
+    record = RunRecord.read(folder / "record.json")
+    record.started = "2026-01-01T00:00:00+00:00"  # a while ago
+    record.write(folder)
+    result = run_point(cfg, folder, folder, attempt=Attempt(2))
+    ids = [open_store(store.tracking_uri, "tests")[1]]
+    runs = store.search_runs(ids, "tags.`gsnr.kind` = 'run'")
+    assert [(run.info.run_id, run.info.status) for run in runs] == [(result.run_id, "FINISHED")]
+
+
+@pytest.mark.parametrize("last", ["log_batch", "log_artifact", "set_terminated"])
+def test_the_process_dies_while_it_sends_its_results(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """The next attempt must not add durations of its own."""
+    cfg = tiny_config("data=toy", "tracking.experiment=tests")
+    finish, send, call = RunTracker._finish, RunTracker._send, getattr(MlflowClient, last)
+
+    def die(*arguments: Any, **named: Any) -> None:
+        call(*arguments, **named)
+        raise _Killed
+
+    def finish_and_die(*arguments: Any) -> None:
+        send(arguments[0])  # what is killed is what comes after
+        with monkeypatch.context() as deadly:
+            deadly.setattr(RunTracker, "_send", lambda _: None)
+            deadly.setattr(MlflowClient, last, die)
+            finish(*arguments)
+
+    with monkeypatch.context() as deadly:
+        deadly.setattr(RunTracker, "_finish", finish_and_die)
+        with pytest.raises(_Killed):
+            run_point(cfg, folder, folder, attempt=Attempt(1))
+    result = run_point(cfg, folder, folder, attempt=Attempt(2))
+    (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
+    assert (run.info.run_id, run.info.status) == (result.run_id, "FINISHED")
+    history = store.get_metric_history(result.run_id, "run/wall_time_s")
+    assert [m.value for m in history] == [result.record.summary["wall_time_s"]]
+    assert [m.step for m in store.get_metric_history(result.run_id, "osgr_lhs")] == [0, 2]
+    status = read_status(folder)
+    assert status is not None
+    assert (status.state, status.attempt, status.tracked) == ("finished", 2, True)
+
+
+def test_runs_of_one_process_do_not_all_wait_for_a_dead_store(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        raise MlflowException("gone")
+
+    known = Outage()
+    with monkeypatch.context() as away:
+        away.setattr(MlflowClient, "create_run", fail)
+        for _ in range(3):
+            tracker, record = RunTracker(_cfg(), folder, "", known), _record()
+            tracker.start(record)
+            record.state = "finished"
+            tracker.finish(record, [])
+            assert tracker.problem == "MLflow: gone"
+    assert len(tried) == 1
+    known.since -= outage.SECONDS_OF_REST  # a while later
+    tracker = RunTracker(_cfg(), folder, "", known)
+    tracker.start(record)
+    tracker.finish(record, [])
+    assert (tracker.problem, known.problem) == ("", "")
 
 
 def test_tracking_can_be_left_out(folder: Path) -> None:
@@ -292,21 +473,23 @@ def test_a_sweep_outlives_its_store(
 
     monkeypatch.setattr(MlflowClient, "set_terminated", fail)
     monkeypatch.setattr(MlflowClient, "get_run", fail)
-    sweep.close_child("0" * 32, "KILLED")
+    close_killed_run(store.tracking_uri, "0" * 32)
     sweep.finish("FINISHED")
     assert [record.getMessage() for record in caplog.records] == [
-        f"MLflow: run {'0' * 32} could not be closed (gone)",
-        f"MLflow: sweep {sweep.run_id} could not be closed (gone)",
+        f"MLflow: run {'0' * 32} could not be changed (gone)",
+        f"MLflow: sweep {sweep.run_id} could not be changed (gone)",
     ]
 
 
 def test_only_children_that_still_run_are_closed(store: MlflowClient, folder: Path) -> None:
-    sweep = SweepTracker.start(store.tracking_uri, "tests", "the sweep", {}, {})
     done, lost = RunTracker(_cfg(), folder), RunTracker(_cfg(), folder)
     for tracker in (done, lost):
         tracker.start(_record())
-    done.finish(_record(), [])
+    record = _record()
+    record.state = "failed"
+    done.finish(record, [])
     for run_id in (done.run_id, lost.run_id, ""):
-        sweep.close_child(run_id, "KILLED")
-    assert store.get_run(done.run_id).info.status == "FAILED"  # its own: state was "running"
-    assert store.get_run(lost.run_id).info.status == "KILLED"
+        close_killed_run(store.tracking_uri, run_id)
+    assert store.get_run(done.run_id).info.status == "FAILED"  # its own
+    run = store.get_run(lost.run_id)
+    assert (run.info.status, run.data.tags["gsnr.state"]) == ("KILLED", "killed")

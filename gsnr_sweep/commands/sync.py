@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from gsnr_sweep.commands.closing import close_sweep
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.sync import send_unsent, unsent_runs
 
@@ -20,8 +21,11 @@ def sync(sweeps: Sequence[Manifest], console: Console) -> int:
     for manifest in sweeps:
         waiting = unsent_runs(manifest) if manifest.uri else []
         if not waiting:
+            close_sweep(manifest)
             continue
         left, problem = send_unsent(manifest)
+        if not left:
+            close_sweep(manifest)
         text = f"{manifest.name} ({manifest.id}): {len(waiting) - left} of {len(waiting)} runs sent"
         console.print(f"{text}; {problem}" if problem else text, markup=False)
         failed += left

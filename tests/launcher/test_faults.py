@@ -1,5 +1,6 @@
 """Sweeps in which something breaks: the rest goes on, and what broke is told."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,8 +14,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from gsnr_sweep.checkpoint import has_checkpoint
+from gsnr_sweep.launcher.claims import last_claim
 from gsnr_sweep.record import RunRecord
-from gsnr_sweep.status import read_status
+from gsnr_sweep.status import Status, read_status
 from tests.conftest import ROOT, TINY, Launched, launch
 
 FRAGILE = """
@@ -47,6 +50,7 @@ class Fragile(nn.Module):
         return outputs
 """
 WIDTHS = range(2, 8)
+LOGGED = "      | "
 FINE = (2, 7)
 
 
@@ -78,23 +82,48 @@ def _runs(folder: Path) -> dict[str, Run]:
 
 def test_failed_runs_are_listed_and_the_exit_code_is_1(broken: Launched) -> None:
     assert broken.code == 1
-    assert "Traceback" not in broken.err
-    first, *lines = broken.err.splitlines()
-    assert first == "gsnr-sweep: 4 of 6 runs failed; the others are complete."
+    first, *lines = [line for line in broken.err.splitlines() if not line.startswith(LOGGED)]
+    assert "Traceback" not in "\n".join(lines)
+    assert first == (
+        "gsnr-sweep: 4 of 6 runs failed; the others are complete. "
+        "The same command tries again what failed."
+    )
     told = {line.strip().partition(": ")[0]: line for line in lines}
     assert list(told) == [_name(ch) for ch in (3, 4, 5, 6)]
     assert "KeyError: 'colour'" in told[_name(3)]
-    assert "signal SIGKILL; was memory short?" in told[_name(4)]
+    assert "its process died; was memory short?" in told[_name(4)]
     assert "SystemExit: that is enough" in told[_name(5)]
     assert "Training diverged" in told[_name(6)]
     assert "HYDRA_FULL_ERROR" not in broken.err
 
 
 def test_the_logs_that_are_named_exist_and_say_more(broken: Launched) -> None:
-    for line in broken.err.splitlines()[1:]:
+    lines = [line for line in broken.err.splitlines()[1:] if not line.startswith(LOGGED)]
+    assert len(lines) == 4
+    for line in lines:
         log = broken.folder / line.rpartition("(log: ")[2].rstrip(")")
         assert log.is_file(), line
     assert 'raise KeyError("colour")' in (_sweep_folder(broken) / "1" / "run.log").read_text()
+
+
+def test_the_end_of_a_log_is_shown_below_its_run(broken: Launched) -> None:
+    below: dict[str, list[str]] = {}
+    for line in broken.err.splitlines()[1:]:
+        if line.startswith(LOGGED):
+            below[next(reversed(below))].append(line.removeprefix(LOGGED))
+        else:
+            below[line.strip().partition(": ")[0]] = []
+    assert below[_name(3)][-2:] == ['    raise KeyError("colour")', "KeyError: 'colour'"]
+    assert below[_name(5)][-1] == "SystemExit: that is enough"
+    assert "Training diverged" in below[_name(6)][-1]
+    assert max(map(len, below.values())) <= 6
+
+
+def test_a_run_whose_process_dies_is_tried_again_others_are_not(broken: Launched) -> None:
+    folders = [_sweep_folder(broken) / str(index) for index in range(len(WIDTHS))]
+    claims = {ch: last_claim(folder) for ch, folder in zip(WIDTHS, folders, strict=True)}
+    attempts = {ch: claim.number for ch, claim in claims.items() if claim}
+    assert attempts == {2: 1, 3: 1, 4: 3, 5: 1, 6: 1, 7: 1}  # max_retries=2
 
 
 def test_every_run_has_its_line_as_it_ends(broken: Launched) -> None:
@@ -160,25 +189,34 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
         text=True,
     )
 
-    def statuses() -> list:
+    def statuses(state: str) -> list[Status]:
         found = [read_status(path.parent) for path in tmp_path.glob("multirun/*/*/*/status.json")]
-        return [status for status in found if status is not None and status.state == "running"]
+        return [status for status in found if status is not None and status.state == state]
 
     try:
-        _wait_for("two runs in training", lambda: len(statuses()) == 2)
-        workers = [status.pid for status in statuses()]
+        _wait_for("two runs in training", lambda: len(statuses("running")) == 2, 120)
+        workers = [status.pid for status in statuses("running")]
         launched.send_signal(signal.SIGINT)
-        _, err = launched.communicate(timeout=60)
+        _, err = launched.communicate(timeout=120)
     finally:
         launched.kill()
-        if launched.returncode != 1:  # leave no endless run behind
-            for status in statuses():
+        for status in statuses("running"):  # leave no endless run behind
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(status.pid, signal.SIGKILL)
     assert launched.returncode == 1
     assert err.startswith("gsnr-sweep: Stopped with 0 of 3 runs complete.")
+    assert "The same command goes on from here" in err
     assert "Traceback" not in err
-    _wait_for("the workers' end", lambda: not any(map(_alive, workers)), 20)
-    assert sorted(run.info.status for run in _runs(tmp_path).values()) == ["KILLED"] * 3
+    stopped = statuses("interrupted")
+    assert len(stopped) == 2
+    folders = [path.parent for path in tmp_path.glob("multirun/*/*/*/status.json")]
+    assert all(map(has_checkpoint, folders))
+    assert all(status.message.startswith("Stopped at epoch ") for status in stopped)
+    _wait_for("the workers' end", lambda: not any(map(_alive, workers)), 60)
+    runs = _runs(tmp_path).values()
+    assert sorted(run.info.status for run in runs) == ["KILLED"] * 3
+    states = [run.data.tags["gsnr.state"] for run in runs if "gsnr.state" in run.data.tags]
+    assert states == ["interrupted"] * 2
 
 
 VANDAL = """
@@ -200,9 +238,12 @@ def test_a_sweep_outlives_its_store(tmp_path: Path, migrated_store: Path) -> Non
     assert ended.code == 0
     out = " ".join(ended.out.split())
     assert out.count("(record on disk only)") == 2
-    assert "Not aggregated: " in out
     assert "2 run(s) could not be sent to MLflow" in out
     assert "Their records are in multirun/" in out
+    assert "python -m gsnr_sweep sync " in out
+    assert "Not logged to the sweep's run: " in out
+    rows = (_sweep_folder(ended) / "table.csv").read_text().splitlines()
+    assert len(rows) - 1 == 2 * 2  # aggregated from disk
     assert "SELECT" not in out + ended.err
     assert "Traceback" not in out + ended.err
     for index in (0, 1):
@@ -219,4 +260,5 @@ def test_a_run_alone_that_diverges_says_so_in_a_paragraph(tmp_path: Path) -> Non
     path = Path(line.rpartition("Measured so far: ")[2])
     record = RunRecord.read(path)
     assert record.state == "diverged"
+    assert not has_checkpoint(path.parent)
     assert "osgr_lhs" in record.measurements[-1].nonfinite

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gsnr_sweep.launcher.backend import Job, Outcome
 from gsnr_sweep.launcher.progress import SweepProgress, clock
+from gsnr_sweep.launcher.watch import Outcome
+from gsnr_sweep.manifest import SweepRun
 from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.run import RunResult
-from gsnr_sweep.status import StatusFile
+from gsnr_sweep.status import Status, StatusFile
 
 
 @pytest.mark.parametrize(
@@ -21,14 +21,23 @@ def test_durations_are_written_as_people_read_them(seconds: float, text: str) ->
     assert clock(seconds) == text
 
 
-def _jobs(folder: Path, *costs: float) -> list[Job]:
-    return [Job(i, f"run {i}", folder / str(i), b"", cost) for i, cost in enumerate(costs)]
+def _runs(*costs: float) -> list[SweepRun]:
+    return [SweepRun(i, f"run {i}", "feed", cost, folder=str(i)) for i, cost in enumerate(costs)]
 
 
-def _result(job: Job, untracked: str = "") -> RunResult:
-    record = RunRecord(job.name, {}, "", {}, summary={"wall_time_s": 65.0})
+def _finished(folder: Path, run: SweepRun, tracked: bool = True) -> Outcome:
+    """Leave what a finished run leaves."""
+    own = folder / run.folder
+    own.mkdir(exist_ok=True)
+    record = RunRecord(run.name, {}, "feed", {}, "finished", summary={"wall_time_s": 65.0})
     record.measurements = [Measurement(20, {"osgr_lhs": 0.91234, "osgr_rhs": -0.5})]
-    return RunResult(record, str(job.folder), "", untracked)
+    record.write(own)
+    StatusFile(own, Status("finished", 20, 20, tracked=tracked))
+    return Outcome(run, own, "finished")
+
+
+def _failed(folder: Path, run: SweepRun, why: str) -> Outcome:
+    return Outcome(run, folder / run.folder, "failed", why)
 
 
 def _console(terminal: bool) -> tuple[Console, io.StringIO]:
@@ -36,14 +45,24 @@ def _console(terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=out, force_terminal=terminal, width=120), out
 
 
+def _progress(runs: list[SweepRun], folder: Path, console: Console) -> SweepProgress:
+    return SweepProgress(runs, lambda run: folder / run.folder, console)
+
+
+def _look(progress: SweepProgress) -> None:
+    """Look now, although the last time was a moment ago."""
+    progress._next_look = 0.0
+    progress.look()
+
+
 def test_a_line_for_each_run_that_ended(tmp_path: Path) -> None:
     console, out = _console(terminal=False)
-    jobs = _jobs(tmp_path, 1, 1, 1)
-    with SweepProgress(jobs, console) as progress:
+    runs = _runs(1, 1, 1)
+    with _progress(runs, tmp_path, console) as progress:
         progress.look()
-        progress.ended(Outcome(jobs[1], _result(jobs[1])))
-        progress.ended(Outcome(jobs[0], None, "no [bold]luck[/bold] [/today]"))
-        progress.ended(Outcome(jobs[2], _result(jobs[2], "MLflow: gone")))
+        progress.ended(_finished(tmp_path, runs[1]))
+        progress.ended(_failed(tmp_path, runs[0], "no [bold]luck[/bold] [/today]"))
+        progress.ended(_finished(tmp_path, runs[2], tracked=False))
     assert out.getvalue().splitlines() == [
         "[1/3] run 1  1:05  epoch 20: LHS 0.912  RHS -0.500",
         "[2/3] run 0  FAILED: no [bold]luck[/bold] [/today]",
@@ -53,31 +72,39 @@ def test_a_line_for_each_run_that_ended(tmp_path: Path) -> None:
 
 def test_the_whole_grids_bar_counts_work_not_runs(tmp_path: Path) -> None:
     console, out = _console(terminal=True)
-    jobs = _jobs(tmp_path, 30, 10)
-    with SweepProgress(jobs, console) as progress:
+    runs = _runs(30, 10)
+    with _progress(runs, tmp_path, console) as progress:
         tasks = {task.id: task for task in progress._progress.tasks}
-        progress.look()
+        _look(progress)
         assert tasks[progress._all].completed == 0
-        for job in jobs:
-            job.folder.mkdir()
-        status = StatusFile(jobs[0].folder, 10)
-        status.status.epoch, status.status.state = 5, "running"
-        status.write()
-        progress.look()
+        (tmp_path / "0").mkdir()
+        StatusFile(tmp_path / "0", Status("running", 5, 10))
+        _look(progress)
         assert tasks[progress._all].completed == pytest.approx(0.5 * 30 / 40)
-        progress.ended(Outcome(jobs[0], _result(jobs[0])))
-        progress.look()
+        progress.ended(_finished(tmp_path, runs[0]))
+        _look(progress)
         assert tasks[progress._all].completed == pytest.approx(30 / 40)
-        progress.ended(Outcome(jobs[1], None, "broken"))
-        progress.look()
+        progress.ended(_failed(tmp_path, runs[1], "broken"))
+        _look(progress)
         assert tasks[progress._all].completed == pytest.approx(1)
     assert "run 0" in out.getvalue()
 
 
+@pytest.mark.parametrize("state", ["killed", "interrupted"])
+def test_a_run_that_stopped_has_no_bar_until_it_goes_on(tmp_path: Path, state: str) -> None:
+    console, _ = _console(terminal=True)
+    (tmp_path / "0").mkdir()
+    with _progress(_runs(1), tmp_path, console) as progress:
+        for now, bars in (("running", 2), (state, 1), ("running", 2)):
+            StatusFile(tmp_path / "0", Status(now, 5, 10))
+            _look(progress)
+            assert len(progress._progress.tasks) == bars
+            assert progress._progress.tasks[0].completed == pytest.approx(0.5)
+
+
 def test_a_status_file_that_is_half_there_does_no_harm(tmp_path: Path) -> None:
     console, _ = _console(terminal=True)
-    jobs = _jobs(tmp_path, 1)
-    jobs[0].folder.mkdir()
-    (jobs[0].folder / "status.json").write_text('{"state": "run')
-    with SweepProgress(jobs, console) as progress:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "status.json").write_text('{"state": "run')
+    with _progress(_runs(1), tmp_path, console) as progress:
         progress.look()

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -33,6 +34,8 @@ hydra:
       ch: 2,3
       p_random: 0,0.5
 """
+SINGLE = (*TINY, "ch=3", "p_random=0.5")
+IDENTITY = ["run_id"]
 Numbers = dict[str, list[tuple[int, dict[str, float], list[str]]]]
 
 
@@ -41,9 +44,12 @@ class Sweep:
     """A sweep that is over, and what it left."""
 
     ended: Launched
+    own: Path | None = None
 
     @property
     def folder(self) -> Path:
+        if self.own is not None:
+            return self.own
         (folder,) = self.ended.folder.glob("multirun/*/*")
         return folder
 
@@ -60,10 +66,13 @@ class Sweep:
 
     @property
     def numbers(self) -> Numbers:
-        return {
-            r.name: [(m.epoch, m.metrics, m.nonfinite) for m in r.measurements]
-            for r in self.records
-        }
+        return {record.name: _numbers(record) for record in self.records}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The aggregate, without the columns that say which runs these were."""
+        table = pd.read_csv(self.folder / "table.csv")
+        return table.drop(columns=IDENTITY)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -87,6 +96,10 @@ class Sweep:
 
     def artifacts(self, run: Run) -> set[str]:
         return {file.path for file in self.client.list_artifacts(run.info.run_id)}
+
+
+def _numbers(record: RunRecord) -> list[tuple[int, dict[str, float], list[str]]]:
+    return [(m.epoch, m.metrics, m.nonfinite) for m in record.measurements]
 
 
 def _swept(folder: Path, store: Path | None, *arguments: str, **environment: str) -> Sweep:
@@ -248,8 +261,44 @@ def test_an_experiment_file_gives_the_same_numbers_once_more(sweep: Sweep, again
     assert again.numbers == sweep.numbers
 
 
-def test_an_untracked_sweep_says_so(again: Sweep) -> None:
-    assert "records are on disk, nothing is aggregated" in again.ended.out
+def test_an_untracked_sweep_says_so_and_is_aggregated_from_disk(sweep: Sweep, again: Sweep) -> None:
+    assert "none: records on disk only" in again.ended.out
+    assert "Logged to" not in again.ended.out
+    pd.testing.assert_frame_equal(again.table, sweep.table, check_exact=True)
+
+
+# --- the same command once more
+
+
+@pytest.fixture(scope="module")
+def once_more(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """The command of the first sweep, and a fifth point, where that sweep's results are."""
+    folder = tmp_path_factory.mktemp("once_more") / "moved"
+    shutil.copytree(sweep.ended.folder, folder)
+    first = set(folder.glob("multirun/*/*"))
+    ended = launch(folder, "-m", *TINY, "ch=2,3,4", "p_random=0,0.5", "hydra.launcher.workers=2")
+    (second,) = set(folder.glob("multirun/*/*")) - first
+    return Sweep(Launched(ended.code, ended.out, ended.err, folder), second)
+
+
+def test_what_is_finished_is_reused(sweep: Sweep, once_more: Sweep) -> None:
+    assert (once_more.ended.code, once_more.ended.err) == (0, "")
+    assert "4 finished before" in " ".join(once_more.ended.out.split())
+    assert "[2/2]" in once_more.ended.out
+    assert [record.name for record in once_more.records] == [f"n=30 ch=4 p={p}" for p in (0.0, 0.5)]
+    old = once_more.table[once_more.table["ch"] < 4]
+    assert len(once_more.table) == 6 * 2
+    pd.testing.assert_frame_equal(old.reset_index(drop=True), sweep.table, check_exact=True)
+
+
+def test_what_is_reused_stays_as_it_is_in_mlflow(sweep: Sweep, once_more: Sweep) -> None:
+    runs = {run.info.run_id: run for run in once_more.runs}
+    kinds = [run.data.tags["gsnr.kind"] for run in runs.values()]
+    assert (kinds.count("sweep"), kinds.count("run")) == (2, 6)
+    for child in sweep.children.values():
+        assert runs[child.info.run_id].data.tags == child.data.tags
+        assert runs[child.info.run_id].data.metrics == child.data.metrics
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
 @pytest.fixture(scope="module")
@@ -258,13 +307,13 @@ def singles(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> l
     folder = tmp_path_factory.mktemp("single")
     shutil.copy(migrated_store, folder / "mlflow.db")
     with ThreadPoolExecutor(2) as both:
-        runs = [both.submit(launch, folder, *TINY, "ch=3", "p_random=0.5") for _ in range(2)]
+        runs = [both.submit(launch, folder, *SINGLE, "rerun=true") for _ in range(2)]
         return [run.result() for run in runs]
 
 
 def _single(ended: Launched) -> RunRecord:
     """The record that a run names at its end."""
-    return RunRecord.read(Path(ended.out.rpartition("record: ")[2].strip()))
+    return RunRecord.read(Path(ended.out.rpartition("record: ")[2].splitlines()[0]))
 
 
 def test_a_run_launched_alone_gives_the_sweeps_numbers(
@@ -272,7 +321,7 @@ def test_a_run_launched_alone_gives_the_sweeps_numbers(
 ) -> None:
     assert [(ended.code, ended.err) for ended in singles] == [(0, "")] * 2
     first, second = map(_single, singles)
-    assert first.measurements == second.measurements == sweep.records[3].measurements
+    assert _numbers(first) == _numbers(second) == _numbers(sweep.records[3])
     assert first.config_hash == sweep.records[3].config_hash
 
 
@@ -296,3 +345,13 @@ def test_a_run_launched_alone_shows_its_results(singles: list[Launched]) -> None
     runs = client.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     assert all("mlflow.parentRunId" not in run.data.tags for run in runs)
+
+
+def test_a_run_launched_alone_is_reused_the_next_time(singles: list[Launched]) -> None:
+    """After the others: it counts on the folders that they leave."""
+    before = set(singles[0].folder.glob("outputs/*/*/record.json"))
+    again = launch(singles[0].folder, *SINGLE)
+    assert (again.code, again.err) == (0, "")
+    assert "Reused; rerun=true runs it again." in again.out
+    assert _numbers(_single(again)) == _numbers(_single(singles[0]))
+    assert set(singles[0].folder.glob("outputs/*/*/record.json")) == before

@@ -1,5 +1,9 @@
-"""What a worker sends back."""
+"""What a worker is given, what it takes, and what it says of a run that went wrong."""
 
+import json
+import os
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import cloudpickle
@@ -7,9 +11,14 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.worker import Report, _report
+from gsnr_sweep.launcher.claims import Claim, claim_run, fail_run, last_claim, standing
+from gsnr_sweep.launcher.payload import _error
+from gsnr_sweep.launcher.sweep import run_result
+from gsnr_sweep.launcher.worker import PAYLOAD_FILE, Place, Worker, load_payload
 from gsnr_sweep.record import RunRecord
-from gsnr_sweep.run import RunResult
+from gsnr_sweep.status import Status, read_status, write_status
+
+SLURM = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}
 
 
 def _returned(value: object, status: JobStatus) -> JobReturn:
@@ -18,11 +27,7 @@ def _returned(value: object, status: JobStatus) -> JobReturn:
     return done
 
 
-def test_a_result_is_passed_on_and_survives_pickling() -> None:
-    result = RunResult(RunRecord("a", {}, "", {}), str(Path("folder")), "", "")
-    report = _report(_returned(result, JobStatus.COMPLETED))
-    assert report == Report(result, "")
-    assert cloudpickle.loads(cloudpickle.dumps(report)) == report
+# --- what became of a run
 
 
 @pytest.mark.parametrize(
@@ -37,8 +42,144 @@ def test_a_result_is_passed_on_and_survives_pickling() -> None:
 def test_errors_of_ours_speak_for_themselves_others_by_their_name(
     error: Exception, told: str
 ) -> None:
-    assert _report(_returned(error, JobStatus.FAILED)) == Report(None, told)
+    assert _error(_returned(error, JobStatus.FAILED)) == told
+    assert _error(_returned(error, JobStatus.COMPLETED)) == ""
 
 
-def test_a_task_that_returns_something_else_is_a_failure() -> None:
-    assert _report(_returned(3, JobStatus.COMPLETED)) == Report(None, "returned int")
+def test_a_result_is_what_is_on_disk_and_survives_pickling(tmp_path: Path) -> None:
+    record = RunRecord("a", {}, "", {}, "finished")
+    write_status(tmp_path, Status("finished", run_id="a1b2", tracked=True))
+    assert run_result(tmp_path) is None  # its record is missing
+    record.write(tmp_path)
+    result = run_result(tmp_path)
+    assert result is not None
+    assert (result.record, result.run_id, result.untracked) == (record, "a1b2", "")
+    assert cloudpickle.loads(cloudpickle.dumps(result)) == result
+    write_status(tmp_path, Status("finished"))
+    assert (found := run_result(tmp_path))
+    assert found.untracked
+
+
+@pytest.mark.parametrize("state", ["preparing", "running", "failed", "diverged", "killed"])
+def test_a_run_that_did_not_finish_has_no_result(tmp_path: Path, state: str) -> None:
+    RunRecord("a", {}, "", {}, state).write(tmp_path)
+    write_status(tmp_path, Status(state))
+    assert run_result(tmp_path) is None
+
+
+def test_a_failure_is_written_down_where_the_run_could_not(tmp_path: Path) -> None:
+    claim = claim_run(tmp_path, "7", 0, 2)
+    assert claim is not None
+    fail_run(tmp_path, claim, "no such model")
+    now = standing(tmp_path)
+    assert (now.state, now.error, now.may_go_on(2)) == ("failed", "no such model", False)
+    fail_run(tmp_path, claim, "something else")  # the first reason counts
+    assert standing(tmp_path).error == "no such model"
+
+
+# --- what it is given
+
+
+def test_a_worker_survives_pickling_with_a_session_of_its_own() -> None:
+    worker = Worker("folder", [0, 1], 2, ["path"], {"A": None}, [0], 1, 3, 5.0)
+    worker._session = object()  # type: ignore[assignment]
+    copy = cloudpickle.loads(cloudpickle.dumps(worker))
+    assert (copy, hasattr(copy, "_session")) == (worker, False)
+
+
+def test_threads_and_environment_are_set_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MINE"):
+        monkeypatch.setenv(name, "9")
+    monkeypatch.setenv("YOURS", "9")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Worker("", [], 3, ["first"], {"MINE": "1", "YOURS": None})._set_up()
+    assert [os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MINE")] == [
+        *("3", "3", "1"),
+    ]
+    assert "YOURS" not in os.environ
+    assert sys.path[0] == "first"
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, Place("")),
+        ({"SUBMITIT_LOCAL_JOB_ID": "4711", "SLURM_JOB_ID": "12"}, Place("4711")),
+        (SLURM | {"SLURM_RESTART_COUNT": "2", "SLURM_PROCID": "1"}, Place("12", 2, 1)),
+        (SLURM | {"SLURM_ARRAY_JOB_ID": "11", "SLURM_ARRAY_TASK_ID": "1"}, Place("11_1")),
+    ],
+)
+def test_a_worker_knows_its_job(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], place: Place
+) -> None:
+    for name in [n for n in os.environ if n.startswith(("SLURM_", "SUBMITIT_"))]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert Place.here() == place
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a pickle"])
+def test_a_payload_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / PAYLOAD_FILE).write_bytes(content)
+    with pytest.raises(GsnrError, match=rf"{PAYLOAD_FILE} cannot be read: "):
+        load_payload(tmp_path)
+
+
+# --- what it takes
+
+
+def _json(claim: Claim) -> str:
+    return json.dumps(asdict(claim))
+
+
+def test_a_run_is_taken_once(tmp_path: Path) -> None:
+    first = claim_run(tmp_path, "7", 0, 2)
+    assert first is not None
+    assert (first.number, first.failures, last_claim(tmp_path)) == (1, 0, first)
+    assert claim_run(tmp_path, "8", 0, 2) is None
+
+
+def test_a_run_whose_process_died_is_taken_over_so_many_times(tmp_path: Path) -> None:
+    dead = {"pid": 2**22 + 1, "process_started": 1.0}
+    (tmp_path / "attempt.1").write_text(_json(Claim(1, "7", **dead)))
+    second = claim_run(tmp_path, "8", 0, max_retries=1)
+    assert second is not None
+    assert (second.number, second.failures) == (2, 1)
+    (tmp_path / "attempt.2").write_text(_json(Claim(2, "8", failures=1, **dead)))
+    assert standing(tmp_path).state == "killed"
+    assert claim_run(tmp_path, "9", 0, max_retries=1) is None
+
+
+def test_a_claim_that_was_never_written_out_counts_as_dead(tmp_path: Path) -> None:
+    (tmp_path / "attempt.1").touch()
+    assert standing(tmp_path).state == "killed"
+    claim = claim_run(tmp_path, "8", 0, 1)
+    assert claim is not None
+    assert claim.number == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "may_pass", "taken"),
+    [
+        ("finished", False, False),
+        ("diverged", False, False),
+        ("failed", False, False),
+        ("failed", True, True),
+        ("interrupted", False, True),
+    ],
+)
+def test_what_has_ended_is_left_alone(
+    tmp_path: Path, state: str, may_pass: bool, taken: bool
+) -> None:
+    claim = claim_run(tmp_path, "7", 0, 2)
+    assert claim is not None
+    write_status(tmp_path, Status(state, attempt=1, may_pass=may_pass))
+    again = claim_run(tmp_path, "8", 0, 2)
+    assert (again is not None) == taken
+    if again is not None:
+        assert again.failures == (state == "failed")  # an interruption is no failure
+    assert read_status(tmp_path) is not None
