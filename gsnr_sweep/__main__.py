@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     try:
         return int(options.act(options))
     except GsnrError as error:
@@ -87,7 +88,7 @@ def _sync(options: argparse.Namespace) -> int:
     from gsnr_sweep.commands.sync import sync
 
     sweeps = [_found(options)] if options.sweep else all_sweeps(Path.cwd())
-    return sync(sweeps, Console())
+    return sync(sweeps, Console(), None if options.sweep else Path.cwd())
 
 
 def _found(options: argparse.Namespace) -> Manifest:

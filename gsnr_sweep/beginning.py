@@ -83,7 +83,7 @@ class Beginning:
 
 
 def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:
-    """Return the record of a run that has finished but whose process died before it could say so.
+    """Return the record of a run that has a result but whose process died before it could say so.
 
     Args:
         folder: The run's own folder.
@@ -91,7 +91,7 @@ def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:
         code: Version of the code.
     """
     record = _record(folder)
-    if record is None or record.state != "finished":
+    if record is None or record.state not in ("finished", "diverged"):
         return None
     same = (record.config_hash, record.environment.get("code")) == (identity, code)
     return record if same else None

@@ -191,10 +191,12 @@ class _Run:
         self.tracker.describe_data(record.data)
         self.tracker.finish(record, self._files())
         status = self.status.status
-        status.state, status.epoch, status.message = record.state, self.cfg.epochs, ""
+        status.state, status.epoch, status.message = record.state, self.cfg.epochs, record.error
         status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
         self.status.write()
         self._drop_checkpoints()
+        if record.state == "diverged":
+            raise DivergedError(record.error)
         return RunResult(record, str(self.folder), self.tracker.run_id, self.tracker.problem)
 
     def _files(self) -> list[Path]:

@@ -140,7 +140,12 @@ def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
 def _show(result: RunResult, cfg: Config, console: Console) -> None:
     console.print(_results(result.record))
     if result.untracked and cfg.tracking.name == "mlflow":
-        console.print(f"Not sent to MLflow ({result.untracked}).", style="yellow", markup=False)
+        console.print(
+            f"Not sent to MLflow ({result.untracked}). When the store is back: python -m "
+            "gsnr_sweep sync",
+            style="yellow",
+            markup=False,
+        )
     console.print(f"record: {result.folder}/{RECORD_FILE}", markup=False, soft_wrap=True)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from gsnr_sweep.launcher.claims import close_killed, standing
+from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.record import RECORD_FILE, RunRecord
 from gsnr_sweep.status import UNDER_WAY, read_status
-from gsnr_sweep.tracking import send_record
+from gsnr_sweep.tracking import MLFLOW_STATUS, send_record
 
 
 def unsent_runs(manifest: Manifest) -> list[Path]:
@@ -40,6 +41,25 @@ def send_unsent(manifest: Manifest) -> tuple[int, str]:
         if problem := send_record(folder, Path(manifest.launch_folder)):
             return len(waiting) - done, problem  # the next would meet the same store
     return 0, ""
+
+
+def unsent_single_runs(launch_folder: Path) -> list[Path]:
+    """Return the folders of runs launched alone that are over and not completely in MLflow."""
+    found = []
+    for folder in run_folders([launch_folder / "outputs"]):
+        status = read_status(folder)
+        over = status and not (status.state in UNDER_WAY and status.alive)
+        if status and over and not status.tracked and _is_to_be_tracked(folder):
+            found.append(folder)
+    return found
+
+
+def _is_to_be_tracked(folder: Path) -> bool:
+    if not _has_record(folder):
+        return False
+    record = RunRecord.read(folder / RECORD_FILE)
+    tracking = record.config.get("tracking", {}).get("name") == "mlflow"
+    return tracking and record.state in MLFLOW_STATUS
 
 
 def _has_record(folder: Path) -> bool:

@@ -6,6 +6,7 @@ active run, so that a process can serve many runs and a run needs no process of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -89,10 +90,7 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
     try:
         client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None and found.lifecycle_stage == "active":
-            return client, str(found.experiment_id)
-        return client, str(client.create_experiment(experiment, _artifacts_beside(uri), _TRAINING))
+        return client, _experiment_id(client, uri, experiment)
     except mlflow.exceptions.MlflowException as error:
         reason = _first_line(error)
         raise GsnrError(
@@ -104,6 +102,21 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
             f"The tracking store {without_password(uri)} cannot be opened ({_first_line(error)}). "
             "Name another with tracking.uri=URI, or run with tracking=none."
         ) from None
+
+
+def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(experiment)
+    if found is None or found.lifecycle_stage != "active":
+        try:
+            artifacts = _artifacts_beside(uri)
+            return str(client.create_experiment(experiment, artifacts, _TRAINING))
+        except MlflowException:
+            found = client.get_experiment_by_name(experiment)
+            if found is None or found.lifecycle_stage != "active":
+                raise  # else another process made it meanwhile
+    return str(found.experiment_id)
 
 
 def _first_line(error: Exception) -> str:
@@ -178,15 +191,23 @@ class SweepTracker:
                 self.client.set_tag(self.run_id, key, value)
 
 
-def close_killed_run(uri: str, run_id: str) -> None:
-    """Close the MLflow run of a process that is gone, if it is still open."""
+def close_killed_run(uri: str, run_id: str) -> bool:
+    """Close the MLflow run of a process that is gone, if it is still open.
+
+    Returns:
+        Whether the store answered.
+    """
     from mlflow import MlflowClient
 
-    with _surviving(f"run {run_id}"):
+    try:
         client = MlflowClient(uri)
         if run_id and client.get_run(run_id).info.status == "RUNNING":
             client.set_tag(run_id, STATE_TAG, "killed")
             client.set_terminated(run_id, "KILLED")
+    except Exception as error:
+        log.warning("MLflow: run %s could not be changed (%s)", run_id, _first_line(error))
+        return False
+    return True
 
 
 def close_parent(uri: str, run_id: str, status: str) -> None:
@@ -337,7 +358,8 @@ class RunTracker:
     def _find_or_create(self, experiment_id: str, record: RunRecord) -> str:
         """Create the run, unless an earlier call did and its answer was lost."""
         assert self._client is not None
-        key = self._key or f"{record.config_hash} {record.started}"
+        named = self._key or f"{record.config_hash} {record.started}"
+        key = hashlib.sha256(named.encode()).hexdigest()[:32]  # a folder's name may hold quotes
         if self._may_exist:
             condition = f"tags.`{KEY_TAG}` = '{key}'"
             if found := self._client.search_runs([experiment_id], condition, max_results=1):
@@ -430,8 +452,10 @@ def send_record(folder: Path, launch_folder: Path) -> str:
     files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
     if not tracker.problem:
         tracker.finish(record, files)
-    status.run_id, status.tracked = tracker.run_id, not tracker.problem
-    write_status(folder, status)
+    now = read_status(folder)
+    if now is not None and (now.attempt, now.state) == (status.attempt, status.state):
+        status.run_id, status.tracked = tracker.run_id, not tracker.problem
+        write_status(folder, status)  # else somebody took the run up meanwhile
     return tracker.problem
 
 

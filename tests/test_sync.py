@@ -184,3 +184,25 @@ def test_what_was_measured_is_sent_with_its_own_times(
     assert [m.timestamp for m in found] == [m.time_ms for m in record.measurements]
     run = store.get_run(status.run_id)
     assert (run.info.status, run.data.tags["gsnr.state"]) == ("KILLED", "interrupted")
+
+
+def test_a_run_launched_alone_is_sent_later(store: MlflowClient, folder: Path) -> None:
+    from rich.console import Console
+
+    from gsnr_sweep.commands.sync import sync
+    from gsnr_sweep.run import run_point
+    from gsnr_sweep.sync import unsent_single_runs
+    from tests.conftest import tiny_config
+
+    place = folder / "outputs" / "day" / "time"
+    place.mkdir(parents=True)
+    (folder / "mlflow.db").rename(folder / "away.db")
+    (folder / "mlflow.db").mkdir()  # nothing that could be opened
+    run_point(tiny_config("data=toy"), place, folder)
+    (folder / "mlflow.db").rmdir()
+    (folder / "away.db").rename(folder / "mlflow.db")
+    assert unsent_single_runs(folder) == [place.resolve()]
+    assert sync([], Console(quiet=True), folder) == 0
+    assert unsent_single_runs(folder) == []
+    runs = store.search_runs([store.get_experiment_by_name("gsnr-sweep").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"]

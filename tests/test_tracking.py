@@ -110,6 +110,20 @@ def test_an_experiment_is_made_once_with_its_artifacts_beside_the_store(
     assert store.get_experiment(first).artifact_location == (folder / "mlartifacts").as_uri()
 
 
+def test_another_process_makes_the_experiment_in_the_same_moment(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = open_store(store.tracking_uri, "tests")[1]
+    look, looks = MlflowClient.get_experiment_by_name, []
+
+    def too_early(*arguments: Any) -> Any:
+        looks.append(1)
+        return look(*arguments) if len(looks) > 1 else None
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", too_early)
+    assert open_store(store.tracking_uri, "tests")[1] == made
+
+
 # --- a run
 
 
@@ -392,6 +406,13 @@ def test_the_process_dies_before_it_can_note_its_new_run(
     ids = [open_store(store.tracking_uri, "tests")[1]]
     runs = store.search_runs(ids, "tags.`gsnr.kind` = 'run'")
     assert [(run.info.run_id, run.info.status) for run in runs] == [(result.run_id, "FINISHED")]
+
+
+def test_a_folder_of_any_name_is_found_again(store: MlflowClient, folder: Path) -> None:
+    own = folder / "o'brien's \"run\" 100%"
+    own.mkdir()
+    cfg = tiny_config("data=toy", "tracking.experiment=tests")
+    assert run_point(cfg, own, folder, attempt=Attempt(2)).untracked == ""
 
 
 @pytest.mark.parametrize("last", ["log_batch", "log_artifact", "set_terminated"])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from gsnr_sweep.commands.closing import close_sweep
 from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.sync import send_unsent, unsent_runs
+from gsnr_sweep.sync import send_unsent, unsent_runs, unsent_single_runs
+from gsnr_sweep.tracking import send_record
 
 
-def sync(sweeps: Sequence[Manifest], console: Console) -> int:
+def sync(sweeps: Sequence[Manifest], console: Console, here: Path | None = None) -> int:
     """Send the records of runs that are over and that MLflow lacks.
+
+    Args:
+        sweeps: The sweeps to look through.
+        console: Where to print.
+        here: Folder of runs launched alone that are to be sent, too; None for none.
 
     Returns:
         The exit code: 1 if something could not be sent.
@@ -29,6 +36,20 @@ def sync(sweeps: Sequence[Manifest], console: Console) -> int:
         text = f"{manifest.name} ({manifest.id}): {len(waiting) - left} of {len(waiting)} runs sent"
         console.print(f"{text}; {problem}" if problem else text, markup=False)
         failed += left
+    failed += _send_single_runs(here, console) if here is not None else 0
     if not failed:
         console.print("MLflow has everything that is on disk.")
     return 1 if failed else 0
+
+
+def _send_single_runs(here: Path, console: Console) -> int:
+    """Send runs that were launched alone; return how many could not be sent."""
+    waiting = unsent_single_runs(here)
+    for done, folder in enumerate(waiting):
+        if problem := send_record(folder, here):
+            left = len(waiting) - done
+            console.print(f"runs alone: {done} of {len(waiting)} sent; {problem}", markup=False)
+            return left
+    if waiting:
+        console.print(f"runs alone: {len(waiting)} of {len(waiting)} sent", markup=False)
+    return 0

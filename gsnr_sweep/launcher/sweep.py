@@ -45,6 +45,7 @@ from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.outage import Outage
 from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.record import flatten
@@ -103,13 +104,14 @@ class Sweep:
         crew = Crew(manifest, self.settings)
         self._show_plan(manifest, crew, axes_of(given))
         tracker = self._prepare(manifest, given, ledger)
+        outage = Outage()
         watch = Watch(
             manifest,
             crew.backend,
             crew.workers,
             crew.shared,
             crew.at_once,
-            lambda folder: _close_in_store(manifest, folder),
+            lambda folder: _close_in_store(manifest, folder, outage),
         )
         try:
             if self.settings.detach:
@@ -183,11 +185,12 @@ class Sweep:
         tracker = self._start_tracking(manifest, overrides)
         if tracker is not None:
             manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]
+        outage = Outage()
         for runs in ledger.runs.values():
             for run in runs:
                 if run.state == "killed" and run.folder is not None:
                     close_killed(run.folder, run.attempt)
-                    _close_in_store(manifest, run.folder)
+                    _close_in_store(manifest, run.folder, outage)
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest.stop_file.unlink(missing_ok=True)  # of an earlier sweep in this folder
         settings: dict[str, Any] = {"threads": self.settings.threads_per_worker}
@@ -390,11 +393,13 @@ def run_result(folder: Path) -> RunResult | None:
     return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")
 
 
-def _close_in_store(manifest: Manifest, folder: Path) -> None:
-    """Close the MLflow run of a process that died before it could."""
+def _close_in_store(manifest: Manifest, folder: Path, outage: Outage) -> None:
+    """Close the MLflow run of a process that died before it could, unless the store is away."""
     status = read_status(folder)
-    if manifest.uri and status is not None and status.run_id:
-        close_killed_run(manifest.uri, status.run_id)
+    if not manifest.uri or outage.lasts or status is None or not status.run_id:
+        return
+    if not close_killed_run(manifest.uri, status.run_id):
+        outage.begin("the store did not answer")
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:
