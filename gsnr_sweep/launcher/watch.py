@@ -6,7 +6,6 @@ later, or another machine, would see the same.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -141,9 +140,8 @@ class Watch:
                 continue
             at_work = True
             unfinished = now.state in (*UNDER_WAY, "killed")
-            with contextlib.suppress(GsnrError):  # a full disk: its silence tells the same
-                if unfinished and close_killed(folder, now.claim.number, state.reason):
-                    self.on_killed(folder)
+            if unfinished and close_killed(folder, now.claim.number, state.reason):
+                self.on_killed(folder)
         return at_work
 
     def _replace_jobs(self) -> None:
