@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.leaving import leaving_quickly
+from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.manifest import Manifest
@@ -32,11 +32,7 @@ To aggregate from MLflow alone, without the sweep's folder: python -m gsnr_sweep
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(argv)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    apply_mlflow_settings()
     try:
         return int(options.act(options))
     except GsnrError as error:

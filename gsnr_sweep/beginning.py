@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gsnr_sweep.checkpoint import Checkpoint
-from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.record import Measurement, RunRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Beginning:
 
     @classmethod
     def _in(cls, folder: Path, identity: str, code: str) -> Beginning:
-        record, checkpoint = _record(folder), Checkpoint.read(folder)
+        record, checkpoint = read_record(folder), Checkpoint.read(folder)
         if checkpoint and (why := checkpoint.fits(identity, code)):
             return cls(note=why)
         if record and (record.config_hash, record.environment.get("code")) != (identity, code):
@@ -90,18 +90,11 @@ def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:
         identity: The run's identity.
         code: Version of the code.
     """
-    record = _record(folder)
+    record = read_record(folder)
     if record is None or record.state not in ("finished", "diverged"):
         return None
     same = (record.config_hash, record.environment.get("code")) == (identity, code)
     return record if same else None
-
-
-def _record(folder: Path) -> RunRecord | None:
-    try:
-        return RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def _digest(record: RunRecord | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from gsnr_sweep.config import LAUNCH_KEYS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.help import help_text
+from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint
@@ -33,11 +33,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
     OmegaConf.register_new_resolver("gsnr_help", lambda: help_text(config_dir), replace=True)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    apply_mlflow_settings()
     try:
         command = CommandLine.parse(arguments, config_dir)
         if command.informative:

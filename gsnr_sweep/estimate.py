@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.config import Config
+from gsnr_sweep.preflight import sample_passes
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint
@@ -102,14 +103,9 @@ def remaining(whole: Estimate, cfg: Config, epoch: int) -> Estimate:
     """Return what is left of a run that goes on from its checkpoint at `epoch`; memory stays."""
     later = [e for e in cfg.measure_at if e >= epoch]
     left = replace(cfg, epochs=max(cfg.epochs - epoch, 0), measure_at=later)
-    share = _passes(left) / _passes(cfg)
+    share = sample_passes(left) / sample_passes(cfg)
     seconds = None if whole.seconds is None else whole.seconds * share
     return replace(whole, flops=whole.flops * share, seconds=seconds)
-
-
-def _passes(cfg: Config) -> float:
-    """Count passes of a sample through one replica, as `CheckedPoint.flops` does."""
-    return 3 * cfg.epochs * cfg.n + len(cfg.measure_at) * (6 * cfg.n + 2 * cfg.n_test)
 
 
 @dataclass(frozen=True)

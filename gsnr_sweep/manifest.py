@@ -6,7 +6,9 @@ folder, needs to follow, collect or cancel the sweep.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -138,3 +140,18 @@ class Manifest:
     def stop_file(self) -> Path:
         """Return the file whose presence asks all workers to stop."""
         return self.folder / STOP_FILE
+
+
+def read_manifests(roots: Iterable[Path], places: Sequence[str]) -> list[Manifest]:
+    """Read all sweeps below some folders; what cannot be read is no sweep.
+
+    Args:
+        roots: The folders.
+        places: Where in them sweeps lie, as patterns such as ``*/*/``.
+    """
+    found = {p.parent for root in roots for place in places for p in root.glob(place + SWEEP_FILE)}
+    manifests = []
+    for folder in sorted({folder.resolve() for folder in found}):
+        with contextlib.suppress(GsnrError):
+            manifests.append(Manifest.read(folder))
+    return manifests

@@ -101,6 +101,14 @@ class RunRecord:
         return cls(**content)
 
 
+def read_record(folder: Path) -> RunRecord | None:
+    """Read the record in a run's folder; None if there is none that can be read."""
+    try:
+        return RunRecord.read(folder / RECORD_FILE)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` so that a reader sees either the old file or the whole new one.
 

@@ -40,9 +40,9 @@ from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all
 from gsnr_sweep.models import build_model
-from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.record import Measurement, RunRecord
 from gsnr_sweep.status import Status, StatusFile, read_status
-from gsnr_sweep.tracking import RunTracker
+from gsnr_sweep.tracking import RunTracker, artifact_files, run_key
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class _Run:
             launch_folder,
             self.status.status.run_id,
             attempt.outage,
-            key=f"{folder.resolve()} {cfg.tracking.parent_run_id or ''}".strip(),
+            key=run_key(folder, cfg.tracking),
             may_exist=attempt.number > 1 and not self.before.note,
         )
         self.stopwatch = Stopwatch(self.before.seconds.get("compute", 0.0))
@@ -189,7 +189,7 @@ class _Run:
         """Do what an earlier attempt had left to do when it died: only to tell."""
         self.tracker.start(record)
         self.tracker.describe_data(record.data)
-        self.tracker.finish(record, self._files())
+        self.tracker.finish(record, artifact_files(self.folder))
         status = self.status.status
         status.state, status.epoch, status.message = record.state, self.cfg.epochs, record.error
         status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
@@ -198,11 +198,6 @@ class _Run:
         if record.state == "diverged":
             raise DivergedError(record.error)
         return RunResult(record, str(self.folder), self.tracker.run_id, self.tracker.problem)
-
-    def _files(self) -> list[Path]:
-        """Return what MLflow keeps as artifacts."""
-        files = [self.folder / name for name in (RECORD_FILE, "run.log")]
-        return files + sorted((self.folder / ".hydra").glob("*.yaml"))
 
     def _failed(self, error: BaseException) -> None:
         self.record.state = _state_after(error)
@@ -224,7 +219,7 @@ class _Run:
             record.write(self.folder)
         except GsnrError as error:
             problems.append(error)
-        self.tracker.finish(record, self._files())
+        self.tracker.finish(record, artifact_files(self.folder))
         status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
         try:
             self.status.write()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.status import ENDED, STATUS_FILE, read_status, write_status
-from gsnr_sweep.uri import without_password
+from gsnr_sweep.uri import store_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,7 +58,7 @@ def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
     Raises:
         GsnrError: MLflow no longer supports this kind of store.
     """
-    uri = cfg.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    uri = store_uri(cfg.uri, folder)
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///"))
         return f"sqlite:///{path if path.is_absolute() else folder / path}"
@@ -183,12 +182,6 @@ class SweepTracker:
         """Add a file to the parent run."""
         with _surviving(f"sweep {self.run_id}"):
             self.client.log_artifact(self.run_id, str(path))
-
-    def tag(self, tags: Mapping[str, str]) -> None:
-        """Set tags of the parent run."""
-        with _surviving(f"sweep {self.run_id}"):
-            for key, value in tags.items():
-                self.client.set_tag(self.run_id, key, value)
 
 
 def close_killed_run(uri: str, run_id: str) -> bool:
@@ -430,6 +423,16 @@ class RunTracker:
         self._client.set_terminated(self.run_id, MLFLOW_STATUS[record.state])
 
 
+def run_key(folder: Path, cfg: TrackingConfig) -> str:
+    """Return what tells a run from all others: where it lies, and the sweep that it belongs to."""
+    return f"{folder.resolve()} {cfg.parent_run_id or ''}".strip()
+
+
+def artifact_files(folder: Path) -> list[Path]:
+    """Return what MLflow keeps of a run's folder."""
+    return [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+
+
 def send_record(folder: Path, launch_folder: Path) -> str:
     """Send the record of a run that has ended and whose results MLflow does not have.
 
@@ -445,13 +448,13 @@ def send_record(folder: Path, launch_folder: Path) -> str:
         return f"there is no {STATUS_FILE} in {folder}"
     known = {item.name for item in fields(TrackingConfig)}
     cfg = TrackingConfig(**{k: v for k, v in record.config["tracking"].items() if k in known})
-    key = f"{folder.resolve()} {cfg.parent_run_id or ''}".strip()
-    tracker = RunTracker(cfg, launch_folder, status.run_id, key=key, may_exist=True)
+    tracker = RunTracker(
+        cfg, launch_folder, status.run_id, key=run_key(folder, cfg), may_exist=True
+    )
     tracker.start(record)
     tracker.describe_data(record.data)
-    files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
     if not tracker.problem:
-        tracker.finish(record, files)
+        tracker.finish(record, artifact_files(folder))
     now = read_status(folder)
     if now is not None and (now.attempt, now.state) == (status.attempt, status.state):
         status.run_id, status.tracked = tracker.run_id, not tracker.problem

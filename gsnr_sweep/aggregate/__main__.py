@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from gsnr_sweep.aggregate.lookup import readable_store_errors
 from gsnr_sweep.aggregate.sweep import aggregate
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.leaving import leaving_quickly
+from gsnr_sweep.mlflow_settings import apply_mlflow_settings
+from gsnr_sweep.uri import store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,9 +40,7 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(argv)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    apply_mlflow_settings()
     try:
         result = aggregate(
             _client(options.tracking_uri),
@@ -104,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _client(uri: str | None) -> MlflowClient:
     """Connect to the tracking store, which has to exist: none is made here."""
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    uri = store_uri(uri, Path.cwd())
     _check_store_exists(uri)
     from mlflow import MlflowClient
 

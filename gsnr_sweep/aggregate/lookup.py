@@ -141,7 +141,7 @@ def _run_by_id(client: MlflowClient, wanted: str) -> Run | None:
 def _children(client: MlflowClient, parent: Run) -> Sweep:
     """Return the sweep of a parent run."""
     run_id, name = parent.info.run_id, parent.info.run_name or parent.info.run_id
-    runs = _search(client, [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'")
+    runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'")
     runs = [*_reused(client, parent), *runs]
     if runs:
         return Sweep(name, run_id, runs)
@@ -170,13 +170,13 @@ def _reused(client: MlflowClient, parent: Run) -> list[Run]:
     for start in range(0, len(ids), IDS_AT_ONCE):
         listed = ", ".join(f"'{one}'" for one in ids[start : start + IDS_AT_ONCE])
         experiment = [parent.info.experiment_id]
-        runs += _search(client, experiment, f"attributes.run_id IN ({listed})")
+        runs += search_runs(client, experiment, f"attributes.run_id IN ({listed})")
     return runs
 
 
 def _of_experiment(client: MlflowClient, experiment: Experiment) -> Sweep:
     """Return all runs of an experiment, in sweeps or alone, as one sweep."""
-    runs = _search(client, [experiment.experiment_id], f"tags.`{KIND_TAG}` = 'run'")
+    runs = search_runs(client, [experiment.experiment_id], f"tags.`{KIND_TAG}` = 'run'")
     if not runs:
         raise GsnrError(f"Experiment {experiment.name} holds no runs: nothing to aggregate.")
     return Sweep(experiment.name, None, runs)
@@ -185,10 +185,10 @@ def _of_experiment(client: MlflowClient, experiment: Experiment) -> Sweep:
 def _sweeps(client: MlflowClient, experiments: Sequence[Experiment]) -> list[Run]:
     """Return the parent runs of all sweeps, newest first."""
     ids = [e.experiment_id for e in experiments]
-    return _search(client, ids, f"tags.`{KIND_TAG}` = 'sweep'")[::-1]
+    return search_runs(client, ids, f"tags.`{KIND_TAG}` = 'sweep'")[::-1]
 
 
-def _search(client: MlflowClient, experiment_ids: list[str], condition: str) -> list[Run]:
+def search_runs(client: MlflowClient, experiment_ids: list[str], condition: str) -> list[Run]:
     """Return all runs that fulfil the condition, oldest first."""
     runs: list[Run] = []
     token = None

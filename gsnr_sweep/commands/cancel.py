@@ -6,13 +6,14 @@ import time
 
 from rich.console import Console
 
+from gsnr_sweep.commands.closing import close_runs
 from gsnr_sweep.commands.overview import view_runs
 from gsnr_sweep.commands.status import is_over
-from gsnr_sweep.launcher.claims import close_killed, standing
+from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.status import UNDER_WAY
-from gsnr_sweep.tracking import close_killed_run, close_parent
+from gsnr_sweep.tracking import close_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -37,13 +38,7 @@ def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
     states = backend.states(manifest.jobs)
     left = [job for job in manifest.jobs if states[job.id].phase != "gone"]
     backend.cancel(left)
-    for run in manifest.to_run():
-        folder = manifest.folder_of(run)
-        now = standing(folder)
-        if now.claim and close_killed(folder, now.claim.number, "the sweep was cancelled"):
-            status = now.status
-            if manifest.uri and status is not None and status.run_id:
-                close_killed_run(manifest.uri, status.run_id)
+    close_runs(manifest, "the sweep was cancelled", dead_only=False)
     if manifest.uri and manifest.parent_run_id:
         close_parent(manifest.uri, manifest.parent_run_id, "KILLED")
     views = view_runs(manifest)

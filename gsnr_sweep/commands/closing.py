@@ -21,12 +21,20 @@ def close_sweep(manifest: Manifest) -> None:
         close_parent(manifest.uri, manifest.parent_run_id, status)
 
 
-def close_dead_runs(manifest: Manifest) -> None:
-    """Note of runs whose process is gone that they are; in MLflow, too."""
+def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> None:
+    """Note of runs whose process is gone that they are over; in MLflow, too.
+
+    Args:
+        manifest: The sweep.
+        why: What is known of their end.
+        dead_only: Whether to leave alone what still seems to be at work; False after it was ended.
+    """
     for run in manifest.to_run():
         folder = manifest.folder_of(run)
         now = standing(folder)
-        if now.state == "killed" and now.claim and close_killed(folder, now.claim.number):
+        if now.claim is None or (dead_only and now.state != "killed"):
+            continue
+        if close_killed(folder, now.claim.number, why):
             run_id = now.status.run_id if now.status else ""
             if manifest.uri and run_id:
                 close_killed_run(manifest.uri, run_id)

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.text import Text
 
 from gsnr_sweep.collect import collect
-from gsnr_sweep.commands.closing import close_dead_runs, close_sweep, is_complete
+from gsnr_sweep.commands.closing import close_runs, close_sweep, is_complete
 from gsnr_sweep.commands.overview import headline, view_runs
 from gsnr_sweep.commands.status import is_over
+from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.sync import send_unsent
 
 
 def collect_command(manifest: Manifest, console: Console) -> int:
@@ -22,7 +22,7 @@ def collect_command(manifest: Manifest, console: Console) -> int:
     console.print(Text(headline(manifest, view_runs(manifest)), "bold"))
     over = is_over(manifest)
     if over:
-        close_dead_runs(manifest)
+        close_runs(manifest)
         unsent, problem = send_unsent(manifest)
         if unsent:
             console.print(f"{unsent} run(s) could not be sent to MLflow ({problem}).", markup=False)

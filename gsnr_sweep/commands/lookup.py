@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.manifest import SWEEP_FILE, Manifest, read_manifests
+from gsnr_sweep.uri import store_uri
 
 _LISTED = 5
 
@@ -48,19 +47,8 @@ def find_sweep(wanted: str | None, here: Path, uri: str | None = None) -> Manife
 
 def all_sweeps(here: Path) -> list[Manifest]:
     """Return the sweeps launched in a folder, oldest first."""
-    places = ("", "*/", "multirun/*/*/", "multirun/*/*/from-*/")
-    folders = {path.parent for place in places for path in here.glob(f"{place}{SWEEP_FILE}")}
-    return sorted(_readable(folders), key=lambda sweep: (sweep.created, str(sweep.folder)))
-
-
-def _readable(folders: Iterable[Path]) -> list[Manifest]:
-    sweeps = []
-    for folder in folders:
-        try:
-            sweeps.append(Manifest.read(folder))
-        except GsnrError:
-            continue
-    return sweeps
+    sweeps = read_manifests([here], ("", "*/", "multirun/*/*/", "multirun/*/*/from-*/"))
+    return sorted(sweeps, key=lambda sweep: (sweep.created, str(sweep.folder)))
 
 
 def _is_meant(sweep: Manifest, wanted: str) -> bool:
@@ -70,7 +58,7 @@ def _is_meant(sweep: Manifest, wanted: str) -> bool:
 
 def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
     """Ask the tracking store where a sweep's folder is."""
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{here / 'mlflow.db'}"
+    uri = store_uri(uri, here)
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).is_file():
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.record import read_record
 from gsnr_sweep.status import (
     ENDED,
     SECONDS_UNTIL_SILENT,
@@ -168,7 +168,7 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
         return False  # somebody has taken over
     if now.state in (*ENDED, "interrupted") or (now.status and now.status.state == "killed"):
         return False
-    record = _record(folder)
+    record = read_record(folder)
     status = now.status or Status()
     status.attempt, status.tracked = number, False
     if record is not None and record.state in ENDED:  # it died before it could say so
@@ -180,13 +180,6 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
         record.state, record.error = "killed", status.message
         record.write(folder)
     return True
-
-
-def _record(folder: Path) -> RunRecord | None:
-    try:
-        return RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def fail_run(folder: Path, claim: Claim, why: str) -> None:

@@ -16,7 +16,7 @@ from gsnr_sweep.launcher.ledger import search_roots
 from gsnr_sweep.launcher.planning import (
     axes_of,
     describe_reuse,
-    name_run,
+    name_runs,
     plan_runs,
     read_ledger,
 )
@@ -46,9 +46,8 @@ def show_dry_run(
     settings = _settings(launcher)
     overrides = [point.overrides for point in points]
     axes = axes_of(overrides)
-    names = [name_run(p, o, axes) for p, o in zip(points, overrides, strict=True)]
     ledger = read_ledger(points, launch_folder, sweep_dir)
-    runs = plan_runs(points, names, ledger, sweep_dir)
+    runs = plan_runs(points, name_runs(points, overrides), ledger, sweep_dir)
     crew = Crew(Manifest("", "", sweep_dir, runs=runs), settings)
     rows = plan_rows(points, runs, crew, search_roots(launch_folder, sweep_dir))
     tracking = describe_tracking(points[0].cfg.tracking, launch_folder)

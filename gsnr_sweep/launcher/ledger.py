@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.aggregate.lookup import search_runs
 from gsnr_sweep.checkpoint import has_checkpoint
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.claims import standing
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.manifest import Manifest, read_manifests
 from gsnr_sweep.record import RECORD_FILE
 from gsnr_sweep.status import STATUS_FILE, UNDER_WAY, Status, read_status
 from gsnr_sweep.tracking import HASH_TAG, KIND_TAG, STATE_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
-_PAGE = 1000
 _RESULTS = ("finished", "diverged")
 
 
@@ -110,7 +107,7 @@ class Ledger:
             wanted: Identities to look for.
             has_jobs: Tells whether a sweep still has jobs that will do what is left.
         """
-        for manifest in _manifests(roots):
+        for manifest in read_manifests(roots, ("", "*/", "*/*/", "*/*/from-*/")):
             if manifest.experiment != experiment or manifest.stop_file.exists():
                 continue
             waiting = [
@@ -131,7 +128,8 @@ class Ledger:
             return
         here = (run for runs in self.runs.values() for run in runs if run.state != "lost")
         known = {run.run_id for run in here}
-        for run in _search(client, found.experiment_id):
+        condition = f"tags.`{KIND_TAG}` = 'run' and tags.`{STATE_TAG}` = 'finished'"
+        for run in search_runs(client, [found.experiment_id], condition):
             tags = run.data.tags
             config_hash = tags.get(HASH_TAG, "")
             if config_hash in wanted and run.info.run_id not in known:
@@ -190,16 +188,6 @@ def run_folders(roots: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
-def _manifests(roots: Iterable[Path]) -> list[Manifest]:
-    patterns = [f"{place}{SWEEP_FILE}" for place in ("", "*/", "*/*/", "*/*/from-*/")]
-    found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
-    manifests = []
-    for folder in sorted(found):
-        with contextlib.suppress(GsnrError):
-            manifests.append(Manifest.read(folder))
-    return manifests
-
-
 def _shown(folder: Path | None) -> str:
     """Shorten a run's folder to what tells it: date, time and number."""
     return "/".join(folder.parts[-3:]) if folder else "the tracking store"
@@ -221,16 +209,3 @@ def _from_disk(folder: Path, status: Status) -> Earlier:
         status.attempt,
         state not in (*_RESULTS, *UNDER_WAY) and has_checkpoint(folder),
     )
-
-
-def _search(client: MlflowClient, experiment_id: str) -> Sequence[Run]:
-    """Return all runs of an experiment that gave a result."""
-    runs: list[Run] = []
-    token = None
-    condition = f"tags.`{KIND_TAG}` = 'run' and tags.`{STATE_TAG}` = 'finished'"
-    while True:
-        page = client.search_runs([experiment_id], condition, max_results=_PAGE, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs

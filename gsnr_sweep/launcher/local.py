@@ -9,10 +9,12 @@ import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 from submitit import LocalExecutor
 
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backend import (
     JOBS_FOLDER,
     JobState,
@@ -54,7 +56,7 @@ class LocalBackend:
             worker.environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
             paths = os.pathsep.join(worker.path)
             with deaf_to_the_terminal(), environment(PYTHONPATH=paths):
-                job = executor.submit(worker)
+                job = _started_by(executor, worker)
             jobs.append(
                 SweepJob(job.job_id, worker.runs, socket.gethostname(), _started(int(job.job_id)))
             )
@@ -78,6 +80,16 @@ class LocalBackend:
                 controller = psutil.Process(int(job.id))
                 for process in [controller, *controller.children(recursive=True)]:
                     process.kill()
+
+
+def _started_by(executor: LocalExecutor, worker: Worker) -> Any:
+    try:
+        return executor.submit(worker)
+    except OSError as error:
+        raise GsnrError(
+            f"No worker can be started: {executor.folder} cannot be written ({error.strerror}). "
+            "Free some space and start the same command again."
+        ) from error
 
 
 def _state(job: SweepJob, folder: Path) -> JobState:

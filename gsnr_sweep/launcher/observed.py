@@ -13,7 +13,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.estimate import Observed
 from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.preflight import CheckedPoint, sample_passes
-from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.record import read_record
 from gsnr_sweep.status import read_status
 
 _MOST_STATUS_FILES = 400
@@ -44,11 +44,13 @@ def observed_runs(
 
 
 def _observed(folder: Path, forward: dict[tuple[str, str, int], float]) -> Observed | None:
+    record = read_record(folder)
+    if record is None:
+        return None
+    known = {key: value for key, value in record.config.items() if key in _KEYS}
     try:
-        record = RunRecord.read(folder / RECORD_FILE)
-        known = {key: value for key, value in record.config.items() if key in _KEYS}
         cfg = config.from_omegaconf(OmegaConf.create(known))
-    except (OSError, ValueError, TypeError, KeyError, GsnrError):
+    except GsnrError:  # a record of another version
         return None
     flops, summary = forward.get(_network(cfg)), record.summary
     if flops is None or not {"wall_time_s", "peak_memory_mb"} <= set(summary):

@@ -21,6 +21,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.worker import PAYLOAD_FILE
 from gsnr_sweep.locate import reason
 from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.record import replace_file
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Payload:
 
     def write(self) -> None:
         """Write the payload into the sweep's folder."""
-        Path(self.folder, PAYLOAD_FILE).write_bytes(cloudpickle.dumps(self))
+        content = cloudpickle.dumps(self)
+        replace_file(Path(self.folder, PAYLOAD_FILE), lambda path: path.write_bytes(content))
 
     @cached_property
     def _composer(self) -> Composer:

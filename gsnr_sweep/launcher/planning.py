@@ -133,6 +133,12 @@ def name_run(
     return " ".join([base, *others])
 
 
+def name_runs(points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Name all runs of a sweep."""
+    axes = axes_of(overrides)
+    return [name_run(p, own, axes) for p, own in zip(points, overrides, strict=True)]
+
+
 def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """Return the swept keys with their values, from the runs' overrides."""
     values: dict[str, dict[str, None]] = {}

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from gsnr_sweep.launcher.watch import Outcome
 from gsnr_sweep.manifest import SweepRun
-from gsnr_sweep.record import RECORD_FILE, RunRecord
+from gsnr_sweep.record import read_record
 from gsnr_sweep.status import ENDED, UNDER_WAY, Status, read_status
 
 
@@ -158,9 +158,8 @@ class SweepProgress:
 
 def _result(folder: Path) -> str:
     """Put a finished run's duration and its last measurement into a few words."""
-    try:
-        record = RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
+    record = read_record(folder)
+    if record is None:
         return ""
     took = clock(record.summary.get("wall_time_s", 0.0))
     last = record.measurements[-1] if record.measurements else None

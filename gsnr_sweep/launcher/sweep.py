@@ -36,22 +36,22 @@ from gsnr_sweep.launcher.planning import (
     axes_of,
     describe_reuse,
     has_jobs,
-    name_run,
+    name_runs,
     plan_runs,
     read_ledger,
 )
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.settings import Settings
+from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
-from gsnr_sweep.record import flatten
+from gsnr_sweep.record import flatten, read_record
 from gsnr_sweep.run import RunResult
 from gsnr_sweep.status import read_status
-from gsnr_sweep.sync import send_unsent
 from gsnr_sweep.tracking import SweepTracker, close_killed_run, tracking_uri
 
 log = logging.getLogger(__name__)
@@ -145,8 +145,7 @@ class Sweep:
         return self._points[0].cfg.tracking
 
     def _plan(self, overrides: Sequence[Sequence[str]], ledger: Ledger) -> Manifest:
-        axes = axes_of(overrides)
-        names = [name_run(p, o, axes) for p, o in zip(self._points, overrides, strict=True)]
+        names = name_runs(self._points, overrides)
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         tracked = self._tracking.name == "mlflow"
         return Manifest(
@@ -381,14 +380,9 @@ def _stop(watch: Watch, progress: SweepProgress) -> None:
 
 def run_result(folder: Path) -> RunResult | None:
     """Read a finished run's result; None if it did not finish."""
-    from gsnr_sweep.record import RECORD_FILE, RunRecord
-
     status = read_status(folder)
-    if status is None or status.state != "finished":
-        return None
-    try:
-        record = RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
+    record = read_record(folder) if status and status.state == "finished" else None
+    if status is None or record is None:
         return None
     return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")
 

@@ -379,7 +379,7 @@ def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
 
 
 def test_more_runs_than_a_page_holds(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gsnr_sweep.launcher.ledger._PAGE", 2)
+    monkeypatch.setattr("gsnr_sweep.aggregate.lookup.PAGE", 2)
     ids = {_tracked(store, "finished") for _ in range(5)}
     ledger = Ledger()
     ledger.read_store(store, "tests", {"feed"})

@@ -7,21 +7,15 @@ from pathlib import Path
 from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.record import RECORD_FILE, RunRecord
-from gsnr_sweep.status import UNDER_WAY, read_status
+from gsnr_sweep.record import read_record
+from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import MLFLOW_STATUS, send_record
 
 
 def unsent_runs(manifest: Manifest) -> list[Path]:
     """Return the folders of the sweep's runs that are over and not completely in MLflow."""
-    found = []
-    for run in manifest.to_run():
-        folder = manifest.folder_of(run)
-        status = read_status(folder)
-        over = status and not (status.state in UNDER_WAY and status.alive)
-        if status and over and not status.tracked and _has_record(folder):
-            found.append(folder)
-    return found
+    folders = [manifest.folder_of(run) for run in manifest.to_run()]
+    return [folder for folder in folders if _waiting(folder)]
 
 
 def send_unsent(manifest: Manifest) -> tuple[int, str]:
@@ -45,27 +39,19 @@ def send_unsent(manifest: Manifest) -> tuple[int, str]:
 
 def unsent_single_runs(launch_folder: Path) -> list[Path]:
     """Return the folders of runs launched alone that are over and not completely in MLflow."""
-    found = []
-    for folder in run_folders([launch_folder / "outputs"]):
-        status = read_status(folder)
-        over = status and not (status.state in UNDER_WAY and status.alive)
-        if status and over and not status.tracked and _is_to_be_tracked(folder):
-            found.append(folder)
-    return found
+    folders = [folder for folder in run_folders([launch_folder / "outputs"]) if _waiting(folder)]
+    return [folder for folder in folders if _is_to_be_tracked(folder)]
+
+
+def _waiting(folder: Path) -> bool:
+    """Whether a run is over and has something that MLflow lacks; it may fail before it has."""
+    status = read_status(folder)
+    over = status is not None and not status.alive and not status.tracked
+    return over and read_record(folder) is not None
 
 
 def _is_to_be_tracked(folder: Path) -> bool:
-    if not _has_record(folder):
+    record = read_record(folder)
+    if record is None or record.state not in MLFLOW_STATUS:
         return False
-    record = RunRecord.read(folder / RECORD_FILE)
-    tracking = record.config.get("tracking", {}).get("name") == "mlflow"
-    return tracking and record.state in MLFLOW_STATUS
-
-
-def _has_record(folder: Path) -> bool:
-    """Whether there is anything to send: a run may fail before it has a record."""
-    try:
-        RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
-    return True
+    return bool(record.config.get("tracking", {}).get("name") == "mlflow")
