@@ -26,9 +26,10 @@ from omegaconf.errors import (
 )
 
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.schedule import epochs_of
 
 DTYPES = ("float32", "float64")
-INITS = ("torch", "he")
+INITS = ("torch", "he", "small")
 LABEL_NOISES = ("uniform", "different")
 VARIANCES = ("plugin", "unbiased")
 LAYOUTS = ("auto", "hwc", "chw")
@@ -114,8 +115,11 @@ class ModelConfig:
 
     name: str = _key("the model's name")
     _target_: str = _key("the torch.nn.Module to build, as a dotted path")
-    init: str = _key("initial weights: torch (PyTorch's default) or he (He-normal, zero biases)")
+    init: str = _key(
+        "initial weights: torch (PyTorch's default), he (He-normal), small (N(0, 0.1²))"
+    )
     args: dict[str, Any] = _key("further arguments of the module's constructor")
+    frozen: list[str] = _key("layers or parameters that are not trained, such as [fc1]")
 
 
 @dataclass
@@ -130,7 +134,17 @@ class MeasuresConfig:
     """What is measured at a scheduled epoch (group ``measures``)."""
 
     variance: str = _key("variance of per-sample gradients: plugin (1/n) or unbiased (1/(n-1))")
+    parameters: list[str] = _key("layers or parameters to follow one by one, such as [fc2.weight]")
     functions: dict[str, str] = _key("measures by name, each a dotted path to its function")
+
+
+@dataclass
+class PresetConfig:
+    """Which experiment of the paper this is (groups ``experiment`` and ``scale``)."""
+
+    name: str | None = _key("the experiment, as in experiment=fig4_mnist; null: none")
+    scale: str = _key("paper, laptop or smoke")
+    figures: list[str] = _key("figures to draw of the sweep")
 
 
 @dataclass
@@ -154,7 +168,7 @@ class Config:
     n_sets: int = _key("number M of training sets, and so of replicas")
     n_test: int = _key("size of the test set")
     epochs: int = _key("gradient-descent steps to train for (full batch: one step an epoch)")
-    measure_at: list[int] = _key("epochs at which both sides of eq. (19) are measured")
+    measure_at: Any = _key("epochs to measure at: a list, every:10, or log:30 (30, log-spaced)")
     lr: float = _key("learning rate λ")
     seed: int = _key("decides the sets, the label noise and the initial weights")
     device: str = _key("auto, cpu, cuda or cuda:K")
@@ -171,6 +185,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    preset: PresetConfig = field(default_factory=PresetConfig)
 
 
 DATA_SCHEMAS: dict[str, type[DataConfig]] = {
@@ -185,7 +200,15 @@ DATA_SCHEMAS: dict[str, type[DataConfig]] = {
 # Keys that say where, how fast and for whom a run is made, but not what its numbers are.
 LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
 _NOT_SCIENCE = (
-    *("tracking", "threads", "device", "memory_limit", "chunk_size", "checkpoint_minutes"),
+    *(
+        "preset",
+        "tracking",
+        "threads",
+        "device",
+        "memory_limit",
+        "chunk_size",
+        "checkpoint_minutes",
+    ),
     *LAUNCH_KEYS,
 )
 _NOT_SCIENCE_DATA = ("root",)
@@ -306,6 +329,7 @@ def memory_bytes(text: str) -> int:
 def science_part(cfg: Config) -> dict[str, Any]:
     """Return the part of the config that decides the numbers, as plain containers."""
     content = dataclasses.asdict(cfg)
+    content["measure_at"] = epochs_of(cfg.measure_at, cfg.epochs)
     for key in _NOT_SCIENCE:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
@@ -354,17 +378,22 @@ def _size_problems(cfg: Config) -> list[str]:
 def _schedule_problems(cfg: Config) -> list[str]:
     found = []
     if cfg.epochs < 0:
-        found.append(f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative.")
-    if not cfg.measure_at:
+        return [f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative."]
+    given = cfg.measure_at
+    try:
+        epochs = epochs_of(given, cfg.epochs)
+    except ValueError as error:
+        return [f"measure_at={_as_typed(given)}: {error}."]
+    if not epochs:
         found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
-    beyond = [epoch for epoch in cfg.measure_at if not 0 <= epoch <= cfg.epochs]
-    if beyond and cfg.epochs >= 0:
+    beyond = [epoch for epoch in epochs if not 0 <= epoch <= cfg.epochs]
+    if beyond:
         found.append(
-            f"measure_at={cfg.measure_at}: {beyond} is outside 0..epochs={cfg.epochs}. "
+            f"measure_at={given}: {beyond} is outside 0..epochs={cfg.epochs}. "
             "Raise epochs or leave these out."
         )
-    if len(set(cfg.measure_at)) < len(cfg.measure_at):
-        found.append(f"measure_at={cfg.measure_at}: an epoch is listed twice.")
+    if len(set(epochs)) < len(epochs):
+        found.append(f"measure_at={given}: an epoch is listed twice.")
     return found
 
 
@@ -470,6 +499,7 @@ def _sections() -> list[tuple[type, str]]:
         (OptimConfig, "optim."),
         (MeasuresConfig, "measures."),
         (TrackingConfig, "tracking."),
+        (PresetConfig, "preset."),
         (DataConfig, "data."),
     ]
     return sections + [(schema, "data.") for schema in DATA_SCHEMAS.values()]

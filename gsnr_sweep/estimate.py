@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.config import Config
 from gsnr_sweep.preflight import sample_passes
+from gsnr_sweep.schedule import epochs_of
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint
@@ -101,7 +102,7 @@ def estimate(
 
 def remaining(whole: Estimate, cfg: Config, epoch: int) -> Estimate:
     """Return what is left of a run that goes on from its checkpoint at `epoch`; memory stays."""
-    later = [e for e in cfg.measure_at if e >= epoch]
+    later = [e for e in epochs_of(cfg.measure_at, cfg.epochs) if e >= epoch]
     left = replace(cfg, epochs=max(cfg.epochs - epoch, 0), measure_at=later)
     share = sample_passes(left) / sample_passes(cfg)
     seconds = None if whole.seconds is None else whole.seconds * share

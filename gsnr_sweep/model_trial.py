@@ -17,7 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.config import ModelConfig
-from gsnr_sweep.ensemble.ensemble import choose_moments_method, prepare_network
+from gsnr_sweep.ensemble.ensemble import (
+    choose_moments_method,
+    prepare_network,
+    trained_parameters,
+)
+from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.flops import count_flops
 from gsnr_sweep.locate import reason
@@ -38,10 +43,12 @@ class ModelCost:
     Attributes:
         n_parameters: Trained parameters.
         forward_flops: Floating-point operations of one sample's forward pass.
+        parameters: The trained parameter tensors.
     """
 
     n_parameters: int
     forward_flops: float
+    parameters: tuple[Parameter, ...]
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,9 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
             f"model={fit.config.name} returns {shape} for {len(x)} samples where "
             f"({len(x)}, {fit.n_outputs}) is needed: one output a class (or target)."
         )
-    n_parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return network, ModelCost(n_parameters, flops / len(x))
+    parameters = trained_parameters(network)
+    n_parameters = parameters[-1].stop if parameters else 0
+    return network, ModelCost(n_parameters, flops / len(x), parameters)
 
 
 def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:

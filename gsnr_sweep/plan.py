@@ -20,6 +20,7 @@ from rich.text import Text
 
 from gsnr_sweep.estimate import Estimate
 from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.schedule import epochs_of
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
@@ -109,7 +110,9 @@ def _span(points: Sequence[CheckedPoint], key: str) -> str:
 
 
 def _schedules(points: Sequence[CheckedPoint]) -> str:
-    schedules = list(dict.fromkeys(_short(point.cfg.measure_at) for point in points))
+    schedules = list(
+        dict.fromkeys(_short(epochs_of(point.cfg.measure_at, point.cfg.epochs)) for point in points)
+    )
     return schedules[0] if len(schedules) == 1 else "as swept"
 
 

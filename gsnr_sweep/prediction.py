@@ -18,6 +18,7 @@ from gsnr_sweep.device import choose_device
 from gsnr_sweep.ensemble.chunks import ChunkSizes
 from gsnr_sweep.footprint import Network, memory_bytes
 from gsnr_sweep.run import available_cores
+from gsnr_sweep.schedule import epochs_of
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint
@@ -223,18 +224,20 @@ def _seconds(setup: Setup, family: FamilyCosts | None) -> float | None:
         return None
     cfg, chunks = setup.cfg, setup.chunks
     costs = family.at(cfg.ch, setup.point.forward_flops)
-    steps = cfg.epochs - sum(epoch < cfg.epochs for epoch in cfg.measure_at)
+    schedule = epochs_of(cfg.measure_at, cfg.epochs)
+    steps = cfg.epochs - sum(epoch < cfg.epochs for epoch in schedule)
     k = setup.threads
     measured = costs.measured.seconds(cfg.n, chunks.step, k)
     measured += 2 * costs.losses.seconds(cfg.n_test, chunks.losses, k)
-    replica = steps * costs.step.seconds(cfg.n, chunks.step, k) + len(cfg.measure_at) * measured
+    replica = steps * costs.step.seconds(cfg.n, chunks.step, k) + len(schedule) * measured
     rounds = math.ceil(cfg.n_sets / setup.threads)
     return setup.crowding * (rounds * replica + _measures_seconds(setup)) + _data_seconds(setup)
 
 
 def _measures_seconds(setup: Setup) -> float:
     values = setup.cfg.n_sets * setup.network.n_parameters
-    return len(setup.cfg.measure_at) * values * _MEASURES_S
+    schedule = epochs_of(setup.cfg.measure_at, setup.cfg.epochs)
+    return len(schedule) * values * _MEASURES_S
 
 
 def _data_seconds(setup: Setup) -> float:

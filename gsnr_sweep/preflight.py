@@ -10,6 +10,7 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config, DataConfig, MeasuresConfig, ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import GridPoint
+from gsnr_sweep.schedule import epochs_of
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec
@@ -133,7 +134,12 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         raise GsnrError(f"data={spec.name} has a single class; at least two are needed.")
     inspections.device(cfg.device)
     inspections.measures(cfg.measures)
-    return inspections.model(cfg.model, cfg.ch, spec)
+    cost = inspections.model(cfg.model, cfg.ch, spec)
+    if cfg.measures.parameters:
+        from gsnr_sweep.ensemble.ensemble import followed_parameters
+
+        followed_parameters(cost.parameters, cfg.measures.parameters)
+    return cost
 
 
 class _Inspections:
@@ -182,5 +188,5 @@ class _Inspections:
 def sample_passes(cfg: Config) -> float:
     """Count passes of a sample through the network, in units of a forward pass."""
     training = 3 * cfg.epochs * cfg.n
-    measuring = len(cfg.measure_at) * (6 * cfg.n + 2 * cfg.n_test)
+    measuring = len(epochs_of(cfg.measure_at, cfg.epochs)) * (6 * cfg.n + 2 * cfg.n_test)
     return float(cfg.n_sets * (training + measuring))

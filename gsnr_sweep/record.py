@@ -35,19 +35,24 @@ class Measurement:
             neither.
         time_ms: When, in milliseconds since 1970. It goes with the values wherever they are sent:
             MLflow takes the same value with the same time only once, so sending twice is harmless.
+        arrays: Lists of values by name, such as one value a parameter; None stands for a value
+            that is not finite. They are not sent as metrics.
     """
 
     epoch: int
     metrics: dict[str, float]
     nonfinite: list[str] = field(default_factory=list)
     time_ms: int = 0
+    arrays: dict[str, list[float | None]] = field(default_factory=dict)
 
     @classmethod
-    def from_values(cls, epoch: int, values: dict[str, float]) -> Self:
-        """Sort raw values into the finite and the non-finite ones."""
-        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+    def from_values(cls, epoch: int, values: Mapping[str, float | list[float]]) -> Self:
+        """Sort raw values into lists, finite numbers and others."""
+        arrays = {name: _finite(value) for name, value in values.items() if isinstance(value, list)}
+        numbers = {n: float(value) for n, value in values.items() if not isinstance(value, list)}
+        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         now = int(time.time() * 1000)
-        return cls(epoch, finite, sorted(set(values) - set(finite)), now)
+        return cls(epoch, finite, sorted(set(numbers) - set(finite)), now, arrays)
 
 
 @dataclass
@@ -99,6 +104,10 @@ class RunRecord:
             raise ValueError(f"{path} is not a run record of schema {SCHEMA}")
         content["measurements"] = [Measurement(**m) for m in content["measurements"]]
         return cls(**content)
+
+
+def _finite(values: list[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def read_record(folder: Path) -> RunRecord | None:

@@ -38,7 +38,7 @@ from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.locate import reason
-from gsnr_sweep.measures import Measure, load_measures, measure_all
+from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model
 from gsnr_sweep.record import Measurement, RunRecord
 from gsnr_sweep.status import Status, StatusFile, read_status
@@ -254,7 +254,7 @@ class _Run:
             self._reached(epoch, ensemble)
 
         done = [measurement.epoch for measurement in self.record.measurements]
-        snapshots = ensemble.run(reached, first, done)
+        snapshots = ensemble.run(reached, first, done, wanted_by(measures))
         for measurement, finite in _measurements(snapshots, measures, self.stopwatch):
             self._measured(measurement)
             if not finite:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,10 @@ from gsnr_sweep.ensemble.chunks import ChunkSizes, chunk_sizes, fits_whole
 from gsnr_sweep.ensemble.loss import Task, sample_losses
 from gsnr_sweep.ensemble.moments import Method, Moments, choose_method
 from gsnr_sweep.ensemble.replica import Losses, Replica, image_format
-from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Snapshot
+from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
+from gsnr_sweep.ensemble.wanted import Wanted
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.schedule import epochs_of
 
 OnEpoch = Callable[[int], None]
 
@@ -38,6 +40,8 @@ class ReplicaMap(Protocol):
 
 
 _EXAMPLES = 3
+MOST_FOLLOWED = 2000
+"""Parameters that can be followed one by one: each is a number in a run's record at each epoch."""
 
 
 class Ensemble:
@@ -67,6 +71,8 @@ class Ensemble:
         dtype: torch.dtype = getattr(torch, cfg.dtype)
         model = prepare_network(model, dtype, device)
         self.layers = _layers(model)
+        self.parameters = trained_parameters(model)
+        self.followed = followed_parameters(self.parameters, cfg.measures.parameters)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
@@ -106,6 +112,7 @@ class Ensemble:
         on_epoch: OnEpoch | None = None,
         first: int = 0,
         measured: Collection[int] = (),
+        wanted: Wanted | None = None,
     ) -> Iterator[Snapshot]:
         """Train for ``epochs`` steps and yield a snapshot of every scheduled one.
 
@@ -117,28 +124,26 @@ class Ensemble:
                 then at the same epoch, and their state may be kept.
             first: Steps that the replicas have taken already.
             measured: Scheduled epochs that need no snapshot any more.
+            wanted: What the snapshots must hold beyond the usual.
         """
-        schedule = set(self._cfg.measure_at) - set(measured)
+        schedule = set(epochs_of(self._cfg.measure_at, self._cfg.epochs)) - set(measured)
         with self._worker_threads() as each:
             for epoch in range(first, self._cfg.epochs + 1):
                 if epoch in schedule:
-                    yield self._measured_step(epoch, each)
+                    yield self._measured_step(epoch, each, wanted or Wanted())
                 elif epoch < self._cfg.epochs:
                     each(self._step)
                 if on_epoch is not None and epoch < self._cfg.epochs:
                     on_epoch(epoch + 1)
 
-    def _step(self, m: int) -> Tensor:
-        """Take one step of replica m; return ‖g‖² of the gradient it was taken along."""
-        replica = self.replicas[m]
-        gradient = replica.gradient()
-        replica.descend(gradient, self._cfg.lr)
-        return torch.stack([g.square().sum() for g in gradient]).sum()
+    def _step(self, m: int) -> None:
+        """Take one step of replica m."""
+        self.replicas[m].descend(self.replicas[m].gradient(), self._cfg.lr)
 
-    def _measured_step(self, epoch: int, each: ReplicaMap) -> Snapshot:
+    def _measured_step(self, epoch: int, each: ReplicaMap, wanted: Wanted) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
         moments = MomentTable.empty(len(self.replicas), self.n_parameters)
-        steps = each(partial(self._measure_replica, moments))
+        steps = each(partial(self._measure_replica, moments, wanted))
         changes = [step.test_next.per_sample - step.test.per_sample for step in steps]
         return Snapshot(
             epoch=epoch,
@@ -159,18 +164,36 @@ class Ensemble:
             test_loss_change=torch.stack(changes).sum(0).cpu(),
             train_accuracy=_vector(step.train.accuracy for step in steps),
             test_accuracy=_vector(step.test.accuracy for step in steps),
+            parameters=self.parameters,
+            followed=self.followed,
+            weights=_stacked([step.weights for step in steps]),
+            step_gradient=_stacked([step.gradient for step in steps]),
+            next_gradient=_stacked([step.next_gradient for step in steps]),
+            probed={name: [step.probed[name] for step in steps] for name in wanted.probes},
         )
 
-    def _measure_replica(self, moments: MomentTable, m: int) -> MeasuredStep:
+    def _measure_replica(self, moments: MomentTable, wanted: Wanted, m: int) -> MeasuredStep:
         replica = self.replicas[m]
         replica.fix_statistics()
         found, train = replica.moments()
         moments.put(m, found)
         test = replica.losses(self.test)
-        sq_norm = self._step(m)
+        probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
+        weights = _flat(replica.weights) if wanted.weights else None
+        gradient = replica.gradient()
+        replica.descend(gradient, self._cfg.lr)
+        after = _flat(replica.gradient()) if wanted.gradient_change else None
         replica.fix_statistics()
         return MeasuredStep(
-            sq_norm, train, replica.losses(replica.train), test, replica.losses(self.test)
+            torch.stack([g.square().sum() for g in gradient]).sum(),
+            train,
+            replica.losses(replica.train),
+            test,
+            replica.losses(self.test),
+            weights,
+            _flat(gradient) if wanted.gradient_change else None,
+            after,
+            probed,
         )
 
     @contextmanager
@@ -188,13 +211,17 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """Losses of one replica around one step, and ‖g‖² of the stepped gradient."""
+    """Losses of one replica around one step, ‖g‖² of the stepped gradient, and what is wanted."""
 
     sq_norm: Tensor
     train: Losses
     train_next: Losses
     test: Losses
     test_next: Losses
+    weights: Tensor | None
+    gradient: Tensor | None
+    next_gradient: Tensor | None
+    probed: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -283,6 +310,56 @@ def _layers(model: nn.Module) -> tuple[Layer, ...]:
             layers.append(Layer(owner, place, stop))
         place = stop
     return tuple(layers)
+
+
+def trained_parameters(model: nn.Module) -> tuple[Parameter, ...]:
+    """List the trained parameters with their places, in the order of ``named_parameters``."""
+    found: list[Parameter] = []
+    place = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            stop = place + parameter.numel()
+            found.append(Parameter(name, place, stop, tuple(parameter.shape)))
+            place = stop
+    return tuple(found)
+
+
+def followed_parameters(
+    parameters: Sequence[Parameter], names: Sequence[str]
+) -> tuple[Parameter, ...]:
+    """Return the parameters that some names stand for: a parameter's own, or its layer's.
+
+    Raises:
+        GsnrError: A name stands for no trained parameter, or they are too many to follow.
+    """
+    found = []
+    for name in names:
+        own = [p for p in parameters if p.name == name or p.name.startswith(f"{name}.")]
+        if not own:
+            known = ", ".join(p.name for p in parameters)
+            raise GsnrError(
+                f"measures.parameters: {name!r} is no trained parameter or layer of this network. "
+                f"There is: {known}."
+            )
+        found += [p for p in own if p not in found]
+    total = sum(p.stop - p.start for p in found)
+    if total > MOST_FOLLOWED:
+        raise GsnrError(
+            f"measures.parameters={list(names)} stands for {total} parameters; at most "
+            f"{MOST_FOLLOWED} can be followed one by one. Name smaller layers: means over all "
+            "layers are measured in any case."
+        )
+    return tuple(found)
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors]).cpu()
+
+
+def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack the rows [M, P] unless they were not wanted."""
+    there = [row for row in rows if row is not None]
+    return torch.stack(there) if there else None
 
 
 def _vector(values: Iterable[float]) -> Tensor:

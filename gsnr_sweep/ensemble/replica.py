@@ -79,7 +79,7 @@ class Replica:
         """
         self.model = model
         self.train = train
-        self._task: Task = task
+        self.task: Task = task
         self._chunks = chunks
         self._dtype = dtype
         self._method = method
@@ -122,6 +122,11 @@ class Replica:
             weight.sub_(g, alpha=lr)
             parameter.copy_(weight)
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """The float64 weights, one tensor a trained parameter."""
+        return self._weights
+
     def state(self) -> dict[str, Tensor]:
         """Return what training has changed: the float64 weights, and buffers if there are any."""
         names = [name for name, p in self.model.named_parameters() if p.requires_grad]
@@ -152,12 +157,12 @@ class Replica:
         def keep(outputs: Tensor, targets: Tensor, chunk_losses: Tensor) -> None:
             nonlocal correct
             losses.append(chunk_losses)
-            correct += count_correct(outputs, targets, self._task)
+            correct += count_correct(outputs, targets, self.task)
 
         moments = gradient_moments(
             self.model,
             self._passes(self.train, self._chunks.moments),
-            self._sample_losses,
+            self.sample_losses,
             self._method,
             keep,
         )
@@ -169,14 +174,22 @@ class Replica:
         losses, correct = [], 0
         for x, y in self._passes(samples, self._chunks.losses):
             outputs = self.model(x)
-            losses.append(self._sample_losses(outputs, y))
-            correct += count_correct(outputs, y, self._task)
+            losses.append(self.sample_losses(outputs, y))
+            correct += count_correct(outputs, y, self.task)
         return self._as_losses(losses, correct)
 
     def _as_losses(self, parts: list[Tensor], correct: int) -> Losses:
         per_sample = torch.cat(parts)
-        accuracy = correct / len(per_sample) if self._task == "classification" else math.nan
+        accuracy = correct / len(per_sample) if self.task == "classification" else math.nan
         return Losses(per_sample, accuracy)
+
+    def passes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through the training set in chunks (x, y) that fit a backward pass."""
+        return self._passes(self.train, self._chunks.moments)
+
+    def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return each sample's loss [N], float64."""
+        return sample_losses(outputs, targets, self.task)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self._passes(self.train, self._chunks.step)
@@ -188,8 +201,5 @@ class Replica:
     def _n_batches(self, size: int) -> int:
         return math.ceil(len(self.train) / size)
 
-    def _sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return sample_losses(outputs, targets, self._task)
-
     def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self._sample_losses(outputs, targets).sum()
+        return self.sample_losses(outputs, targets).sum()

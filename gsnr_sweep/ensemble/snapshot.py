@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -25,6 +26,33 @@ class Layer:
     name: str
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter tensor's place among the flattened parameters.
+
+    Attributes:
+        name: Dotted name, such as ``fc2.weight``.
+        start: First element.
+        stop: One past the last.
+        shape: Of the tensor.
+    """
+
+    name: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+    @property
+    def layer(self) -> str:
+        """Dotted name of the module that owns it."""
+        return self.name.rpartition(".")[0] or "model"
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a matrix or a kernel, not a bias or a gain."""
+        return len(self.shape) > 1
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,12 @@ class Snapshot:
         train_accuracy: [M], NaN for a regression.
         test_accuracy: [M], NaN for a regression.
         resolution: Variances below this share of E[g²] cannot be told from zero.
+        parameters: The parameter tensors, in order.
+        followed: Those of them that are followed one by one (``measures.parameters``).
+        weights: [M, P] θ_t, for measures that want it.
+        step_gradient: [M, P] the gradient that was stepped along, for measures that want it.
+        next_gradient: [M, P] the same after the step, for measures that want it.
+        probed: What the measures' probes found, by measure, one entry a replica.
     """
 
     epoch: int
@@ -70,6 +104,12 @@ class Snapshot:
     train_accuracy: Tensor
     test_accuracy: Tensor
     resolution: float = GRADIENT_RESOLUTION["float32"]
+    parameters: tuple[Parameter, ...] = ()
+    followed: tuple[Parameter, ...] = ()
+    weights: Tensor | None = None
+    step_gradient: Tensor | None = None
+    next_gradient: Tensor | None = None
+    probed: Mapping[str, list[Any]] = field(default_factory=dict)
 
     @cached_property
     def gradient(self) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from gsnr_sweep.ensemble.snapshot import Snapshot
 
 
-def gsnr(snapshot: Snapshot) -> dict[str, float]:
+def gsnr(snapshot: Snapshot) -> dict[str, float | list[float]]:
     """GSNR r_j = g²_D,j / ρ²_D,j of each replica (Liu et al. 2020, eqs. 2 and 25), summarized.
 
     Means and medians run over the parameters of all replicas whose per-sample gradients vary at all
@@ -21,11 +22,13 @@ def gsnr(snapshot: Snapshot) -> dict[str, float]:
 
     Returns:
         ``gsnr_mean``, ``gsnr_median``, ``gsnr_debiased_mean``, ``gsnr_alive_fraction``, and
-        ``gsnr_mean/LAYER`` for each layer that owns parameters.
+        ``gsnr_mean/LAYER`` for each layer that owns parameters. If parameters are followed one by
+        one: ``gsnr_followed_mean`` over all of them, and ``gsnr/NAME``, the ratio of each, averaged
+        over the replicas where it varies.
     """
     alive = snapshot.alive
     ratios = snapshot.gradient.square() / snapshot.gradient_variance
-    values = {
+    values: dict[str, float | list[float]] = {
         "gsnr_mean": _mean(ratios[alive]),
         "gsnr_median": float(ratios[alive].median()) if bool(alive.any()) else math.nan,
         "gsnr_debiased_mean": _mean(_debiased(snapshot)[alive]),
@@ -34,7 +37,20 @@ def gsnr(snapshot: Snapshot) -> dict[str, float]:
     for layer in snapshot.layers:
         part = slice(layer.start, layer.stop)
         values[f"gsnr_mean/{layer.name or 'model'}"] = _mean(ratios[:, part][alive[:, part]])
-    return values
+    return values | _followed(snapshot, ratios)
+
+
+def _followed(snapshot: Snapshot, ratios: Tensor) -> dict[str, float | list[float]]:
+    """Return the ratios of the parameters that are followed one by one, and their mean."""
+    if not snapshot.followed:
+        return {}
+    clean = ratios.masked_fill(~snapshot.alive, math.nan)
+    parts = {p.name: clean[:, p.start : p.stop] for p in snapshot.followed}
+    together = torch.cat(list(parts.values()), dim=1)
+    values: dict[str, float | list[float]] = {
+        "gsnr_followed_mean": _mean(together[~together.isnan()])
+    }
+    return values | {f"gsnr/{name}": part.nanmean(0).tolist() for name, part in parts.items()}
 
 
 def _debiased(snapshot: Snapshot) -> Tensor:

@@ -5,22 +5,50 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 if TYPE_CHECKING:
     from gsnr_sweep.ensemble.snapshot import Snapshot
 
+BINS = 25
+"""Bins of the distribution, evenly spaced from 0.5 to 1."""
 
-def p_same_sign(snapshot: Snapshot) -> dict[str, float]:
+
+def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     """Share of samples whose gradient has the more frequent sign (Liu et al. 2020, 3.1, Fig. 5c).
 
     max(positive, negative) / (positive + negative) of each parameter: samples with no gradient
     (dead ReLUs) have no sign and do not count.
 
     Returns:
-        ``p_same_sign``, averaged over the parameters of all replicas with any gradient.
+        ``p_same_sign``, averaged over the parameters of all replicas with any gradient, the same
+        for each layer (``/LAYER``), and ``p_same_sign_density``, the distribution over the
+        parameters: shares in `BINS` bins from 0.5 to 1. For parameters that are followed one by
+        one, ``p_same_sign/NAME``, averaged over the replicas.
     """
     signed = snapshot.positive + snapshot.negative
-    counted = signed > 0
-    if not bool(counted.any()):
-        return {"p_same_sign": math.nan}
     majority = snapshot.positive.maximum(snapshot.negative)
-    return {"p_same_sign": float((majority[counted].double() / signed[counted]).mean())}
+    shares = majority.double() / signed  # NaN for 0/0
+    values: dict[str, float | list[float]] = {
+        "p_same_sign": _mean(shares),
+        "p_same_sign_density": _density(shares),
+    }
+    for layer in snapshot.layers:
+        name = layer.name or "model"
+        values[f"p_same_sign/{name}"] = _mean(shares[:, layer.start : layer.stop])
+    for p in snapshot.followed:
+        values[f"p_same_sign/{p.name}"] = shares[:, p.start : p.stop].nanmean(0).tolist()
+    return values
+
+
+def _mean(shares: Tensor) -> float:
+    there = shares[~shares.isnan()]
+    return float(there.mean()) if there.numel() else math.nan
+
+
+def _density(shares: Tensor) -> list[float]:
+    there = shares[~shares.isnan()]
+    counts = torch.histc(there, BINS, 0.5, 1.0)
+    found: list[float] = (counts / counts.sum()).tolist()
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.errors import GsnrError
@@ -11,7 +11,8 @@ from gsnr_sweep.locate import locate, reason
 if TYPE_CHECKING:
     from gsnr_sweep.ensemble.snapshot import Snapshot
 
-    Measure = Callable[[Snapshot], dict[str, float]]
+    Value = float | list[float]
+    Measure = Callable[[Snapshot], Mapping[str, Value]]
 else:
     Measure = Callable[..., dict[str, float]]
 
@@ -41,16 +42,16 @@ def _load(name: str, path: str) -> Any:
     return found
 
 
-def measure_all(measures: dict[str, Measure], snapshot: Snapshot) -> dict[str, float]:
+def measure_all(measures: dict[str, Measure], snapshot: Snapshot) -> dict[str, Value]:
     """Apply all measures to one snapshot.
 
     Returns:
-        Values by metric name.
+        Values by metric name: numbers, or lists of them.
 
     Raises:
         ValueError: Two measures return the same metric name.
     """
-    values: dict[str, float] = {}
+    values: dict[str, Value] = {}
     for name, measure in measures.items():
         found = measure(snapshot)
         twice = values.keys() & found.keys()

@@ -11,7 +11,9 @@ from torch import nn
 from gsnr_sweep.config import ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import locate, reason
-from gsnr_sweep.models.init import he_normal
+from gsnr_sweep.models.init import he_normal, small_normal
+
+_INITS = {"he": he_normal, "small": small_normal}
 
 
 def build_model(
@@ -29,7 +31,8 @@ def build_model(
         seed: Decides the initial weights, whatever was drawn before.
 
     Raises:
-        GsnrError: The class cannot be found, refuses its arguments, or is no `torch.nn.Module`.
+        GsnrError: The class cannot be found, refuses its arguments, or is no `torch.nn.Module`; or
+            a frozen layer does not exist.
     """
     constructor = _find(cfg._target_)
     offered = {"ch": ch, "input_shape": tuple(input_shape), "n_outputs": n_outputs}
@@ -37,9 +40,28 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _construct(constructor, arguments, cfg)
-        if cfg.init == "he":
-            he_normal(model)
+        if cfg.init in _INITS:
+            _INITS[cfg.init](model)
+    _freeze(model, cfg.frozen)
     return model
+
+
+def _freeze(model: nn.Module, names: list[str]) -> None:
+    """Take layers or single parameters out of training."""
+    for name in names:
+        own = [
+            parameter
+            for full, parameter in model.named_parameters()
+            if full == name or full.startswith(f"{name}.")
+        ]
+        if not own:
+            layers = dict.fromkeys(n.rpartition(".")[0] or n for n, _ in model.named_parameters())
+            raise GsnrError(
+                f"model.frozen: {name!r} is no layer or parameter of this network. Its layers: "
+                f"{', '.join(layers)}."
+            )
+        for parameter in own:
+            parameter.requires_grad_(False)
 
 
 def _find(target: str) -> Any:

@@ -1,0 +1,56 @@
+"""Which parameters carry the generalization loss: the terms of eq. (22)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Snapshot
+
+LOWEST, HIGHEST, BINS = -4.0, 1.0, 40
+"""Decades of 1 / (n (r_j + 1/n)) that the distribution covers; what lies beyond is in the ends."""
+
+
+def loss_shares(snapshot: Snapshot) -> dict[str, float | list[float]]:
+    """Weights W_j and noise terms 1 / (r_j + 1/n) of eq. (22) (Liu et al. 2020).
+
+    With E(g²_D,j) and ρ²_j averaged over the replicas (24), parameter j has the share W_j =
+    E(g²_D,j) / Σ E(g²_D,j') in the training loss's decrease, and x_j = 1 / (n (r_j + 1/n)) =
+    ρ²_j / (n E(g²_D,j)) is the part of it that does not carry over to the test loss:
+    1 − R = Σ_j W_j x_j. In expectation x_j lies between 0 (signal only) and 1 (noise only).
+
+    Returns:
+        ``loss_share/LAYER`` = Σ W_j over a layer, and ``gap_share/LAYER``, the layer's share in
+        1 − R. ``noise_density`` and ``noise_density_weighted`` are the distributions of x_j over
+        the parameters with any gradient, counted and weighted by W_j: shares in `BINS` bins, evenly
+        spaced in log10 x from `LOWEST` to `HIGHEST`.
+    """
+    power = snapshot.gradient.square().mean(0)
+    noise = snapshot.gradient_variance.mean(0) / snapshot.n
+    values: dict[str, float | list[float]] = {}
+    for layer in snapshot.layers:
+        part, name = slice(layer.start, layer.stop), layer.name or "model"
+        values[f"loss_share/{name}"] = _share(power[part], power)
+        values[f"gap_share/{name}"] = _share(noise[part], noise)
+    alive = (power > 0) & (noise > 0)
+    exponents = (noise[alive] / power[alive]).log10()
+    values["noise_density"] = _histogram(exponents, torch.ones_like(exponents))
+    values["noise_density_weighted"] = _histogram(exponents, power[alive])
+    return values
+
+
+def _share(part: Tensor, whole: Tensor) -> float:
+    total = float(whole.sum())
+    return float(part.sum()) / total if total else math.nan
+
+
+def _histogram(exponents: Tensor, weights: Tensor) -> list[float]:
+    """Return the shares in the bins, which add up to 1; all NaN without any weight."""
+    bins = ((exponents - LOWEST) / (HIGHEST - LOWEST) * BINS).floor().clamp(0, BINS - 1).long()
+    counts = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, weights.double())
+    shares: list[float] = (counts / counts.sum()).tolist()
+    return shares

@@ -1,0 +1,50 @@
+"""How a measure says what it needs beyond the usual content of a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gsnr_sweep.ensemble.wanted import Probe, Wanted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK = "wanted"
+
+
+def wants(
+    *, weights: bool = False, gradient_change: bool = False, probe: Probe | None = None
+) -> Callable[[F], F]:
+    """Mark a measure, as a decorator.
+
+    Args:
+        weights: It reads ``snapshot.weights``.
+        gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
+        probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
+            what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
+    """
+
+    def mark(measure: F) -> F:
+        probes = {measure.__name__: probe} if probe else {}
+        setattr(measure, _MARK, Wanted(weights, gradient_change, probes))
+        return measure
+
+    return mark
+
+
+def wanted_by(measures: Mapping[str, Callable[..., Any]]) -> Wanted:
+    """Return what a set of measures wants together."""
+    return Wanted.union(getattr(measure, _MARK, Wanted()) for measure in measures.values())
+
+
+def given(value: Tensor | None) -> Tensor:
+    """Return a snapshot's optional field, which must be there.
+
+    Raises:
+        ValueError: It is not: the measure is not marked with `wants`.
+    """
+    if value is None:
+        raise ValueError("the snapshot does not hold this: mark the measure with @wants(...)")
+    return value

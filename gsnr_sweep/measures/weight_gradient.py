@@ -1,0 +1,79 @@
+"""How weights, their gradients and the change of their gradients hang together (Fig. 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gsnr_sweep.measures.wants import given, wants
+
+if TYPE_CHECKING:
+    from gsnr_sweep.ensemble.snapshot import Parameter, Snapshot
+
+TOP_SHARE = 0.1
+"""Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""
+
+
+@wants(weights=True, gradient_change=True)
+def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
+    """Correlation of Δg with W, and share of weights with W·g < 0 (Liu et al. 2020, 3.3, Fig. 7).
+
+    Δg = g_{t+1} − g_t is the change of the training set's average gradient by the measured step,
+    W the weights before it. Matrices and kernels count, biases and gains do not; of the signs,
+    those weights whose product W·g is not zero. The 10 % of largest |W| are those of each layer, so
+    that a layer with small weights has its share of them. Each value is taken replica by replica,
+    then averaged.
+
+    Returns:
+        ``corr_dg_w`` and ``opposite_sign``, each also for the 10 % largest (``_top10``) and for
+        each layer (``/LAYER``); NaN where nothing varies.
+    """
+    weights = given(snapshot.weights)
+    gradient, after = given(snapshot.step_gradient), given(snapshot.next_gradient)
+    matrices = [p for p in snapshot.parameters if p.is_weight]
+    groups = {"": matrices} | {f"/{p.layer}": [p] for p in matrices}
+    columns = {start: (_columns(some), _largest(weights, some)) for start, some in groups.items()}
+    change = after - gradient
+    values: dict[str, float] = {}
+    for suffix, (every, largest) in columns.items():
+        for name, chosen in (("", every.expand(len(weights), -1)), ("_top10", largest)):
+            w, g, dg = (t.gather(1, chosen) for t in (weights, gradient, change))
+            values[f"corr_dg_w{name}{suffix}"] = _averaged(_correlation, dg, w)
+            values[f"opposite_sign{name}{suffix}"] = _averaged(_opposite, g, w)
+    return values
+
+
+def _columns(parameters: list[Parameter]) -> Tensor:
+    return torch.cat([torch.arange(p.start, p.stop) for p in parameters] or [torch.arange(0)])
+
+
+def _largest(weights: Tensor, parameters: list[Parameter]) -> Tensor:
+    """Return the columns of the largest |W| of each parameter, [M, K]."""
+    found = [torch.empty(len(weights), 0, dtype=torch.long)]
+    for p in parameters:
+        count = max(1, math.floor(TOP_SHARE * (p.stop - p.start)))
+        found.append(weights[:, p.start : p.stop].abs().topk(count, dim=1).indices + p.start)
+    return torch.cat(found, dim=1)
+
+
+def _averaged(of_replica: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor) -> float:
+    values = [of_replica(*rows) for rows in zip(a, b, strict=True)]
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    """Pearson's correlation of two vectors; NaN if one does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(a.norm() * b.norm())
+    return float(a @ b) / scale if scale else math.nan
+
+
+def _opposite(g: Tensor, w: Tensor) -> float:
+    product = g.sign() * w.sign()
+    signed = int(product.abs().sum())
+    return float((product < 0).sum()) / signed if signed else math.nan

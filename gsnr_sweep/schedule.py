@@ -1,0 +1,45 @@
+"""Epochs to measure at, from the few words that name them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+FORMS = "a list of epochs such as [20,100], every:K, or log:K"
+
+
+def epochs_of(schedule: Any, epochs: int) -> list[int]:
+    """Return the epochs that a schedule names.
+
+    Args:
+        schedule: A list of epochs; ``every:K`` for every K-th one; or ``log:K`` for K epochs whose
+            logarithms are evenly spaced (fewer where they fall together). The last two begin at
+            epoch 0, that is at the initial weights, and end at the last epoch.
+        epochs: Number of epochs E to train for.
+
+    Returns:
+        The epochs, in ascending order unless they were listed.
+
+    Raises:
+        ValueError: It is none of these.
+
+    Example:
+        >>> epochs_of("every:4", 10)
+        [0, 4, 8, 10]
+        >>> epochs_of("log:5", 1000)
+        [0, 1, 10, 100, 1000]
+    """
+    if isinstance(schedule, list | tuple):
+        wrong = [one for one in schedule if not isinstance(one, int) or isinstance(one, bool)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no epoch; give {FORMS}")
+        return list(schedule)
+    match = re.fullmatch(r"(every|log):(\d+)", str(schedule))
+    if not match or int(match[2]) < 1:
+        raise ValueError(f"give {FORMS}, with K at least 1")
+    count = int(match[2])
+    if match[1] == "every":
+        return sorted({*range(0, epochs + 1, count), epochs})
+    steps = max(count - 2, 1)
+    spaced = {round(max(epochs, 1) ** (i / steps)) for i in range(steps)}
+    return sorted({0, *(epoch for epoch in spaced if epoch < epochs), epochs})
