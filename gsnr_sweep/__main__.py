@@ -1,4 +1,4 @@
-"""``python -m gsnr_sweep status|collect|cancel|logs|sync SWEEP``: a sweep from another process.
+"""``python -m gsnr_sweep status|collect|report|cancel|logs|sync SWEEP``: a sweep afterwards.
 
 Nothing heavy is imported before it is needed, so that ``--help`` answers at once.
 """
@@ -59,6 +59,16 @@ def _collect(options: argparse.Namespace) -> int:
     return collect_command(_found(options), Console())
 
 
+def _report(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.commands.report import report_command
+
+    return report_command(
+        options.sweeps, Path.cwd(), options.tracking_uri, options.output, Console()
+    )
+
+
 def _cancel(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -102,9 +112,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, act: object, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
-        command.add_argument("sweep", metavar="SWEEP", nargs="?", help="which sweep; the latest")
+    def add(name: str, act: object, text: str, several: bool = False) -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=description)
+        if several:
+            command.add_argument("sweeps", metavar="SWEEP", nargs="*", help="which; the latest")
+        else:
+            command.add_argument(
+                "sweep", metavar="SWEEP", nargs="?", help="which sweep; the latest"
+            )
         command.add_argument(
             "--tracking-uri", metavar="URI", help="store in which to look up a sweep's folder"
         )
@@ -114,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "show how far each run is")
     status.add_argument("--watch", action="store_true", help="keep it up to date until the end")
     add("collect", _collect, "write table, figure and coefficients of what is there")
+    report = add("report", _report, "write one HTML page on one or more sweeps", several=True)
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page (report.html in the sweep's folder; here for several sweeps)",
+    )
     cancel = add("cancel", _cancel, "stop all runs after a checkpoint")
     cancel.add_argument("--now", action="store_true", help="end them at once")
     cancel.add_argument(

@@ -31,16 +31,33 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
     from gsnr_sweep.aggregate.sweep import aggregate_table
 
     try:
-        client = _client(manifest)
+        client = client_of(manifest)
         table = read_folder(manifest, client)
-        return aggregate_table(table, client, manifest.folder, console=console)
+        result = aggregate_table(table, client, manifest.folder, console=console)
+        _write_report(manifest, result, client, console)
+        return result
     except Exception as error:
         told = str(error) if isinstance(error, GsnrError) else reason(error)
         console.print(f"Not aggregated: {told}", style="yellow", markup=False)
         return None
 
 
-def _client(manifest: Manifest) -> MlflowClient | None:
+def _write_report(
+    manifest: Manifest, result: AggregateResult, client: MlflowClient | None, console: Console
+) -> None:
+    """Write the page on the sweep beside its files, and add it to its run."""
+    from gsnr_sweep.report.content import section_of
+    from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
+
+    path = manifest.folder / REPORT_FILE
+    write_page([section_of(result.table, result, manifest.command)], path)
+    console.print(f"Page on all this: {path}", markup=False, soft_wrap=True)
+    if problem := add_to_run(client, manifest.parent_run_id or None, path):
+        console.print(f"Not added to the sweep's run: {problem}", style="yellow", markup=False)
+
+
+def client_of(manifest: Manifest) -> MlflowClient | None:
+    """Connect to the store that a sweep is tracked in; None if it is not."""
     if not manifest.uri:
         return None
     from mlflow import MlflowClient

@@ -32,6 +32,7 @@ DTYPES = ("float32", "float64")
 INITS = ("torch", "he", "small")
 LABEL_NOISES = ("uniform", "different")
 VARIANCES = ("plugin", "unbiased")
+SCALES = ("paper", "laptop", "smoke")
 LAYOUTS = ("auto", "hwc", "chw")
 
 _KINDS = {
@@ -363,6 +364,7 @@ def problems(cfg: Config) -> list[str]:
         *_number_problems(cfg),
         *_choice_problems(cfg),
         *_data_problems(cfg),
+        *_preset_problems(cfg),
     ]
 
 
@@ -443,6 +445,15 @@ def _choice_problems(cfg: Config) -> list[str]:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
         found.append(f"device={cfg.device}: allowed are auto, cpu, cuda and cuda:K.")
     return found
+
+
+def _preset_problems(cfg: Config) -> list[str]:
+    if cfg.preset.name is None and cfg.preset.scale != SCALES[0]:
+        return [
+            f"scale={cfg.preset.scale}: a scale belongs to an experiment of the paper. Give one, "
+            f"such as experiment=fig4_mnist scale={cfg.preset.scale}."
+        ]
+    return []
 
 
 def _not_allowed(key: str, value: object, allowed: tuple[str, ...]) -> str:

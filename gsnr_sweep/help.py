@@ -16,7 +16,8 @@ _GROUPS = {
     "optim": "how weights move",
     "measures": "what is measured at a scheduled epoch",
     "tracking": "where results go besides the output folder",
-    "experiment": "ready-made grids (with -m)",
+    "experiment": "experiments of the paper (with -m)",
+    "scale": "how large an experiment is run",
     "hydra/launcher": "where the runs of -m are executed",
 }
 _SETTING = re.compile(r"(?P<key>\w+): (?P<value>\S+) # (?P<text>.+)")
@@ -26,6 +27,7 @@ Examples
   python launch.py -m n=1000,2000 ch=6,8           a grid: four runs, a figure, correlations
   python launch.py -m data=mnist p_random=0,0.2,0.5 n=1000,4000
   python launch.py -m data=toy n=50,200 data.eta=0.2,2 n_sets=100
+  python launch.py -m experiment=fig4_mnist scale=laptop     a figure of the paper
   python launch.py -m n=1000,2000 dry_run=true     only show the plan and what it would cost
   python launch.py -m n=1000,2000 hydra/launcher=slurm hydra.launcher.partition=gpu
   python -m gsnr_sweep.aggregate SWEEP             draw a sweep again (SWEEP: name or MLflow run id)
@@ -61,7 +63,7 @@ def help_text(config_dir: Path) -> str:
             "",
             *_launcher(config_dir, "slurm", "Settings of -m hydra/launcher=slurm"),
             "",
-            "After a launch: python -m gsnr_sweep status|collect|cancel|logs|sync [SWEEP]",
+            "After a launch: python -m gsnr_sweep status|collect|report|cancel|logs|sync [SWEEP]",
             "Everything with its value: python launch.py --cfg job (Hydra's own: --hydra-help)",
             "",
         ]

@@ -84,6 +84,7 @@ class Manifest:
         parent_run_id: MLflow run of the sweep, empty if none.
         launch_folder: Where it was launched.
         max_retries: How often a run is tried again.
+        preset: The config section ``preset``: experiment, scale, figures.
         runs: In the grid's order.
         jobs: In the order of their submission.
     """
@@ -99,6 +100,7 @@ class Manifest:
     parent_run_id: str = ""
     launch_folder: str = ""
     max_retries: int = 0
+    preset: dict[str, Any] = field(default_factory=dict)
     runs: list[SweepRun] = field(default_factory=list)
     jobs: list[SweepJob] = field(default_factory=list)
 

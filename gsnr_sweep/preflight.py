@@ -132,6 +132,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"data={spec.name} has a single class; at least two are needed.")
+    _check_figures(cfg)
     inspections.device(cfg.device)
     inspections.measures(cfg.measures)
     cost = inspections.model(cfg.model, cfg.ch, spec)
@@ -140,6 +141,17 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
     return cost
+
+
+def _check_figures(cfg: Config) -> None:
+    from gsnr_sweep.figures.catalog import FIGURES
+
+    for name in cfg.preset.figures:
+        if name not in FIGURES:
+            raise GsnrError(
+                f"preset.figures={cfg.preset.figures}: there is no figure {name!r}. "
+                f"Allowed: {', '.join(FIGURES)}."
+            )
 
 
 class _Inspections:

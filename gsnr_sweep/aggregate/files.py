@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.aggregate.features import feature_table
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
+    from gsnr_sweep.aggregate.drawings import Drawings
     from gsnr_sweep.aggregate.table import SweepTable
     from gsnr_sweep.statistics import PairStatistics
 
@@ -49,14 +51,19 @@ class View:
 
 
 def write_files(
-    table: SweepTable, statistics: Mapping[int, PairStatistics], view: View, output: Path
+    table: SweepTable,
+    statistics: Mapping[int, PairStatistics],
+    view: View,
+    output: Path,
+    drawings: Drawings,
 ) -> tuple[Path, ...]:
     """Write all files into `output`, which is made if need be, and return their paths.
 
-    ``table.csv`` and ``table.parquet`` hold the runs' measurements, ``statistics.csv`` the
-    statistics by epoch, ``lhs_rhs.png`` and ``lhs_rhs.pdf`` the figure, ``left_out.csv`` the runs
-    that did not finish. For another pair of metrics than that of eq. (19), the names of figure and
-    statistics tell the pair.
+    ``table.csv`` and ``table.parquet`` hold the runs' measurements, ``left_out.csv`` the runs that
+    did not finish, ``features.csv`` the paper's Table 1 where features were followed, and each
+    figure is a PNG and a PDF. If there are statistics of the pair (x, y), ``statistics.csv`` holds
+    them by epoch and ``lhs_rhs`` is their figure. For another pair of metrics than that of
+    eq. (19), the names of figure and statistics tell the pair.
 
     Raises:
         GsnrError: The folder cannot be written to, or an epoch to draw was not measured.
@@ -67,31 +74,34 @@ def write_files(
     from gsnr_sweep.figures.lhs_rhs import draw_lhs_rhs
     from gsnr_sweep.statistics import statistics_table
 
-    figure = draw_lhs_rhs(
-        table.frame,
-        _drawn(statistics, view.epochs),
-        x=view.x,
-        y=view.y,
-        hue=view.hue,
-        style=view.style,
-        error_bars=view.error_bars,
-    )
-    suffix = "" if view.is_default_pair else f"_{view.stem}"
+    figures = dict(drawings.figures)
+    tables = {"table.csv": table.frame}
+    if statistics:
+        figures[view.stem] = draw_lhs_rhs(
+            table.frame,
+            _drawn(statistics, view.epochs),
+            x=view.x,
+            y=view.y,
+            hue=view.hue,
+            style=view.style,
+            error_bars=view.error_bars,
+        )
+        suffix = "" if view.is_default_pair else f"_{view.stem}"
+        tables[f"statistics{suffix}.csv"] = statistics_table(statistics, view.x, view.y)
+    if (features := feature_table(table)) is not None:
+        tables["features.csv"] = features
     left_out = DataFrame(list(table.left_out), columns=["run_id", "name", "reason"])
-    tables = {
-        "table.csv": table.frame,
-        f"statistics{suffix}.csv": statistics_table(statistics, view.x, view.y),
-        "left_out.csv": left_out,
-    }
+    tables["left_out.csv"] = left_out
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():
             frame.to_csv(output / name, index=False)
         table.frame.to_parquet(output / "table.parquet", index=False)
-        figures = save_figure(figure, output, view.stem)
+        saved = [save_figure(figure, output, stem) for stem, figure in figures.items()]
     except OSError as error:
         raise GsnrError(f"The results cannot be written into {output}: {error}") from error
-    return (*(output / name for name in tables), output / "table.parquet", *figures)
+    pictures = [path for paths in saved for path in paths]
+    return (*(output / name for name in tables), output / "table.parquet", *pictures)
 
 
 def file_safe(name: str) -> str:

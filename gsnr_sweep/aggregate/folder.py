@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.aggregate.lookup import first_line, readable_store_errors
+from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.aggregate.table import LeftOut, SweepTable, read_record, table_of, what_became_of
 from gsnr_sweep.manifest import Manifest, SweepRun
 from gsnr_sweep.record import RECORD_FILE, RunRecord
@@ -35,7 +36,7 @@ def read_folder(manifest: Manifest, client: MlflowClient | None = None) -> Sweep
             why = record if isinstance(record, str) else what_became_of(record)
             left_out.append(LeftOut(_run_id(manifest, run), run.name, why))
     parent = manifest.parent_run_id or None
-    return table_of(manifest.name, parent, kept, left_out)
+    return table_of(manifest.name, parent, kept, left_out, Preset.of(manifest.preset))
 
 
 def _run_id(manifest: Manifest, run: SweepRun) -> str:

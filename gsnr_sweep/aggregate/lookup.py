@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "gsnr.kind"
+PRESET_TAG = "gsnr.preset"
 SHORT_ID = 8
 LISTED = 5
 PAGE = 1000
@@ -37,11 +38,13 @@ class Sweep:
         name: Name of the parent run, or of the experiment.
         parent_id: The parent run's id; None where the sweep is a whole experiment.
         runs: The grid points, oldest first.
+        preset: Which experiment of the paper it was launched as, as JSON; empty if not known.
     """
 
     name: str
     parent_id: str | None
     runs: list[Run]
+    preset: str = ""
 
 
 def find_sweep(client: MlflowClient, wanted: str) -> Sweep:
@@ -144,7 +147,7 @@ def _children(client: MlflowClient, parent: Run) -> Sweep:
     runs = search_runs(client, [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'")
     runs = [*_reused(client, parent), *runs]
     if runs:
-        return Sweep(name, run_id, runs)
+        return Sweep(name, run_id, runs, parent.data.tags.get(PRESET_TAG, ""))
     if above := parent.data.tags.get(PARENT_TAG):
         raise GsnrError(f"Run {name} is one run of a sweep, not a sweep: aggregate {above}.")
     if parent.data.tags.get(KIND_TAG) == "sweep":

@@ -16,11 +16,13 @@ from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y, View, file_safe, wr
 from gsnr_sweep.aggregate.log import log_to_parent
 from gsnr_sweep.aggregate.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.figures.catalog import LHS_RHS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
+    from gsnr_sweep.claims import Claim
     from gsnr_sweep.statistics import PairStatistics
 
 
@@ -32,6 +34,8 @@ class AggregateResult:
         table: The runs' measurements, and the runs left out.
         statistics: Statistics of the pair (x, y) by epoch.
         files: The files written.
+        claims: What the paper says of such runs, judged by them.
+        problems: Why figures that were asked for are not drawn.
         logged: Whether files and statistics are now with the sweep's parent run.
         log_problem: Why they are not although they should be; empty otherwise.
     """
@@ -39,6 +43,8 @@ class AggregateResult:
     table: SweepTable
     statistics: dict[int, PairStatistics]
     files: tuple[Path, ...]
+    claims: tuple[Claim, ...]
+    problems: tuple[str, ...]
     logged: bool
     log_problem: str = ""
 
@@ -104,26 +110,37 @@ def aggregate_table(
     """
     from rich.console import Console
 
-    from gsnr_sweep.aggregate.report import print_files, print_statistics
+    from gsnr_sweep.aggregate.drawings import draw_all
+    from gsnr_sweep.aggregate.printed import print_claims, print_files, print_statistics
+    from gsnr_sweep.claims import judge
     from gsnr_sweep.figures.lhs_rhs import MAX_PANELS
     from gsnr_sweep.statistics import statistics_by_epoch
 
     view = view or View()
-    _check(table, view)
-    statistics = statistics_by_epoch(table.frame, view.x, view.y)
-    files = write_files(table, statistics, view, output or Path("aggregate", file_safe(table.name)))
+    figures = table.preset.figures if view.is_default_pair else ()
+    compares = LHS_RHS in figures or not view.is_default_pair
+    _check(table, view if compares else None)
+    statistics = statistics_by_epoch(table.frame, view.x, view.y) if compares else {}
+    drawings = draw_all(table, figures)
+    claims = judge(table)
+    output = output or Path("aggregate", file_safe(table.name))
+    files = write_files(table, statistics, view, output, drawings)
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
     console = console or Console()
     print_statistics(console, table, statistics, view.x, view.y)
+    print_claims(console, claims)
+    not_drawn = tuple(f"Figure {name} not drawn: {why}" for name, why in drawings.problems.items())
+    for told in not_drawn:
+        console.print(told, style="yellow", markup=False)
     if (count := len(view.epochs or statistics)) > MAX_PANELS:
         console.print(f"The figure shows {MAX_PANELS} of {count} epochs; --epochs chooses others.")
     print_files(console, files, table.parent_id if logged else None, problem)
-    return AggregateResult(table, statistics, files, logged, problem)
+    return AggregateResult(table, statistics, files, claims, not_drawn, logged, problem)
 
 
-def _check(table: SweepTable, view: View) -> None:
+def _check(table: SweepTable, view: View | None) -> None:
     """Refuse what cannot be aggregated before anything is written.
 
     Raises:
@@ -135,6 +152,8 @@ def _check(table: SweepTable, view: View) -> None:
             f"None of the {len(table.left_out)} runs of {table.name} has finished, so there is "
             f"nothing to aggregate yet:\n{shown}"
         )
+    if view is None:
+        return
     metrics = [view.x, view.y]
     if view.error_bars:
         metrics += [f"{view.x}_se", f"{view.y}_se"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from gsnr_sweep.aggregate.lookup import SHORT_ID, find_sweep, first_line
+from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.record import RECORD_FILE, RunRecord, flatten
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class SweepTable:
         metrics: The columns that hold metrics.
         runs: Number of runs in the frame.
         left_out: The runs that did not finish.
+        records: Run id and record of each run in the frame.
+        preset: The experiment of the paper that the sweep is, and the figures to draw of it.
     """
 
     name: str
@@ -67,6 +71,23 @@ class SweepTable:
     metrics: tuple[str, ...]
     runs: int
     left_out: tuple[LeftOut, ...]
+    records: tuple[tuple[str, RunRecord], ...] = ()
+    preset: Preset = Preset()
+
+    @cached_property
+    def arrays(self) -> DataFrame:
+        """One row a run, epoch, array and place in it, with ``value`` (NaN where not finite)."""
+        from pandas import DataFrame, to_numeric
+
+        rows = [
+            (run_id, measurement.epoch, name, index, value)
+            for run_id, record in self.records
+            for measurement in record.measurements
+            for name, values in measurement.arrays.items()
+            for index, value in enumerate(values)
+        ]
+        frame = DataFrame(rows, columns=["run_id", "epoch", "array", "index", "value"])
+        return frame.assign(value=to_numeric(frame["value"]))
 
 
 def read_sweep(client: MlflowClient, sweep: str) -> SweepTable:
@@ -89,7 +110,7 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepTable:
         else:
             reason = record if isinstance(record, str) else what_became_of(record)
             left_out.append(LeftOut(run.info.run_id, run.info.run_name or "", reason))
-    return table_of(found.name, found.parent_id, kept, left_out)
+    return table_of(found.name, found.parent_id, kept, left_out, Preset.of_json(found.preset))
 
 
 def table_of(
@@ -97,6 +118,7 @@ def table_of(
     parent_id: str | None,
     kept: Sequence[tuple[str, RunRecord]],
     left_out: Sequence[LeftOut],
+    preset: Preset | None = None,
 ) -> SweepTable:
     """Lay out the finished runs of a sweep.
 
@@ -105,9 +127,20 @@ def table_of(
         parent_id: Its run id, None if it has none.
         kept: Run id and record of each finished run.
         left_out: The others.
+        preset: What the sweep was launched as; None for no experiment of the paper.
     """
     frame, settings, metrics = _frame(kept)
-    return SweepTable(name, parent_id, frame, settings, metrics, len(kept), tuple(left_out))
+    return SweepTable(
+        name,
+        parent_id,
+        frame,
+        settings,
+        metrics,
+        len(kept),
+        tuple(left_out),
+        tuple(kept),
+        preset or Preset(),
+    )
 
 
 def _read_records(client: MlflowClient, runs: Sequence[Run]) -> list[RunRecord | str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import shlex
 import signal
@@ -24,7 +25,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gsnr_sweep.collect import collect
-from gsnr_sweep.config import TrackingConfig
+from gsnr_sweep.config import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import points_of
 from gsnr_sweep.launcher.claims import close_killed, standing
@@ -144,13 +145,17 @@ class Sweep:
     def _tracking(self) -> TrackingConfig:
         return self._points[0].cfg.tracking
 
+    @property
+    def _preset(self) -> PresetConfig:
+        return self._points[0].cfg.preset
+
     def _plan(self, overrides: Sequence[Sequence[str]], ledger: Ledger) -> Manifest:
         names = name_runs(self._points, overrides)
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         tracked = self._tracking.name == "mlflow"
         return Manifest(
             id=uuid.uuid4().hex[:8],
-            name=f"{self._points[0].cfg.data.name} sweep {now}",
+            name=f"{self._preset.name or self._points[0].cfg.data.name} sweep {now}",
             folder=self.folder,
             command=shlex.join(["python", *sys.argv]),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -159,6 +164,7 @@ class Sweep:
             uri=tracking_uri(self._tracking, self._launch_folder) if tracked else "",
             launch_folder=str(self._launch_folder),
             max_retries=self.settings.max_retries,
+            preset=asdict(self._preset),
             runs=plan_runs(self._points, names, ledger, self.folder, self.first_index),
         )
 
@@ -226,6 +232,7 @@ class Sweep:
                 "gsnr.grid": str(axes_of(overrides)),
                 "gsnr.runs": str(len(self._points)),
                 "gsnr.folder": str(self.folder),
+                "gsnr.preset": json.dumps(manifest.preset),
                 "mlflow.note.content": f"`{manifest.command}`",
             },
         )

@@ -11,14 +11,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from gsnr_sweep.claims.verdict import FAILS, HOLDS, UNCLEAR
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from gsnr_sweep.aggregate.table import LeftOut, SweepTable
+    from gsnr_sweep.claims import Claim
     from gsnr_sweep.statistics import PairStatistics
 
 MAX_LEFT_OUT = 10
 UNDEFINED = "–"
+VERDICT_STYLES = {HOLDS: "bold green", FAILS: "bold red", UNCLEAR: "bold yellow"}
 
 
 def print_statistics(
@@ -30,7 +34,11 @@ def print_statistics(
 ) -> None:
     """Print the statistics of every epoch, what is undefined in them, and the runs left out."""
     total = sweep.runs + len(sweep.left_out)
-    console.print(Text(f"{sweep.name}: {y} against {x}, {sweep.runs} of {total} runs", "bold"))
+    about = f"{y} against {x}, " if by_epoch else ""
+    console.print(Text(f"{sweep.name}: {about}{sweep.runs} of {total} runs", "bold"))
+    if not by_epoch:
+        _print_left_out(console, sweep.left_out)
+        return
     console.print(statistics_view(by_epoch))
     explained = "[95 % interval], ± 1 standard error (SE)"
     if _any_compared(by_epoch):
@@ -40,6 +48,17 @@ def print_statistics(
         plural = "epoch" if len(epochs) == 1 else "epochs"
         console.print(Text(f"{plural} {', '.join(map(str, epochs))}: {note}", "yellow"))
     _print_left_out(console, sweep.left_out)
+
+
+def print_claims(console: Console, claims: Sequence[Claim]) -> None:
+    """Print what the paper says of such runs, and whether it holds in them."""
+    if not claims:
+        return
+    console.print(Text("What the paper says, in these runs:", "bold"))
+    for claim in claims:
+        console.print(Text(f"{claim.verdict:<18}", VERDICT_STYLES[claim.verdict]), end="")
+        console.print(Text(f" {claim.text} ({claim.source})"))
+        console.print(Text(f"  {claim.evidence}", "dim"))
 
 
 def print_files(

@@ -1,0 +1,40 @@
+"""The claim behind Fig. 7: the first term of eq. (28) decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.claims.series import early, mean_curve
+from gsnr_sweep.claims.verdict import Claim, verdict
+
+if TYPE_CHECKING:
+    from gsnr_sweep.aggregate.table import SweepTable
+
+DOMINATES, CHANCE = 0.75, 0.55
+
+
+def first_term_claims(table: SweepTable) -> list[Claim]:
+    """Judge whether the first term dominates in sign, for each kind of initial weights.
+
+    The paper argues it and shows no number. Holds if early in training Δg has the term's sign for
+    at least 75 % of the weights, mean over the layers; does not hold up to 55 %.
+    """
+    claims = []
+    for init, own in table.frame.groupby("init", sort=False):
+        if "first_term_same_sign" not in own:
+            continue
+        sign = mean_curve(own, "first_term_same_sign")
+        corr, size = mean_curve(own, "first_term_corr"), mean_curve(own, "first_term_size")
+        value = float(early(sign).mean())
+        claims.append(
+            Claim(
+                f"Initial weights '{init}': the first term of eq. (28) dominates the sign of Δg.",
+                "3.3 and B, eqs. (28) and (34)",
+                verdict(value >= DOMINATES, value <= CHANCE),
+                f"same sign for {sign.iloc[0]:.1%} of the weights at epoch {sign.index[0]}, early "
+                f"mean {value:.1%}, {sign.iloc[-1]:.1%} at the end; correlation with Δg "
+                f"{corr.iloc[0]:+.2f} at first, {corr.iloc[-1]:+.2f} at the end; Σ|term| / Σ|Δg| "
+                f"{size.iloc[0]:.2f} at first. Rule: early mean ≥ {DOMINATES:.0%}.",
+            )
+        )
+    return claims

@@ -1,0 +1,61 @@
+"""Claims about the GSNR over training: Fig. 5a and b."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.claims.series import RISE, mean_curve
+from gsnr_sweep.claims.verdict import Claim, verdict
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from gsnr_sweep.aggregate.table import SweepTable
+
+LOW = 0.5
+"""GSNR with random labels over that with real ones, below which it counts as low."""
+
+
+def gsnr_curve_claims(table: SweepTable) -> list[Claim]:
+    """Judge what 3.1 says, for each model."""
+    claims: list[Claim] = []
+    for model, own in table.frame.groupby("model", sort=False):
+        real, random = own[own["p_random"] == 0], own[own["p_random"] == 1]
+        if not real.empty:
+            claims.append(rises(real, str(model)))
+        if not real.empty and not random.empty:
+            claims.append(stays_low(real, random, str(model)))
+    return claims
+
+
+def rises(real: DataFrame, model: str) -> Claim:
+    """Holds if the mean GSNR reaches 1.25 times its start; does not hold if it never exceeds it."""
+    curve = mean_curve(real, "gsnr_mean")
+    start, peak = float(curve.iloc[0]), float(curve.max())
+    floor = (1 / real["n"]).mean()
+    return Claim(
+        f"{model}: with real labels the GSNR rises early in training.",
+        "3.1, Fig. 5",
+        verdict(peak >= RISE * start, peak <= start),
+        f"mean GSNR {start:.4f} at epoch {curve.index[0]}, lowest {curve.min():.4f} at epoch "
+        f"{curve.idxmin()}, highest {peak:.4f} at epoch {curve.idxmax()}, {curve.iloc[-1]:.4f} at "
+        f"the end (floor 1/n: {floor:.4f}). Rule: highest ≥ {RISE} times the start.",
+    )
+
+
+def stays_low(real: DataFrame, random: DataFrame, model: str) -> Claim:
+    """Holds if the mean over the measured epochs is below half of that with real labels.
+
+    The floor 1/n is taken off both. Does not hold if it is as high as with real labels.
+    """
+    above = [mean_curve(one, "gsnr_mean") - (1 / one["n"]).mean() for one in (real, random)]
+    with_real, with_random = (float(curve.mean()) for curve in above)
+    return Claim(
+        f"{model}: with random labels the GSNR stays low throughout training.",
+        "3.1, Fig. 5",
+        verdict(with_random <= LOW * with_real, with_random >= with_real),
+        f"mean over the measured epochs, above the floor 1/n: {with_random:.4f} with random, "
+        f"{with_real:.4f} with real labels; highest {above[1].max():.4f} at epoch "
+        f"{above[1].idxmax()} and {above[0].max():.4f} at epoch {above[0].idxmax()}. "
+        f"Rule: ratio ≤ {LOW}.",
+    )

@@ -1,0 +1,38 @@
+"""Which claims a sweep can be asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.claims.first_term import first_term_claims
+from gsnr_sweep.claims.frozen import frozen_claims
+from gsnr_sweep.claims.gsnr_curves import gsnr_curve_claims
+from gsnr_sweep.claims.lhs_rhs import lhs_rhs_claims
+from gsnr_sweep.claims.same_sign import same_sign_claims
+from gsnr_sweep.claims.verdict import Claim
+from gsnr_sweep.claims.weight_gradient import weight_gradient_claims
+
+if TYPE_CHECKING:
+    from gsnr_sweep.aggregate.table import SweepTable
+
+BY_FIGURE: dict[str, Callable[[SweepTable], list[Claim]]] = {
+    "lhs_rhs": lhs_rhs_claims,
+    "gsnr_curves": gsnr_curve_claims,
+    "same_sign": same_sign_claims,
+    "frozen": frozen_claims,
+    "weight_gradient": weight_gradient_claims,
+    "first_term": first_term_claims,
+}
+
+
+def judge(table: SweepTable) -> tuple[Claim, ...]:
+    """Judge the claims that belong to the sweep's experiment; none if it is no paper's.
+
+    Args:
+        table: The sweep's runs; their ``preset`` says which figures it is for.
+    """
+    if not table.preset.name or table.frame.empty:
+        return ()
+    asked = [BY_FIGURE[name] for name in table.preset.figures if name in BY_FIGURE]
+    return tuple(claim for claims in asked for claim in claims(table))

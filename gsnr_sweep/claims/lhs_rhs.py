@@ -1,0 +1,143 @@
+"""Claims about both sides of eq. (19): Figs. 4, 9 and 11."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from scipy import stats
+
+from gsnr_sweep.claims.verdict import UNCLEAR, Claim, verdict
+from gsnr_sweep.statistics import CONFIDENCE, PairStatistics, pair_statistics, statistics_by_epoch
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from gsnr_sweep.aggregate.table import SweepTable
+
+STRONG = 0.7
+"""Pearson coefficient from which a correlation is called strong."""
+MOST, FEW = 0.85, 0.7
+"""Shares of points within two standard errors: 0.95 is expected if both sides are equal."""
+FEWEST = 4
+WITH_BATCH_NORM = "fig9_cifar10"
+
+
+def lhs_rhs_claims(table: SweepTable) -> list[Claim]:
+    """Judge what 2.4, A.2 and A.3 say of LHS and RHS."""
+    frame = table.frame
+    if not {"osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"} <= set(frame):
+        return []
+    by_epoch = statistics_by_epoch(frame, "osgr_rhs", "osgr_lhs")
+    start = leaves_diagonal if table.preset.name == WITH_BATCH_NORM else on_diagonal
+    claims = [start(by_epoch), strongly_correlated(by_epoch), falls_below(frame)]
+    if frame["n"].nunique() > 1:
+        claims.append(more_data(frame))
+    return claims
+
+
+def on_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+    """Holds if at the first measured epoch at least 85 % of the points are within two SE.
+
+    Does not hold below 70 %; 95 % would be expected if both sides were equal.
+    """
+    epoch, first = next(iter(by_epoch.items()))
+    share, enough = first.within_two_se, first.compared >= FEWEST
+    return Claim(
+        "At the beginning of training the points lie on LHS = RHS.",
+        "2.4, Fig. 4",
+        verdict(enough and share >= MOST, enough and share < FEW),
+        f"epoch {epoch}: {_within(first)}; mean of LHS − RHS {first.mean_difference:+.3f}. "
+        f"Rule: ≥ {MOST:.0%} of the points within 2 SE (95 % expected if equal).",
+    )
+
+
+def leaves_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+    """Holds if at the first epoch after the start fewer than 85 % of the points are within two SE.
+
+    The paper explains it by the statistics of batch normalization, which eq. (19) does not know.
+    """
+    later = {epoch: one for epoch, one in by_epoch.items() if epoch > 0} or dict(by_epoch)
+    epoch, first = next(iter(later.items()))
+    share, enough = first.within_two_se, first.compared >= FEWEST
+    return Claim(
+        "With batch normalization the points leave LHS = RHS early.",
+        "A.2, Fig. 9",
+        verdict(enough and share < FEW, enough and share >= MOST),
+        f"epoch {epoch}: {_within(first)}; mean of LHS − RHS {first.mean_difference:+.3f}. "
+        f"Rule: < {FEW:.0%} of the points within 2 SE.",
+    )
+
+
+def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+    """Holds if Pearson's 95 % interval is above 0.7 at every epoch.
+
+    Does not hold if it is below 0.7 at one; otherwise the points are too few to tell.
+    """
+    known = {e: s for e, s in by_epoch.items() if not math.isnan(s.pearson_low)}
+    told = "; ".join(
+        f"epoch {epoch}: c = {s.pearson:.3f} [{s.pearson_low:.3f}, {s.pearson_high:.3f}]"
+        for epoch, s in known.items()
+    )
+    return Claim(
+        "LHS and RHS are strongly correlated, from the beginning until training converges.",
+        "2.4, Fig. 4",
+        verdict(
+            bool(known) and all(s.pearson_low >= STRONG for s in known.values()),
+            any(s.pearson_high < STRONG for s in known.values()),
+        ),
+        f"{told or 'too few points'}. Rule: the 95 % interval of c above {STRONG} at every epoch.",
+    )
+
+
+def falls_below(frame: DataFrame) -> Claim:
+    """Holds if LHS − RHS grows from the first to the last epoch: 95 % interval of the mean above 0.
+
+    Runs of one sweep share training images and the test set, so that the interval is too narrow.
+    """
+    wide = frame.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
+    first, last = wide.columns.min(), wide.columns.max()
+    growth = (wide[last] - wide[first]).dropna()
+    text, source = "As training goes on, RHS falls below LHS.", "2.4 and A.3, Figs. 4 and 11"
+    if first == last or len(growth) < FEWEST:
+        return Claim(text, source, UNCLEAR, "Too few runs or epochs.")
+    low, high = stats.t.interval(
+        CONFIDENCE,
+        len(growth) - 1,
+        growth.mean(),
+        max(float(growth.std()), 1e-300) / len(growth) ** 0.5,
+    )
+    below = float((wide[last].dropna() > 0).mean())
+    return Claim(
+        text,
+        source,
+        verdict(low > 0, high < 0),
+        f"LHS − RHS: mean {wide[first].mean():+.3f} at epoch {first}, {wide[last].mean():+.3f} at "
+        f"epoch {last}, growth {growth.mean():+.3f} [{low:+.3f}, {high:+.3f}] over {len(growth)} "
+        f"runs; RHS < LHS in {below:.0%} of them at the end. Rule: the growth's 95 % interval "
+        "above 0.",
+    )
+
+
+def more_data(frame: DataFrame) -> Claim:
+    """Holds if the ranks of n and of LHS are positively correlated: 95 % interval above 0."""
+    last = frame[frame["epoch"] == frame["epoch"].max()]
+    found = pair_statistics(last["n"].to_numpy(), last["osgr_lhs"].to_numpy())
+    by_n = last.groupby("n")["osgr_lhs"].mean()
+    means = ", ".join(f"{value:.3f} (n = {n})" for n, value in by_n.items())
+    low, high = found.spearman_low, found.spearman_high
+    return Claim(
+        "Training on more data brings R closer to 1.",
+        "2.3, eq. (22)",
+        verdict(low > 0, high < 0),
+        f"mean LHS at the last epoch: {means}; Spearman {found.spearman:.2f} [{low:.2f}, "
+        f"{high:.2f}]. Rule: interval above 0.",
+    )
+
+
+def _within(found: PairStatistics) -> str:
+    if not found.compared:
+        return "no point has a standard error (a single training set each)"
+    inside = round(found.within_two_se * found.compared)
+    return f"{inside} of {found.compared} points within 2 SE of LHS = RHS"

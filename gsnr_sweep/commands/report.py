@@ -1,0 +1,120 @@
+"""``python -m gsnr_sweep report``: one page on one or more sweeps."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from gsnr_sweep.aggregate.files import file_safe
+from gsnr_sweep.commands.lookup import find_sweep
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.uri import store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.report import Section
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A sweep that was read back, from its folder or from the tracking store."""
+
+    table: SweepTable
+    client: MlflowClient | None
+    folder: Path
+    command: str
+
+
+def report_command(
+    wanted: Sequence[str], here: Path, uri: str | None, output: Path | None, console: Console
+) -> int:
+    """Write the page and add it to the sweeps' runs in MLflow.
+
+    Args:
+        wanted: The sweeps: folders, ids or names; none for the latest.
+        here: The folder in which they were launched.
+        uri: Tracking store, for sweeps without a folder here.
+        output: The file; ``report.html`` in the sweep's folder, or here for several sweeps.
+        console: Where to say what was written.
+
+    Returns:
+        The exit code: 1 if the page could not be added to MLflow.
+
+    Raises:
+        GsnrError: There is no such sweep, or the file cannot be written. A sweep with failed or
+            missing runs is no error: the page says which.
+    """
+    asked: Sequence[str | None] = wanted or [None]
+    sources = [_read(one, here, uri) for one in asked]
+    sections = [_section(source, console) for source in sources]
+    from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
+
+    path = output or (sources[0].folder if len(sources) == 1 else here) / REPORT_FILE
+    write_page(sections, path)
+    console.print(f"Written: {path}", markup=False, soft_wrap=True)
+    told = [add_to_run(source.client, source.table.parent_id, path) for source in sources]
+    problems = [problem for problem in told if problem]
+    for problem in problems:
+        console.print(f"Not added to MLflow: {problem}", style="yellow", markup=False)
+    return 1 if problems else 0
+
+
+def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
+    """Read a sweep from its folder; if it has none here, from the tracking store."""
+    from gsnr_sweep.aggregate.folder import read_folder
+
+    try:
+        manifest = find_sweep(wanted, here, uri)
+    except GsnrError as error:
+        if wanted is None or (source := _from_store(wanted, here, uri)) is None:
+            raise error from None
+        return source
+    from gsnr_sweep.collect import client_of
+
+    client = client_of(manifest)
+    return _Source(read_folder(manifest, client), client, manifest.folder, manifest.command)
+
+
+def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
+    """Read a sweep from the tracking store; None if there is no such sweep or no store."""
+    from gsnr_sweep.aggregate.lookup import find_parent, readable_store_errors
+    from gsnr_sweep.aggregate.table import read_sweep
+
+    uri = store_uri(uri, here)
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).is_file():
+        return None
+    from mlflow import MlflowClient
+
+    with readable_store_errors(uri):
+        client = MlflowClient(uri)
+    parent = find_parent(client, wanted)
+    if parent is None:
+        return None
+    table = read_sweep(client, parent.info.run_id)
+    command = parent.data.tags.get("gsnr.command", "")
+    return _Source(table, client, here / "aggregate" / file_safe(table.name), command)
+
+
+def _section(source: _Source, console: Console) -> Section:
+    """Draw a sweep's figures anew and gather what there is to say."""
+    from gsnr_sweep.aggregate.sweep import aggregate_table
+    from gsnr_sweep.report import section_of
+
+    quiet = Console(file=io.StringIO())
+    name = source.table.name
+    with console.status(f"reading {name}"):
+        try:
+            result = aggregate_table(
+                source.table, source.client, source.folder, log=False, console=quiet
+            )
+        except GsnrError as error:
+            return section_of(source.table, None, source.command, str(error).splitlines()[0])
+    return section_of(source.table, result, source.command)

@@ -1,0 +1,81 @@
+"""The figures by name. Nothing heavy is imported before one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.locate import locate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+LHS_RHS = "lhs_rhs"
+"""The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure that can be drawn of a sweep's runs.
+
+    Attributes:
+        path: Dotted path of a function (frame, arrays) → figure; empty for `LHS_RHS`.
+        caption: What it shows.
+    """
+
+    path: str
+    caption: str
+
+    def draw(self, frame: DataFrame, arrays: DataFrame) -> Figure:
+        """Draw it.
+
+        Args:
+            frame: One row a run and epoch, see `SweepTable.frame`.
+            arrays: One row a run, epoch, array and place, see `SweepTable.arrays`.
+
+        Raises:
+            GsnrError: The runs did not measure what it shows.
+        """
+        function: Callable[[DataFrame, DataFrame], Figure] = locate(self.path)
+        return function(frame, arrays)
+
+
+FIGURES = {
+    LHS_RHS: FigureKind(
+        "",
+        "Both sides of eq. (19) against each other, a point a run. Red: least-squares line; blue: "
+        "LHS = RHS; c: Pearson's correlation coefficient.",
+    ),
+    "gsnr_curves": FigureKind(
+        "gsnr_sweep.figures.gsnr_curves.draw_gsnr_curves",
+        "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",
+    ),
+    "same_sign": FigureKind(
+        "gsnr_sweep.figures.same_sign.draw_same_sign",
+        "Share of samples whose gradients have the more frequent sign, mean over the parameters.",
+    ),
+    "frozen": FigureKind(
+        "gsnr_sweep.figures.frozen.draw_frozen",
+        "Mean GSNR of the second layer's weights (a) and training loss (b) with the first layer "
+        "trained and frozen, mean and range over the seeds; (c) GSNR of each weight, first layer "
+        "trained, first seed.",
+    ),
+    "weight_gradient": FigureKind(
+        "gsnr_sweep.figures.weight_gradient.draw_weight_gradient",
+        "Correlation of the change of the gradient with the weight, and share of weights whose "
+        "gradient has the opposite sign; thick: all layers, thin: each layer.",
+    ),
+    "first_term": FigureKind(
+        "gsnr_sweep.figures.first_term.draw_first_term",
+        "The first term of eq. (28) against the whole change Δg of the gradient, by layer: how "
+        "often the signs agree, how both correlate, and how large the term is.",
+    ),
+    "loss_shares": FigureKind(
+        "gsnr_sweep.figures.loss_shares.draw_loss_shares",
+        "Terms of eq. (22): by layer, the share in the training loss's decrease and in 1 − R, mean "
+        "and standard deviation over the runs; and the distribution of the parameters' noise "
+        "shares 1 / (n (r + 1/n)), 0 for signal only, 1 for noise only.",
+    ),
+}

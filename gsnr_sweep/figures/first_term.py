@@ -1,0 +1,57 @@
+"""How much of Δg the first term of eq. (28) explains (Liu et al. 2020, 3.3 and B)."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from pandas import DataFrame
+
+from gsnr_sweep.figures import curves
+from gsnr_sweep.figures.curves import Legend, Look
+
+PANELS = {
+    "first_term_same_sign": ("same sign as Δg", "share", 0.5),
+    "first_term_corr": ("correlation with Δg", "Pearson", 0.0),
+    "first_term_size": ("Σ |term| / Σ |Δg|", "ratio", None),
+}
+
+
+def draw_first_term(frame: DataFrame, arrays: DataFrame) -> Figure:
+    """Draw three panels: sign, correlation and size of the term against the whole Δg, by layer.
+
+    Args:
+        frame: One row a run and epoch with the metrics of the measure ``first_term``.
+        arrays: Not used.
+
+    Raises:
+        GsnrError: A column is missing.
+    """
+    del arrays
+    curves.require(frame, list(PANELS), "first_term")
+    inits = list(dict.fromkeys(frame["init"]))
+    figure, grid = curves.panels(len(inits), len(PANELS))
+    legend = Legend()
+    for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
+        own = frame[frame["init"] == init]
+        about = f", init {init}" if len(inits) > 1 else ""
+        for index, (name, (title, ylabel, guide)) in enumerate(PANELS.items()):
+            axes = row[index]
+            _draw_layers(axes, own, name, legend)
+            curves.letter(axes, len(PANELS) * place + index, title + (about if not index else ""))
+            curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
+            if guide is not None:
+                axes.axhline(guide, **curves.GUIDE, zorder=1)
+        row[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        row[2].set_ylim(bottom=0)
+    legend.draw(figure)
+    return figure
+
+
+def _draw_layers(axes: Axes, own: DataFrame, name: str, legend: Legend) -> None:
+    layers = [column for column in own.columns if column.startswith(f"{name}/")]
+    dashes = ["-", "--", "-.", ":"]
+    for index, column in enumerate(layers):
+        look = Look(curves.COLORS[index % 10], dashes[index % len(dashes)])
+        curves.draw_mean(axes, own, column, look)
+        legend.add(column.removeprefix(f"{name}/"), look.handle())

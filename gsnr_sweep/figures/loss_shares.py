@@ -1,0 +1,100 @@
+"""Which layers carry the generalization loss: the terms of eq. (22) (Liu et al. 2020)."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+from pandas import DataFrame
+
+from gsnr_sweep.figures import curves
+from gsnr_sweep.figures.curves import Legend, Look
+
+SHARES = {
+    "loss_share": ("W: share in the training loss's decrease", curves.COLORS[0]),
+    "gap_share": ("share in 1 − R", curves.COLORS[1]),
+}
+DENSITIES = {
+    "noise_density_weighted": ("weighted by W", curves.COLORS[0]),
+    "noise_density": ("each parameter once", curves.COLORS[7]),
+}
+DECADES = (-4.0, 1.0)
+"""Range of log10 x of the densities, as the measure ``loss_shares`` makes them."""
+
+
+def draw_loss_shares(frame: DataFrame, arrays: DataFrame) -> Figure:
+    """Draw, for each model, shares by layer and the distribution of the noise terms.
+
+    Left: Σ W_j of each layer and its share in 1 − R at the last epoch, means over the runs with
+    their standard deviation. Right: distribution of x_j = 1 / (n (r_j + 1/n)) at the first epoch
+    (dashed) and the last, mean over the runs; 0 is signal only, 1 noise only.
+
+    Args:
+        frame: One row a run and epoch with the metrics of the measure ``loss_shares``.
+        arrays: One row a run, epoch, array and place with the measure's densities.
+
+    Raises:
+        GsnrError: The measure is missing.
+    """
+    shares = [c for c in frame.columns if c.startswith("loss_share/")]
+    curves.require(frame, shares or ["loss_share/LAYER"], "loss_shares")
+    models = list(dict.fromkeys(frame["model"]))
+    deepest = max(_layers_of(frame[frame["model"] == model]) for model in models)
+    height = max(2.1, 0.14 * deepest + 0.9)
+    figure, grid = curves.panels(len(models), 2, (3.3, height))
+    legend = Legend()
+    for place, (row, model) in enumerate(zip(grid, models, strict=True)):
+        own = frame[frame["model"] == model]
+        last = own[own["epoch"] == own.groupby("run_id")["epoch"].transform("max")]
+        _draw_shares(row[0], last, legend)
+        _draw_densities(row[1], own, arrays, legend)
+        about = f", {model}" if len(models) > 1 else ""
+        curves.letter(row[0], 2 * place, f"by layer, last epoch{about}")
+        curves.letter(row[1], 2 * place + 1, "noise share of parameters")
+    legend.draw(figure)
+    return figure
+
+
+def _layers_of(own: DataFrame) -> int:
+    columns = [c for c in own.columns if c.startswith("loss_share/")]
+    return int(own[columns].notna().any().sum())
+
+
+def _draw_shares(axes: Axes, last: DataFrame, legend: Legend) -> None:
+    names = [c.partition("/")[2] for c in last.columns if c.startswith("loss_share/")]
+    names = [name for name in names if last[f"loss_share/{name}"].notna().any()]
+    places = np.arange(len(names))
+    for offset, (kind, (text, color)) in zip((-0.19, 0.19), SHARES.items(), strict=True):
+        values = last[[f"{kind}/{name}" for name in names]]
+        axes.barh(
+            places + offset,
+            values.mean().to_numpy(),
+            height=0.36,
+            color=color,
+            xerr=values.std(ddof=0).to_numpy() if len(values) > 1 else None,
+            error_kw={"elinewidth": 0.7, "ecolor": "0.3"},
+        )
+        legend.add(text, Patch(color=color))
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel("share", fontsize=curves.SIZES["label"], labelpad=1)
+
+
+def _draw_densities(axes: Axes, own: DataFrame, arrays: DataFrame, legend: Legend) -> None:
+    found = arrays[arrays["run_id"].isin(own["run_id"])]
+    for epoch, dashes in ((own["epoch"].min(), "--"), (own["epoch"].max(), "-")):
+        for name, (text, color) in DENSITIES.items():
+            at = found[(found["array"] == name) & (found["epoch"] == epoch)]
+            mean = at.groupby("index")["value"].mean()
+            edges = np.logspace(*DECADES, len(mean) + 1)
+            axes.stairs(mean.to_numpy(), edges, color=color, linestyle=dashes, linewidth=1.2)
+            legend.add(text, Look(color).handle())
+        legend.add(f"epoch {epoch}", Look("0.35", dashes, 1.2).handle())
+    axes.axvline(1, **curves.GUIDE, zorder=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("1 / (n (r + 1/n))", fontsize=curves.SIZES["label"], labelpad=1)
+    axes.set_ylabel("share of parameters", fontsize=curves.SIZES["label"], labelpad=2)

@@ -1,0 +1,60 @@
+"""Weights against the change and the sign of their gradients (Liu et al. 2020, Fig. 7)."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from pandas import DataFrame
+
+from gsnr_sweep.figures import curves
+from gsnr_sweep.figures.curves import Legend, Look
+
+SETS = {"": ("all weights", curves.REAL), "_top10": ("10 % of largest |W|", curves.RANDOM)}
+LAYER_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
+
+
+def draw_weight_gradient(frame: DataFrame, arrays: DataFrame) -> Figure:
+    """Draw two panels in a row, a row for each kind of initial weights.
+
+    Left: correlation of Δg with W; right: share of weights with W·g < 0; each for all weights and
+    for the 10 % of largest absolute value, of all layers together (thick) and of each (thin).
+
+    Args:
+        frame: One row a run and epoch with the metrics of the measure ``weight_gradient``.
+        arrays: Not used.
+
+    Raises:
+        GsnrError: A column is missing.
+    """
+    del arrays
+    curves.require(frame, ["corr_dg_w", "opposite_sign"], "weight_gradient")
+    inits = list(dict.fromkeys(frame["init"]))
+    figure, grid = curves.panels(len(inits), 2, (3.1, 2.1))
+    legend = Legend()
+    for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
+        own = frame[frame["init"] == init]
+        about = f", init {init}" if len(inits) > 1 else ""
+        for index, (axes, name) in enumerate(zip(row, ("corr_dg_w", "opposite_sign"), strict=True)):
+            _draw_layers(axes, own, name, legend)
+            title = ("correlation of Δg and W", "weights with W·g < 0")[index]
+            curves.letter(axes, 2 * place + index, title + (about if not index else ""))
+            curves.finish_axes(axes, ("Pearson", "share")[index], curves.is_log_scheduled(own))
+        row[0].axhline(0, **curves.GUIDE, zorder=1)
+        row[1].axhline(0.5, **curves.GUIDE, zorder=1)
+        row[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    legend.draw(figure)
+    return figure
+
+
+def _draw_layers(axes: Axes, own: DataFrame, name: str, legend: Legend) -> None:
+    for suffix, (text, color) in SETS.items():
+        start = f"{name}{suffix}/"
+        layers = [column for column in own.columns if column.startswith(start)]
+        for layer, dashes in zip(layers, LAYER_DASHES, strict=False):
+            look = Look(color, dashes, 0.8)
+            curves.draw_mean(axes, own, layer, look)
+            legend.add(f"{layer.removeprefix(start)} alone", Look("0.35", dashes, 0.8).handle())
+        look = Look(color, "-", 2.0)
+        curves.draw_mean(axes, own, f"{name}{suffix}", look)
+        legend.add(text, look.handle())

@@ -1,0 +1,42 @@
+"""From what there is to say to one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gsnr_sweep.report.content import Section
+
+TEMPLATE = "template.html"
+
+
+def render(sections: Sequence[Section]) -> str:
+    """Write the page.
+
+    Whatever comes from users or runs is escaped; figures are inside the page, which loads nothing.
+
+    Args:
+        sections: One a sweep.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gsnr_sweep", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embedded"] = embedded
+    return environment.get_template(TEMPLATE).render(
+        sections=sections,
+        title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps",
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def embedded(path: Path) -> str:
+    """Return a PNG file as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
