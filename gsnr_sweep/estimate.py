@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 
 _MOST_OBSERVED = 5
+_FAR = 8.0  # times the FLOPs: beyond, fixed costs or caches make rates differ
 _SAME_POINT = 0.01  # relative difference of FLOPs below which a finished run was this very point
 
 
@@ -140,7 +141,7 @@ class _Runs:
 
 
 def _alike(point: CheckedPoint, observed: Iterable[Observed]) -> list[Observed]:
-    """Choose the usable runs of the same network and data on the same device."""
+    """Choose the runs of the same network and data on the same device, of similar size."""
     wanted = (point.cfg.model.name, point.cfg.data.name)
     runs = [
         run
@@ -150,7 +151,8 @@ def _alike(point: CheckedPoint, observed: Iterable[Observed]) -> list[Observed]:
     if not runs or point.flops <= 0:
         return []
     device = _device_name(point.cfg.device)
-    return [run for run in runs if run.device == device]
+    near = [run for run in runs if _apart(run.flops, point.flops) <= math.log(_FAR)]
+    return [run for run in near if run.device == device]
 
 
 def _device_name(name: str) -> str | None:

@@ -17,6 +17,7 @@ from gsnr_sweep.data import DataSpec, distribution
 from gsnr_sweep.device import choose_device
 from gsnr_sweep.ensemble.chunks import ChunkSizes
 from gsnr_sweep.footprint import Network, memory_bytes
+from gsnr_sweep.preflight import extra_passes
 from gsnr_sweep.run import available_cores
 from gsnr_sweep.schedule import epochs_of
 
@@ -228,6 +229,7 @@ def _seconds(setup: Setup, family: FamilyCosts | None) -> float | None:
     steps = cfg.epochs - sum(epoch < cfg.epochs for epoch in schedule)
     k = setup.threads
     measured = costs.measured.seconds(cfg.n, chunks.step, k)
+    measured += extra_passes(cfg.measures) / 3 * costs.step.seconds(cfg.n, chunks.step, k)
     measured += 2 * costs.losses.seconds(cfg.n_test, chunks.losses, k)
     replica = steps * costs.step.seconds(cfg.n, chunks.step, k) + len(schedule) * measured
     rounds = math.ceil(cfg.n_sets / setup.threads)

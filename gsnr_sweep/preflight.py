@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gsnr_sweep import config
@@ -200,5 +201,21 @@ class _Inspections:
 def sample_passes(cfg: Config) -> float:
     """Count passes of a sample through the network, in units of a forward pass."""
     training = 3 * cfg.epochs * cfg.n
-    measuring = len(epochs_of(cfg.measure_at, cfg.epochs)) * (6 * cfg.n + 2 * cfg.n_test)
+    a_measurement = (6 + extra_passes(cfg.measures)) * cfg.n + 2 * cfg.n_test
+    measuring = len(epochs_of(cfg.measure_at, cfg.epochs)) * a_measurement
     return float(cfg.n_sets * (training + measuring))
+
+
+def extra_passes(cfg: MeasuresConfig) -> float:
+    """Return what measures cost beyond the usual for each training sample, in forward passes."""
+    return _extra_passes(tuple(sorted(cfg.functions.items())))
+
+
+@lru_cache(maxsize=64)
+def _extra_passes(functions: tuple[tuple[str, str], ...]) -> float:
+    from gsnr_sweep.measures import load_measures, wanted_by
+
+    try:
+        return wanted_by(load_measures(dict(functions))).passes
+    except GsnrError:  # said elsewhere
+        return 0.0

@@ -148,11 +148,17 @@ def test_finished_runs_take_precedence(steady: list[int]) -> None:
 
 
 def test_time_follows_the_rate_of_finished_runs() -> None:
-    small, large = _points("-m", "data=toy", "n=100,1000")
+    small, large = _points("-m", "data=toy", "n=100,400")
     (found,) = estimate([large], [_run(small, s) for s in (1.0, 2.0, 90.0)])
     assert found.seconds == pytest.approx(2.0 * large.flops / small.flops)
     assert found.basis == "3 finished runs"
     assert found.flops == large.flops
+
+
+def test_a_run_of_quite_another_size_says_nothing(steady: list[int]) -> None:
+    tiny, large = _points("-m", "data=toy", "n=100,10000")
+    (found,) = estimate([large], [_run(tiny, 1.0)])
+    assert found.basis == "calibration"
 
 
 def test_the_nearest_width_counts() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 Probe = Callable[..., Any]
 """Looks at a `Replica` at θ_t and at the followed parameters; returns what a measure reads."""
 
+_GRADIENT_PASSES = 3.0
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -18,11 +20,18 @@ class Wanted:
         weights: The weights θ_t.
         gradient_change: The full-batch gradient before and after the step, one more pass.
         probes: Looks at each replica before its step, by the measure's name.
+        probe_passes: What they cost for each training sample, in units of a forward pass.
     """
 
     weights: bool = False
     gradient_change: bool = False
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    probe_passes: float = 0.0
+
+    @property
+    def passes(self) -> float:
+        """Cost of it all for each training sample, in units of a forward pass."""
+        return self.probe_passes + (_GRADIENT_PASSES if self.gradient_change else 0.0)
 
     @classmethod
     def union(cls, parts: Iterable[Wanted]) -> Wanted:
@@ -32,4 +41,5 @@ class Wanted:
             any(part.weights for part in parts),
             any(part.gradient_change for part in parts),
             {name: probe for part in parts for name, probe in part.probes.items()},
+            sum(part.probe_passes for part in parts),
         )

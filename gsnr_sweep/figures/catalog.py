@@ -52,6 +52,10 @@ FIGURES = {
         "gsnr_sweep.figures.gsnr_curves.draw_gsnr_curves",
         "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",
     ),
+    "layer_curves": FigureKind(
+        "gsnr_sweep.figures.layer_curves.draw_layer_curves",
+        "Mean GSNR of each layer over training, from the first (dark) to the last (light).",
+    ),
     "same_sign": FigureKind(
         "gsnr_sweep.figures.same_sign.draw_same_sign",
         "Share of samples whose gradients have the more frequent sign, mean over the parameters.",
@@ -76,6 +80,7 @@ FIGURES = {
         "gsnr_sweep.figures.loss_shares.draw_loss_shares",
         "Terms of eq. (22): by layer, the share in the training loss's decrease and in 1 − R, mean "
         "and standard deviation over the runs; and the distribution of the parameters' noise "
-        "shares 1 / (n (r + 1/n)), 0 for signal only, 1 for noise only.",
+        "shares 1 / (n (r + 1/n)), 0 for signal only, 1 for noise only; the last bin holds all "
+        "above 10.",
     ),
 }

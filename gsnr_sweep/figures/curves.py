@@ -20,8 +20,8 @@ from pandas import DataFrame
 
 from gsnr_sweep.errors import GsnrError
 
-PANEL = (2.35, 1.85)
-"""Width and height of a panel in inches: three side by side fill a page's width."""
+PANEL, WIDE_PANEL = (1.84, 1.65), (2.75, 1.9)
+"""Width and height of a panel in inches: three, or two wide ones, fill a column of 5.5 inches."""
 SIZES = {"title": 8.5, "label": 8.5, "tick": 7.0, "legend": 7.5}
 COLORS = sns.color_palette("colorblind", 10)
 REAL, RANDOM = COLORS[0], COLORS[3]

@@ -11,9 +11,9 @@ from gsnr_sweep.figures import curves
 from gsnr_sweep.figures.curves import Legend, Look
 
 PANELS = {
-    "first_term_same_sign": ("same sign as Δg", "share", 0.5),
-    "first_term_corr": ("correlation with Δg", "Pearson", 0.0),
-    "first_term_size": ("Σ |term| / Σ |Δg|", "ratio", None),
+    "first_term_same_sign": ("same sign", "share", 0.5),
+    "first_term_corr": ("correlation", "Pearson", 0.0),
+    "first_term_size": ("size, of Σ |Δg|", "ratio", None),
 }
 
 
@@ -34,12 +34,14 @@ def draw_first_term(frame: DataFrame, arrays: DataFrame) -> Figure:
     legend = Legend()
     for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
         own = frame[frame["init"] == init]
-        about = f", init {init}" if len(inits) > 1 else ""
+        about = f"init {init}\n" if len(inits) > 1 else ""
         for index, (name, (title, ylabel, guide)) in enumerate(PANELS.items()):
             axes = row[index]
             _draw_layers(axes, own, name, legend)
-            curves.letter(axes, len(PANELS) * place + index, title + (about if not index else ""))
-            curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
+            curves.letter(axes, len(PANELS) * place + index, title)
+            curves.finish_axes(
+                axes, ylabel if index else about + ylabel, curves.is_log_scheduled(own)
+            )
             if guide is not None:
                 axes.axhline(guide, **curves.GUIDE, zorder=1)
         row[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -36,7 +36,7 @@ def draw_frozen(frame: DataFrame, arrays: DataFrame) -> Figure:
     legend = Legend()
     for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
         own = frame[frame["init"] == init]
-        about = f", init {init}" if len(inits) > 1 else ""
+        about = f"init {init}\n" if len(inits) > 1 else ""
         for axes, column in zip(row, ("gsnr_followed_mean", "train_loss"), strict=False):
             for kind, look in LOOKS.items():
                 points = own[own["kind"] == kind]
@@ -44,10 +44,11 @@ def draw_frozen(frame: DataFrame, arrays: DataFrame) -> Figure:
                     curves.draw_mean(axes, points, column, look)
                     legend.add(kind, look.handle())
         _draw_single(row[2], own, arrays)
-        titles = ("mean GSNR", "training loss", "single parameters")
+        titles = ("mean GSNR", "training loss", "single weights")
         for index, (axes, title) in enumerate(zip(row, titles, strict=True)):
-            curves.letter(axes, 3 * place + index, title + ("" if index else about))
-            curves.finish_axes(axes, ("GSNR", "loss", "GSNR")[index])
+            curves.letter(axes, 3 * place + index, title)
+            ylabel = ("GSNR", "loss", "GSNR")[index]
+            curves.finish_axes(axes, ylabel if index else about + ylabel)
         row[1].set_yscale("log")
     legend.draw(figure)
     return figure

@@ -10,8 +10,8 @@ from gsnr_sweep.figures import curves
 from gsnr_sweep.figures.curves import Legend
 
 TITLES = {
-    "table2_cnn": "simple CNN (Table 2)",
-    "table3_cnn": "CNN with batch norm. (Table 3)",
+    "table2_cnn": "simple CNN",
+    "table3_cnn": "CNN with batch norm.",
     "resnet18": "ResNet18",
     "mlp": "MLP",
 }
@@ -33,7 +33,7 @@ def draw_gsnr_curves(frame: DataFrame, arrays: DataFrame) -> Figure:
     del arrays
     curves.require(frame, ["gsnr_mean"], "gsnr_curves")
     models = list(dict.fromkeys(frame["model"]))
-    figure, grid = curves.panels(1, len(models), (3.1, 2.3))
+    figure, grid = curves.panels(1, len(models), curves.WIDE_PANEL)
     legend, looks = Legend(), curves.label_looks(list(frame["p_random"].unique()))
     for index, (axes, model) in enumerate(zip(grid[0], models, strict=True)):
         own = frame[frame["model"] == model]

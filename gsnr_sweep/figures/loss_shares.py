@@ -20,6 +20,8 @@ DENSITIES = {
     "noise_density_weighted": ("weighted by W", curves.COLORS[0]),
     "noise_density": ("each parameter once", curves.COLORS[7]),
 }
+MOST_LAYERS = 14
+"""Layers with a bar each; deeper networks are drawn by their main parts."""
 DECADES = (-4.0, 1.0)
 """Range of log10 x of the densities, as the measure ``loss_shares`` makes them."""
 
@@ -41,9 +43,7 @@ def draw_loss_shares(frame: DataFrame, arrays: DataFrame) -> Figure:
     shares = [c for c in frame.columns if c.startswith("loss_share/")]
     curves.require(frame, shares or ["loss_share/LAYER"], "loss_shares")
     models = list(dict.fromkeys(frame["model"]))
-    deepest = max(_layers_of(frame[frame["model"] == model]) for model in models)
-    height = max(2.1, 0.14 * deepest + 0.9)
-    figure, grid = curves.panels(len(models), 2, (3.3, height))
+    figure, grid = curves.panels(len(models), 2, curves.WIDE_PANEL)
     legend = Legend()
     for place, (row, model) in enumerate(zip(grid, models, strict=True)):
         own = frame[frame["model"] == model]
@@ -57,17 +57,10 @@ def draw_loss_shares(frame: DataFrame, arrays: DataFrame) -> Figure:
     return figure
 
 
-def _layers_of(own: DataFrame) -> int:
-    columns = [c for c in own.columns if c.startswith("loss_share/")]
-    return int(own[columns].notna().any().sum())
-
-
 def _draw_shares(axes: Axes, last: DataFrame, legend: Legend) -> None:
-    names = [c.partition("/")[2] for c in last.columns if c.startswith("loss_share/")]
-    names = [name for name in names if last[f"loss_share/{name}"].notna().any()]
-    places = np.arange(len(names))
     for offset, (kind, (text, color)) in zip((-0.19, 0.19), SHARES.items(), strict=True):
-        values = last[[f"{kind}/{name}" for name in names]]
+        values = _by_layer(last, kind)
+        names, places = list(values.columns), np.arange(values.shape[1])
         axes.barh(
             places + offset,
             values.mean().to_numpy(),
@@ -82,6 +75,21 @@ def _draw_shares(axes: Axes, last: DataFrame, legend: Legend) -> None:
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("share", fontsize=curves.SIZES["label"], labelpad=1)
+
+
+def _by_layer(last: DataFrame, kind: str) -> DataFrame:
+    """Return a share by layer, one row a run; of deep networks by the network's main parts."""
+    columns = [c for c in last.columns if c.startswith(f"{kind}/") and last[c].notna().any()]
+    values = last[columns].rename(columns=lambda column: column.partition("/")[2])
+    if len(columns) <= MOST_LAYERS:
+        return values
+    parts = [name.partition(".")[0] for name in values.columns]
+    return DataFrame(
+        {
+            part: values.loc[:, [own == part for own in parts]].sum(axis=1)
+            for part in dict.fromkeys(parts)
+        }
+    )
 
 
 def _draw_densities(axes: Axes, own: DataFrame, arrays: DataFrame, legend: Legend) -> None:

@@ -24,7 +24,7 @@ def draw_same_sign(frame: DataFrame, arrays: DataFrame) -> Figure:
     del arrays
     curves.require(frame, ["p_same_sign"], "same_sign")
     models = list(dict.fromkeys(frame["model"]))
-    figure, grid = curves.panels(1, len(models), (3.1, 2.3))
+    figure, grid = curves.panels(1, len(models), curves.WIDE_PANEL)
     legend, looks = Legend(), curves.label_looks(list(frame["p_random"].unique()))
     for index, (axes, model) in enumerate(zip(grid[0], models, strict=True)):
         own = frame[frame["model"] == model]

@@ -30,16 +30,18 @@ def draw_weight_gradient(frame: DataFrame, arrays: DataFrame) -> Figure:
     del arrays
     curves.require(frame, ["corr_dg_w", "opposite_sign"], "weight_gradient")
     inits = list(dict.fromkeys(frame["init"]))
-    figure, grid = curves.panels(len(inits), 2, (3.1, 2.1))
+    figure, grid = curves.panels(len(inits), 2, curves.WIDE_PANEL)
     legend = Legend()
     for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
         own = frame[frame["init"] == init]
-        about = f", init {init}" if len(inits) > 1 else ""
+        about = f"init {init}\n" if len(inits) > 1 else ""
         for index, (axes, name) in enumerate(zip(row, ("corr_dg_w", "opposite_sign"), strict=True)):
             _draw_layers(axes, own, name, legend)
             title = ("correlation of Δg and W", "weights with W·g < 0")[index]
-            curves.letter(axes, 2 * place + index, title + (about if not index else ""))
-            curves.finish_axes(axes, ("Pearson", "share")[index], curves.is_log_scheduled(own))
+            curves.letter(axes, 2 * place + index, title)
+            ylabel = ("Pearson", "share")[index]
+            ylabel = ylabel if index else about + ylabel
+            curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
         row[0].axhline(0, **curves.GUIDE, zorder=1)
         row[1].axhline(0.5, **curves.GUIDE, zorder=1)
         row[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -64,7 +64,7 @@ def compute_first_terms(replica: Replica, followed: tuple[Parameter, ...] = ()) 
     return found
 
 
-@wants(gradient_change=True, probe=compute_first_terms)
+@wants(gradient_change=True, probe=compute_first_terms, probe_passes=2.0 * MOST_WEIGHTS)
 def first_term(snapshot: Snapshot) -> dict[str, float]:
     """Compare the first term of eq. (28) with the whole change Δg (Liu et al. 2020, B, eq. 34).
 

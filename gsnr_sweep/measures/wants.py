@@ -15,7 +15,11 @@ _MARK = "wanted"
 
 
 def wants(
-    *, weights: bool = False, gradient_change: bool = False, probe: Probe | None = None
+    *,
+    weights: bool = False,
+    gradient_change: bool = False,
+    probe: Probe | None = None,
+    probe_passes: float = 1.0,
 ) -> Callable[[F], F]:
     """Mark a measure, as a decorator.
 
@@ -24,11 +28,14 @@ def wants(
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
+        probe_passes: About what the probe costs for each training sample, in units of a forward
+            pass, for estimates.
     """
 
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
-        setattr(measure, _MARK, Wanted(weights, gradient_change, probes))
+        passes = probe_passes if probe else 0.0
+        setattr(measure, _MARK, Wanted(weights, gradient_change, probes, passes))
         return measure
 
     return mark

@@ -1,0 +1,60 @@
+"""Mean GSNR of each layer over training (eq. 25)."""
+
+from __future__ import annotations
+
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas import DataFrame
+
+from gsnr_sweep.figures import curves
+from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.figures.gsnr_curves import TITLES
+
+PREFIX = "gsnr_mean/"
+MOST_NAMED = 12
+"""Layers with an entry each in the legend; of more, only the first and the last have one."""
+
+
+def draw_layer_curves(frame: DataFrame, arrays: DataFrame) -> Figure:
+    """Draw a row of panels a model, a panel for each kind of labels, a line a layer.
+
+    Colours go from the first layer (dark) to the last (light).
+
+    Args:
+        frame: One row a run and epoch with ``epoch``, ``model``, ``p_random``, ``n`` and
+            ``gsnr_mean/LAYER``.
+        arrays: Not used.
+
+    Raises:
+        GsnrError: A column is missing.
+    """
+    del arrays
+    every = [c for c in frame.columns if c.startswith(PREFIX)]
+    curves.require(frame, every or [f"{PREFIX}LAYER"], "layer_curves")
+    models = list(dict.fromkeys(frame["model"]))
+    labels = sorted(frame["p_random"].unique())
+    figure, grid = curves.panels(len(models), len(labels), curves.WIDE_PANEL)
+    legend = Legend()
+    for place, (row, model) in enumerate(zip(grid, models, strict=True)):
+        own = frame[frame["model"] == model]
+        layers = [c for c in every if own[c].notna().any()]
+        colors = sns.color_palette("viridis", len(layers))
+        for index, (axes, p_random) in enumerate(zip(row, labels, strict=True)):
+            points = own[own["p_random"] == p_random]
+            for rank, (layer, color) in enumerate(zip(layers, colors, strict=True)):
+                look = Look(color, "-", 1.1)
+                if not points.empty:
+                    curves.draw_mean(axes, points, layer, look)
+                if len(layers) <= MOST_NAMED or rank in (0, len(layers) - 1):
+                    about = f"{TITLES.get(model, model)}: " if len(models) > 1 else ""
+                    legend.add(about + layer.removeprefix(PREFIX), look.handle())
+            for n in sorted(points["n"].unique()):
+                axes.axhline(1 / n, **curves.GUIDE, zorder=1)
+            axes.set_ylim(bottom=0)
+            title = f"{TITLES.get(model, model)}, {curves.label_kind(p_random)}"
+            curves.letter(axes, len(labels) * place + index, title)
+            curves.finish_axes(axes, "mean GSNR of a layer", curves.is_log_scheduled(own))
+    legend.add("floor 1/n of the estimate", Line2D([], [], **curves.GUIDE))
+    legend.draw(figure)
+    return figure
