@@ -42,6 +42,7 @@ _KINDS = {
     "str": "a text",
     "list[int]": "a list of whole numbers, such as [20,100],",
     "list[float]": "a list of numbers, such as [0.5,0.5],",
+    "list[str]": "a list of names, such as [fc1],",
     "dict[str, Any]": "a mapping, such as {name: value},",
     "dict[str, str]": "a mapping, such as {name: text},",
 }
@@ -54,6 +55,11 @@ _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 def _key(help_text: str) -> Any:
     """A config key without a default in code (``conf/`` holds it) and with its line of help."""
     return field(default=MISSING, metadata={"help": help_text})
+
+
+def _names(help_text: str) -> Any:
+    """A list of names that people's own config files may leave out."""
+    return field(default_factory=list, metadata={"help": help_text})
 
 
 @dataclass
@@ -120,7 +126,7 @@ class ModelConfig:
         "initial weights: torch (PyTorch's default), he (He-normal), small (N(0, 0.1²))"
     )
     args: dict[str, Any] = _key("further arguments of the module's constructor")
-    frozen: list[str] = _key("layers or parameters that are not trained, such as [fc1]")
+    frozen: list[str] = _names("layers or parameters that are not trained, such as [fc1]")
 
 
 @dataclass
@@ -135,8 +141,10 @@ class MeasuresConfig:
     """What is measured at a scheduled epoch (group ``measures``)."""
 
     variance: str = _key("variance of per-sample gradients: plugin (1/n) or unbiased (1/(n-1))")
-    parameters: list[str] = _key("layers or parameters to follow one by one, such as [fc2.weight]")
     functions: dict[str, str] = _key("measures by name, each a dotted path to its function")
+    parameters: list[str] = _names(
+        "layers or parameters to follow one by one, such as [fc2.weight]"
+    )
 
 
 @dataclass

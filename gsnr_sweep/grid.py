@@ -25,6 +25,7 @@ from gsnr_sweep.errors import GsnrError
 __all__ = ["VERSION_BASE", "CommandLine", "Composer", "Grid", "GridPoint", "expand", "points_of"]
 
 VERSION_BASE = "1.3"
+_GRIDS = ("experiment", "scale")
 _GRID_SWEEPERS = ("BasicSweeper", "GridSweeper")
 
 
@@ -144,8 +145,10 @@ def points_of(
 
 def _grid(composer: Composer, command: CommandLine) -> Grid:
     if not command.multirun:
+        _refuse_several_grids(composer.parse(command.overrides))
         return Grid((composer.point(command.overrides),), {})
     parsed = composer.parse(command.overrides)
+    _refuse_several_grids(parsed)
     base = composer.compose([_first_value(override) for override in parsed])
     sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
     if str(sweeper._target_).rpartition(".")[2] not in _GRID_SWEEPERS:
@@ -158,6 +161,17 @@ def _grid(composer: Composer, command: CommandLine) -> Grid:
     points = tuple(composer.point(overrides, axes) for overrides in batch)
     setup_globals()  # of Hydra: knows what now is
     return Grid(points, axes, launcher, str(base.hydra.sweep.dir))
+
+
+def _refuse_several_grids(overrides: list[Override]) -> None:
+    """Refuse several experiments or scales at once: each of them is a grid of its own."""
+    for override in overrides:
+        several = override.is_sweep_override() or isinstance(override.value(), list)
+        if override.key_or_group in _GRIDS and several:
+            raise GsnrError(
+                f"{override.input_line}: each {override.key_or_group} is a grid of its own. Launch "
+                "one at a time; python -m gsnr_sweep report takes several sweeps on one page."
+            )
 
 
 def _first_value(override: Override) -> str:

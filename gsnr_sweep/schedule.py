@@ -40,6 +40,8 @@ def epochs_of(schedule: Any, epochs: int) -> list[int]:
     count = int(match[2])
     if match[1] == "every":
         return sorted({*range(0, epochs + 1, count), epochs})
-    steps = max(count - 2, 1)
+    if count < 2:
+        raise ValueError("log:K needs K at least 2: the first epoch and the last")
+    steps = count - 2
     spaced = {round(max(epochs, 1) ** (i / steps)) for i in range(steps)}
     return sorted({0, *(epoch for epoch in spaced if epoch < epochs), epochs})

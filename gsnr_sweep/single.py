@@ -59,6 +59,8 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     tracking = describe_tracking(point.cfg.tracking, launch_folder)
     workers = f"this process, {threads} replica(s) side by side"
     console.print(show_plan([point], {}, workers, folder, tracking, reuse=decision.note))
+    if name := point.cfg.preset.name:
+        console.print(f"One point only: {name} is a grid; -m runs all of it.", style="yellow")
     if decision.action == "reuse" and (known := _known(decision)) is not None:
         _show(known, point.cfg, console)
         console.print("Reused; rerun=true runs it again.")

@@ -63,13 +63,13 @@ def _refusal(*arguments: str) -> str:
     ("arguments", "words"),
     [
         (["n=abc"], ["n=abc", "a whole number", "size of each training set"]),
-        (["measure_at=20"], ["measure_at=20", "a list of whole numbers"]),
+        (["measure_at=20"], ["measure_at=20", "a list of epochs"]),
         (["p_random=1.5"], ["p_random=1.5", "[0, 1]"]),
         (["n=0"], ["n=0", "at least 2"]),
         (["data=npz"], ["data.path has no value", "data.path=VALUE"]),
         (["model=custom"], ["model._target_ has no value", "model._target_=VALUE"]),
         (["chh=3"], ["'chh'", "Did you mean ch?"]),
-        (["model=vgg"], ["'vgg'", "custom, mlp, table2_cnn, table3_cnn"]),
+        (["model=vgg"], ["'vgg'", "custom, mlp, resnet18, table2_cnn, table3_cnn"]),
         (["data=imagenet"], ["'imagenet'", "cifar10, digits, fashion_mnist, mnist, npz, toy"]),
         (["measure_at=[20,200]"], ["[200]", "epochs=100"]),
         (["data=mnist", "n=60001"], ["n=60001", "60000 training samples"]),
@@ -83,7 +83,22 @@ def _refusal(*arguments: str) -> str:
         (["tracking.uri=file:///mlruns"], ["file:///mlruns", "sqlite:///FILE.db"]),
         (["--frobnicate"], ["--frobnicate", "--help"]),
         (["model=custom", "model._target_=no_such.Net"], ["No module named 'no_such'"]),
-        (["experiment=no_such"], ["'no_such'", "Allowed"]),
+        (["experiment=no_such"], ["'no_such'", "Allowed: fig11_toy, fig4_mnist, fig5_"]),
+        (["scale=no_such"], ["'no_such'", "Allowed: laptop, paper, smoke."]),
+        (["data=toy", "model=mlp", "model.frozen=[fc3]"], ["'fc3' is no layer", "fc1, fc2"]),
+        (
+            ["-m", "data=toy", "model=mlp", "model.frozen=[fc1],[fc3]"],
+            ["'fc3' is no layer", "grid point model.frozen=[fc3] of 2"],
+        ),
+        (["data=toy", "model=mlp", "model.frozen=[fc1,fc2]"], ["no trained parameters"]),
+        (["measures.parameters=[fc3]"], ["measures.parameters: 'fc3' is no", "There is: "]),
+        (["measures.parameters=[fc2.bias,conv]"], ["'conv' is no trained", "conv1.weight"]),
+        (
+            ["model.frozen=[fc2]", "measures.parameters=[fc2]"],
+            ["'fc2' is no trained parameter or layer", "fc1.bias."],
+        ),
+        (["measures.parameters=[fc1]"], ["stands for 36150 parameters", "at most 2000"]),
+        (["-m", "measures.parameters=[fc2]", "ch=6,7,8"], ["2010 parameters", "ch=8 of 3"]),
     ],
 )
 def test_a_mistake_is_explained_in_a_paragraph(
@@ -167,6 +182,9 @@ def test_what_is_well_is_handed_on_as_it_was_given(
     [
         (["n=abc"], "n=abc: a whole number is needed"),
         (["-m", "n=30", "ch=4,0,6"], "grid point ch=0 of 3"),
+        (["data=toy", "model=mlp", "model.frozen=[fc3]"], "'fc3' is no layer or parameter"),
+        (["measures.parameters=[fc1]"], "36150 parameters; at most 2000 can be followed"),
+        (["-m", "seed=0,1", "measures.parameters=[fc9]"], "'fc9' is no trained parameter"),
     ],
 )
 def test_a_mistake_in_a_real_process(tmp_path: Path, arguments: list[str], words: str) -> None:

@@ -110,7 +110,17 @@ _POINTS: dict[str, list[list[str]]] = {
         ["n=7", "tracking.run_name='${data.name} ${n}'"],
         ["n=8", "+model.args.depth=${n}"],
     ],
-    "an experiment": [["experiment=mnist_mini", f"n={n}", "ch=3"] for n in (5, 6)],
+    "an experiment": [["experiment=fig4_mnist", f"n={n}", "ch=3"] for n in (5, 6)],
+    "scales of an experiment": [
+        ["experiment=fig6_frozen_toy", f"scale={scale}", f"model.frozen={frozen}", "lr=0.1"]
+        for scale in ("smoke", "paper")
+        for frozen in ("[]", "[fc1]")
+    ],
+    "schedules": [
+        [f"measure_at={given}", f"epochs={epochs}", "n=5"]
+        for given in ("every:2", "log:3", "[0,1]")
+        for epochs in (4, 9)
+    ],
     "other groups": [["tracking=none", "data=cifar10", "model=mlp", f"n={n}"] for n in (5, 6)],
     "groups swept": [
         [f"data={data}", f"model={model}", f"tracking={tracking}", "n=5", "seed=3"]

@@ -50,8 +50,6 @@ def test_defaults_are_those_of_the_paper_at_desktop_scale() -> None:
         ("n", "", "a whole number"),
         ("lr", "fast", "a number"),
         ("p_random", "[0.1]", "a number"),
-        ("measure_at", "20", "a list of whole numbers"),
-        ("measure_at", "[20,b]", "a list of whole numbers"),
         ("data.noisy_test", "maybe", "true or false"),
         ("data.mean", "0.1", "a list of numbers"),
         ("threads", "two", "a whole number"),
@@ -125,6 +123,14 @@ def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
         ("measure_at=[1,3]", ["measure_at=[1, 3]", "[3]", "epochs=2"]),
         ("measure_at=[-1]", ["measure_at=[-1]", "0..epochs=2"]),
         ("measure_at=[1,1]", ["measure_at=[1, 1]", "twice"]),
+        ("measure_at=[1,b]", ["measure_at=[1, 'b']", "'b' is no epoch", "every:K", "log:K"]),
+        ("measure_at=[1.5]", ["measure_at=[1.5]", "1.5 is no epoch"]),
+        ("measure_at=[true]", ["measure_at=[True]", "True is no epoch"]),
+        ("measure_at=[every:2]", ["'every:2' is no epoch"]),
+        ("measure_at=2", ["measure_at=2:", "a list of epochs such as [20,100]", "log:K"]),
+        ("measure_at=null", ["measure_at=null:", "a list of epochs"]),
+        ("measure_at=every:0", ["measure_at=every:0:", "K at least 1"]),
+        ("measure_at=log:many", ["measure_at=log:many:", "K at least 1"]),
         ("p_random=1.01", ["p_random=1.01", "[0, 1]"]),
         ("p_random=-0.1", ["p_random=-0.1", "[0, 1]"]),
         ("p_random=nan", ["p_random=nan", "[0, 1]"]),
@@ -260,14 +266,14 @@ def test_what_decides_the_numbers_is_in_the_hash(override: str) -> None:
 
 def test_every_key_has_a_line_of_help() -> None:
     for key in config.known_keys():
-        if key not in {"data", "model", "optim", "measures", "tracking"}:
+        if key not in _SECTIONS:
             assert config.help_of(key), key
     assert [name for name, _ in config.describe_keys()] == [
         item.name for item in dataclasses.fields(Config) if item.name not in _SECTIONS
     ]
 
 
-_SECTIONS = {"data", "model", "optim", "measures", "tracking"}
+_SECTIONS = {"data", "model", "optim", "measures", "tracking", "preset"}
 
 
 def test_every_data_set_of_conf_has_the_schema_of_its_name() -> None:

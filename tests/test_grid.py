@@ -118,7 +118,7 @@ def own(tmp_path: Path) -> str:
         "hydra:\n  sweeper:\n    params:\n      ch: 3,4\n      p_random: 0.0,0.5\n"
     )
     (tmp_path / "model" / "deep.yaml").write_text(
-        "name: deep\n_target_: gsnr_sweep.models.mlp.MLP\ninit: he\nargs: {depth: 3}\n"
+        "name: deep\n_target_: gsnr_sweep.models.mlp.MLP\ninit: he\nargs: {depth: 3}\nfrozen: []\n"
     )
     return str(tmp_path)
 
@@ -150,7 +150,7 @@ def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
     told = _told("--config-dir", own, "model=deeper")
     assert told == (
         "model=deeper: there is no option 'deeper'. "
-        "Allowed: custom, deep, mlp, table2_cnn, table3_cnn."
+        "Allowed: custom, deep, mlp, resnet18, table2_cnn, table3_cnn."
     )
 
 
@@ -165,7 +165,7 @@ def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
         (["-m", "n=10,20", "chh=3,4"], ["There is no key 'chh'"]),
         (["hydra.launcher.worker=2"], ["There is no key 'hydra.launcher.worker'"]),
         (["optm=gd"], ["There is no key 'optm'", "optim"]),
-        (["model=resnet"], ["'resnet'", "Allowed: custom, mlp, table2_cnn, table3_cnn."]),
+        (["model=resnet"], ["'resnet'", "Allowed: custom, mlp, resnet18, table2_cnn"]),
         (["-m", "model=mlp,resnet"], ["'resnet'", "Allowed: custom, mlp"]),
         (["hydra/launcher=pbs"], ["'pbs'", "local"]),
         (["experiment=nothing_like_it"], ["'nothing_like_it'", "Allowed: "]),

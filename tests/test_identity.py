@@ -47,6 +47,10 @@ def _npz(path: Path | str) -> Config:
         "tracking=none",
         "tracking.experiment=other",
         "tracking.run_name=mine",
+        "preset.name=mine",
+        "preset.figures=[]",
+        "scale=smoke",
+        "measure_at=every:2",
     ],
 )
 def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
@@ -64,6 +68,10 @@ def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
         "dtype=float64",
         "model=mlp",
         "model.init=he",
+        "model.frozen=[fc1]",
+        "measures.parameters=[fc2]",
+        "measure_at=every:1",
+        "measure_at=log:3",
         "data=toy",
         "data.elastic=2",
         "+measures.functions.mine=some.where",

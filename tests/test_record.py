@@ -47,6 +47,29 @@ def test_values_that_are_not_finite_are_named_instead() -> None:
     assert abs(found.time_ms / 1000 - time.time()) < 60
 
 
+def test_lists_are_kept_apart_from_metrics() -> None:
+    values = {"metric": 1.0, "list": [0.5, math.nan, -math.inf, 2], "empty": [], "bad": math.nan}
+    found = Measurement.from_values(3, values)
+    assert found.metrics == {"metric": 1.0}
+    assert found.nonfinite == ["bad"]
+    assert found.arrays == {"list": [0.5, None, None, 2], "empty": []}
+
+
+def test_lists_are_read_back_digit_by_digit(tmp_path: Path) -> None:
+    arrays = {"gsnr/fc2.weight": [1 / 3, None, 5e-324]}
+    record = _record(measurements=[Measurement(1, {"a": 1.0}, arrays=arrays)])
+    assert RunRecord.read(record.write(tmp_path)) == record
+
+
+def test_a_record_from_before_there_were_lists(tmp_path: Path) -> None:
+    path = _record().write(tmp_path)
+    content = json.loads(path.read_text())
+    for measurement in content["measurements"]:
+        del measurement["arrays"]
+    path.write_text(json.dumps(content))
+    assert RunRecord.read(path) == _record()
+
+
 def test_a_file_never_holds_what_json_does_not(tmp_path: Path) -> None:
     _record().write(tmp_path)
     with pytest.raises(ValueError, match="JSON"):

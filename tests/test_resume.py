@@ -20,6 +20,7 @@ from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.record import RunRecord
 from gsnr_sweep.run import RunResult, RunStoppedError, run_point
+from gsnr_sweep.schedule import epochs_of
 from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import send_record
 from tests.conftest import tiny_config
@@ -37,8 +38,21 @@ CASES = {
     "float64": ("dtype=float64", "lr=0.1"),
     "threads": ("n_sets=3", "threads=3", "lr=0.1"),
     "noise": (*MLP, "p_random=0.5", "model.init=he"),
+    "followed": (
+        "data=toy",
+        "model=mlp",
+        "ch=5",
+        "lr=0.1",
+        "measure_at=log:4",
+        "model.frozen=[fc1.bias]",
+        "measures.parameters=[fc2.weight]",
+        *(
+            f"+measures.functions.{name}=gsnr_sweep.measures.{name}.{name}"
+            for name in ("feature_target", "weight_gradient", "first_term")
+        ),
+    ),
 }
-Numbers = list[tuple[int, dict[str, float], list[str]]]
+Numbers = list[tuple[int, dict[str, float], list[str], dict[str, list[float | None]]]]
 
 
 def _cfg(*overrides: str) -> Config:
@@ -46,7 +60,7 @@ def _cfg(*overrides: str) -> Config:
 
 
 def _numbers(record: RunRecord) -> Numbers:
-    return [(m.epoch, m.metrics, m.nonfinite) for m in record.measurements]
+    return [(m.epoch, m.metrics, m.nonfinite, m.arrays) for m in record.measurements]
 
 
 @lru_cache
@@ -111,7 +125,8 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     _stop(cfg, folder, epoch)
     record = RunRecord.read(folder / "record.json")
     assert record.state == "interrupted"
-    assert [m.epoch for m in record.measurements] == [e for e in (0, 2, 4, 5) if e < epoch]
+    schedule = epochs_of(cfg.measure_at, EPOCHS)
+    assert [m.epoch for m in record.measurements] == [e for e in schedule if e < epoch]
     epochs: list[int] = []
     result = run_point(cfg, folder, folder, epochs.append, Attempt(2))
     assert epochs == list(range(epoch + 1, EPOCHS + 1))  # no step was taken twice
@@ -122,9 +137,19 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
 def test_the_cases_are_sensitive_to_a_step_more_or_less(folder: Path) -> None:
     """Without this the equalities above would say little."""
     for overrides in CASES.values():
-        by_epoch = {epoch: metrics for epoch, metrics, _ in _undisturbed(*overrides)}
+        by_epoch = {epoch: metrics for epoch, metrics, *_ in _undisturbed(*overrides)}
         losses = {metrics["train_loss"] for metrics in by_epoch.values()}
         assert len(losses) == 4
+
+
+def test_lists_are_among_what_is_compared() -> None:
+    undisturbed = _undisturbed(*CASES["followed"])
+    assert [epoch for epoch, *_ in undisturbed] == [0, 1, 2, 5]
+    for name in ("gsnr/fc2.weight", "p_same_sign/fc2.weight", "feature_target/fc2.weight"):
+        assert all(len(arrays[name]) == 5 for *_, arrays in undisturbed)
+    assert len({str(arrays["gsnr/fc2.weight"]) for *_, arrays in undisturbed}) == 4
+    assert all("corr_dg_w" in metrics for _, metrics, *_ in undisturbed)
+    assert all("first_term_corr/fc2" in metrics for _, metrics, *_ in undisturbed)
 
 
 def test_a_run_that_is_interrupted_at_every_step(folder: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gsnr_sweep.errors import GsnrError
+
 Probe = Callable[..., Any]
 """Looks at a `Replica` at θ_t and at the followed parameters; returns what a measure reads."""
 
@@ -35,11 +37,19 @@ class Wanted:
 
     @classmethod
     def union(cls, parts: Iterable[Wanted]) -> Wanted:
-        """Return what any of the parts wants."""
+        """Return what any of the parts wants.
+
+        Raises:
+            GsnrError: Two measures of one name have different probes.
+        """
         parts = list(parts)
+        probes: dict[str, Probe] = {}
+        for name, probe in (item for part in parts for item in part.probes.items()):
+            if probes.setdefault(name, probe) is not probe:
+                raise GsnrError(f"Two measures called {name} have a probe each: rename one.")
         return cls(
             any(part.weights for part in parts),
             any(part.gradient_change for part in parts),
-            {name: probe for part in parts for name, probe in part.probes.items()},
+            probes,
             sum(part.probe_passes for part in parts),
         )

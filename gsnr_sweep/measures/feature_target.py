@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -72,6 +73,13 @@ def _features(replica: Replica, layer: nn.Linear) -> tuple[Tensor, Tensor]:
 
 def _correlations(a: Tensor, b: Tensor) -> Tensor:
     """Pearson's correlations [A, B] of the columns of two matrices [n, A] and [n, B]."""
+    constant = (_constant(a)[:, None] | _constant(b)).cpu()
     a, b = a - a.mean(0), b - b.mean(0)
     correlations: Tensor = a.T @ b / a.norm(dim=0)[:, None] / b.norm(dim=0)
-    return correlations.cpu()
+    return correlations.cpu().masked_fill(constant, math.nan)
+
+
+def _constant(values: Tensor) -> Tensor:
+    """Tell of each column [n, A] whether it is one value."""
+    same: Tensor = values.amax(0) == values.amin(0)
+    return same

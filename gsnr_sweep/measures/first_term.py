@@ -127,21 +127,23 @@ def _sample(count: int) -> Tensor:
 
 
 def _squared_norms(replica: Replica, layer: nn.Linear, chosen: Tensor) -> Tensor | None:
-    """Return Σ_j (Σ_i δ_i,c ∂a_i,s/∂θ_j)² for some weights [K]; None without earlier parameters."""
-    outputs, inputs = chosen // layer.in_features, chosen % layer.in_features
-    totals: list[list[Tensor]] = [[] for _ in range(0, len(chosen), _AT_ONCE)]
-    for features, deltas, earlier in _passes(replica, layer):
-        for block, total in enumerate(totals):
-            part = slice(block * _AT_ONCE, (block + 1) * _AT_ONCE)
-            vectors = _pulled_back(features, deltas, earlier, inputs[part], outputs[part])
+    """Return Σ_j (Σ_i δ_i,c ∂a_i,s/∂θ_j)² for some weights [K].
+
+    None without earlier parameters, and for a layer that is called with more than one vector a
+    sample.
+    """
+    norms = []
+    for block in torch.split(chosen, _AT_ONCE):
+        outputs, inputs = block // layer.in_features, block % layer.in_features
+        total: list[Tensor] = []
+        for features, deltas, earlier in _passes(replica, layer):
+            vectors = _pulled_back(features, deltas, earlier, inputs, outputs)
             if not vectors:
                 return None
-            for index, vector in enumerate(vectors):
-                if index == len(total):
-                    total.append(torch.zeros_like(vector, dtype=torch.float64))
-                total[index] += vector
-    norms = [sum(v.square().flatten(1).sum(1) for v in total) for total in totals]
-    return torch.cat([torch.as_tensor(norm) for norm in norms])
+            wide = [vector.double() for vector in vectors]
+            total = [a + b for a, b in zip(total, wide, strict=True)] if total else wide
+        norms.append(torch.stack([v.square().flatten(1).sum(1) for v in total]).sum(0))
+    return torch.cat(norms)
 
 
 def _passes(
@@ -167,7 +169,7 @@ def _pulled_back(
     features: Tensor, deltas: Tensor, earlier: list[nn.Parameter], inputs: Tensor, outputs: Tensor
 ) -> list[Tensor]:
     """Return Σ_i δ_i,c ∂a_i,s/∂θ of some weights (s, c), [K, *shape] for each earlier parameter."""
-    if not features.requires_grad:
+    if not features.requires_grad or features.dim() != 2:
         return []
     rows = torch.arange(len(inputs))
     cotangents = torch.zeros(len(inputs), *features.shape, dtype=features.dtype)

@@ -35,7 +35,9 @@ def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
     weights = given(snapshot.weights)
     gradient, after = given(snapshot.step_gradient), given(snapshot.next_gradient)
     matrices = [p for p in snapshot.parameters if p.is_weight]
-    groups = {"": matrices} | {f"/{p.layer}": [p] for p in matrices}
+    groups = {"": matrices}
+    for p in matrices:
+        groups.setdefault(f"/{p.layer}", []).append(p)
     columns = {start: (_columns(some), _largest(weights, some)) for start, some in groups.items()}
     change = after - gradient
     values: dict[str, float] = {}

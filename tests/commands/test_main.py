@@ -10,7 +10,7 @@ from gsnr_sweep.__main__ import main
 from tests.conftest import ROOT
 from tests.fakes import put_run, put_sweep
 
-COMMANDS = ("status", "collect", "cancel", "logs", "sync")
+COMMANDS = ("status", "collect", "report", "cancel", "logs", "sync")
 HELP = """
 import sys
 from gsnr_sweep.__main__ import main

@@ -4,9 +4,7 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
-from gsnr_sweep.ensemble import Layer, Snapshot
 from gsnr_sweep.measures.grad_moments import grad_moments
 from gsnr_sweep.measures.gsnr import gsnr
 from gsnr_sweep.measures.losses import losses
@@ -16,36 +14,7 @@ from gsnr_sweep.measures.osgr_rhs import osgr_rhs
 from gsnr_sweep.measures.osgr_rhs_weighted import osgr_rhs_weighted
 from gsnr_sweep.measures.p_same_sign import p_same_sign
 from gsnr_sweep.measures.taylor_ratio import taylor_ratio
-
-LR = 0.01
-
-
-def snapshot(gradients: np.ndarray, variance: str = "plugin", seed: int = 0) -> Snapshot:
-    """A snapshot of per-sample gradients [M, n, P] with made-up losses."""
-    rng = np.random.default_rng(seed)
-    n_sets, n, n_parameters = gradients.shape
-    tensor = torch.from_numpy
-    train, test = rng.uniform(1, 2, n_sets), rng.uniform(1, 2, n_sets)
-    changes = rng.normal(-0.02, 0.05, (n_sets, 40))
-    return Snapshot(
-        epoch=3,
-        n=n,
-        lr=LR,
-        variance=variance,  # type: ignore[arg-type]
-        layers=(Layer("first", 0, 2), Layer("second", 2, n_parameters)),
-        gradient_sum=tensor(gradients.sum(1)),
-        gradient_square_sum=tensor((gradients**2).sum(1)),
-        positive=tensor((gradients > 0).sum(1).astype(float)),
-        negative=tensor((gradients < 0).sum(1).astype(float)),
-        step_sq_norm=tensor((gradients.mean(1) ** 2).sum(1)),
-        train_loss=tensor(train),
-        train_loss_next=tensor(train - rng.uniform(0.03, 0.05, n_sets)),
-        test_loss=tensor(test),
-        test_loss_next=tensor(test + changes.mean(1)),
-        test_loss_change=tensor(changes.sum(0)),
-        train_accuracy=tensor(rng.uniform(0, 1, n_sets)),
-        test_accuracy=tensor(rng.uniform(0, 1, n_sets)),
-    )
+from tests.measures.snapshots import LR, snapshot
 
 
 @pytest.fixture

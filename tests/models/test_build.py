@@ -24,7 +24,7 @@ def _build(
 
 
 def _custom(target: str, **args: Any) -> nn.Module:
-    cfg = ModelConfig("custom", f"{__name__}.{target}", "torch", args)
+    cfg = ModelConfig("custom", f"{__name__}.{target}", "torch", args, [])
     return build_model(cfg, 6, IMAGES, 10, 0)
 
 
@@ -36,7 +36,7 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("name", ["table2_cnn", "table3_cnn", "mlp"])
-@pytest.mark.parametrize("init", ["torch", "he"])
+@pytest.mark.parametrize("init", ["torch", "he", "small"])
 def test_initial_weights_come_from_the_seed_alone(name: str, init: str) -> None:
     expected = _build(name, init=init)
     torch.manual_seed(123)
@@ -70,8 +70,22 @@ def test_the_preset_he_is_normal_with_two_over_fan_in(name: str, ch: int) -> Non
             assert abs(kurtosis - 3) < 5 * math.sqrt(24 / count)
 
 
-def test_he_leaves_normalization_alone() -> None:
-    model = _build("table3_cnn", init="he")
+@pytest.mark.parametrize(("name", "ch"), [("table2_cnn", 40), ("mlp", 500)])
+def test_the_preset_small_is_normal_with_a_tenth(name: str, ch: int) -> None:
+    model = _build(name, ch=ch, init="small")
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) >= 2
+    for layer in layers:
+        weight, count = layer.weight.detach().double(), layer.weight.numel()
+        assert layer.bias is not None
+        assert not layer.bias.any()
+        assert abs(float(weight.mean())) < 5 * 0.1 / math.sqrt(count)
+        assert abs(float(weight.std()) / 0.1 - 1) < 5 / math.sqrt(2 * count)
+
+
+@pytest.mark.parametrize("init", ["he", "small"])
+def test_normalization_is_left_alone(init: str) -> None:
+    model = _build("table3_cnn", init=init)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert len(norms) == 8
     assert all(bool((m.weight == 1).all()) and not m.bias.any() for m in norms)
@@ -140,7 +154,7 @@ def not_a_class() -> nn.Module:
 )
 def test_what_is_no_network(target: str, words: str) -> None:
     with pytest.raises(GsnrError, match=words) as refusal:
-        build_model(ModelConfig("custom", target, "torch", {}), 6, IMAGES, 10, 0)
+        build_model(ModelConfig("custom", target, "torch", {}, []), 6, IMAGES, 10, 0)
     assert str(refusal.value).startswith(f"model._target_={target}: ")
 
 

@@ -1,0 +1,62 @@
+"""Small float64 networks with given training sets, for measures that look at replicas."""
+
+import copy
+from collections import OrderedDict
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from gsnr_sweep import config
+from gsnr_sweep.config import Config
+from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.ensemble.loss import sample_losses
+from gsnr_sweep.grid import CommandLine, expand
+from tests.conftest import CONF
+
+CPU = torch.device("cpu")
+CLASSES, INPUTS = 4, 3
+
+
+def config_of(*overrides: str) -> Config:
+    """The config of a tiny ensemble in float64; of its data and model only the sizes matter."""
+    return copy.deepcopy(_config_of(*overrides))
+
+
+@lru_cache
+def _config_of(*overrides: str) -> Config:
+    tiny = ["n=7", "n_sets=2", "n_test=5", "epochs=0", "measure_at=[0]", "lr=0.1", "dtype=float64"]
+    cfg = expand(CommandLine.parse([*tiny, "threads=1", *overrides], CONF)).points[0].cfg
+    assert cfg is not None
+    assert config.problems(cfg) == []
+    return cfg
+
+
+def sets_of(cfg: Config, shape: tuple[int, ...] = (INPUTS,), regression: int = 0) -> RunSets:
+    """Training sets and a test set of noise: `CLASSES` classes, or that many targets."""
+
+    def draw(n: int, seed: int) -> Samples:
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(n, *shape, generator=generator, dtype=torch.float64)
+        if regression:
+            y = torch.randn(n, regression, generator=generator, dtype=torch.float64)
+            return Samples(x, y + x.flatten(1)[:, :1])
+        return Samples(x, torch.randint(0, CLASSES, (n,), generator=generator))
+
+    return RunSets([draw(cfg.n, 10 + m) for m in range(cfg.n_sets)], draw(cfg.n_test, 99))
+
+
+def mlp(*widths: int, outputs: int = CLASSES) -> nn.Sequential:
+    """Layers fc1, relu1, fc2, …; without widths one hidden layer of 8."""
+    torch.manual_seed(0)
+    sizes = [INPUTS, *(widths or (8,)), outputs]
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number in range(1, len(sizes)):
+        layers[f"fc{number}"] = nn.Linear(sizes[number - 1], sizes[number])
+        if number < len(sizes) - 1:
+            layers[f"relu{number}"] = nn.ReLU()
+    return nn.Sequential(layers).double()
+
+
+def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
+    return sample_losses(outputs, y, "classification")

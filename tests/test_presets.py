@@ -1,0 +1,308 @@
+"""The presets: the paper's grids as FACTS has them, and that every one of them runs."""
+
+import itertools
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gsnr_sweep import config
+from gsnr_sweep.config import Config
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.figures.catalog import FIGURES
+from gsnr_sweep.grid import CommandLine, Grid, expand
+from gsnr_sweep.identity import run_identity
+from gsnr_sweep.preflight import check
+from gsnr_sweep.record import RunRecord
+from gsnr_sweep.schedule import epochs_of
+from tests.conftest import CONF, launch, tiny_config
+
+SCALES = ("smoke", "laptop", "paper")
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+@lru_cache
+def _grid(experiment: str, scale: str | None = None) -> Grid:
+    chosen = [f"scale={scale}"] if scale else []
+    return expand(CommandLine.parse(["-m", f"experiment={experiment}", *chosen], CONF))
+
+
+def _configs(experiment: str, scale: str | None = None) -> list[Config]:
+    points = _grid(experiment, scale).points
+    assert all(point.cfg is not None for point in points), [point.problem for point in points]
+    return [point.cfg for point in points if point.cfg is not None]
+
+
+def _told(*arguments: str) -> str:
+    with pytest.raises(GsnrError) as refusal:
+        check(expand(CommandLine.parse(arguments, CONF)).points)
+    return str(refusal.value)
+
+
+# --- at every scale
+
+
+def test_every_experiment_is_known_here_and_has_every_scale() -> None:
+    assert GRIDS.keys() == set(EXPERIMENTS)
+    assert {path.stem for path in (CONF / "scale").glob("*.yaml")} == set(SCALES)
+    found = {(path.parent.name, path.stem) for path in (CONF / "scales").glob("*/*.yaml")}
+    assert found == set(itertools.product(EXPERIMENTS, SCALES))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_grid_can_run(experiment: str, scale: str) -> None:
+    """All that can be checked without the data, the network on noise included."""
+    grid = _grid(experiment, scale)
+    assert len(grid.points) > 1
+    checked = check(grid.points)
+    for point in checked:
+        assert config.problems(point.cfg) == []
+        assert point.cfg.preset.name == experiment
+        assert point.cfg.preset.scale == scale
+        assert point.cfg.preset.figures
+        assert set(point.cfg.preset.figures) <= FIGURES.keys()
+        assert epochs_of(point.cfg.measure_at, point.cfg.epochs)[-1] == point.cfg.epochs
+    assert len({run_identity(point.cfg) for point in checked}) == len(checked)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_scales_have_the_same_axes_and_the_smaller_cost_less(experiment: str) -> None:
+    costs = []
+    for scale in SCALES:
+        grid = _grid(experiment, scale)
+        assert grid.axes.keys() - {"seed"} == _grid(experiment).axes.keys()
+        costs.append(sum(point.flops for point in check(grid.points)))
+    smoke, laptop, paper = costs
+    assert smoke < min(laptop, paper)
+    assert laptop < paper or experiment == "fig6_frozen_toy"  # over more seeds than the paper's one
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_papers_scale_is_the_usual_one(experiment: str) -> None:
+    assert _configs(experiment) == _configs(experiment, "paper")
+
+
+def test_the_command_line_overrules_a_preset() -> None:
+    line = ["-m", "experiment=fig4_mnist", "scale=smoke", "n=70", "n_sets=2", "lr=0.5"]
+    points = expand(CommandLine.parse(line, CONF)).points
+    assert len(points) == 4
+    assert {(p.cfg.n, p.cfg.n_sets, p.cfg.lr, p.cfg.epochs) for p in points if p.cfg} == {
+        (70, 2, 0.5, 4)
+    }
+
+
+def test_an_experiment_of_the_users_needs_no_scales(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nn: 44\n")
+    for scale in SCALES:
+        line = ["--config-dir", str(tmp_path), "experiment=mine", f"scale={scale}"]
+        (point,) = expand(CommandLine.parse(line, CONF)).points
+        assert point.cfg is not None
+        assert (point.cfg.n, point.cfg.epochs) == (44, 100)
+
+
+def test_without_an_experiment_the_scale_changes_no_number() -> None:
+    assert run_identity(tiny_config("scale=smoke")) == run_identity(tiny_config())
+
+
+# --- as the paper has it (FACTS, A.1)
+
+CHANNELS = (6, 8, 10, 12, 14, 16, 18, 20)
+GRIDS: dict[str, tuple[dict[str, Any], Any, set[tuple[Any, ...]]]] = {
+    "fig4_mnist": (
+        {
+            "n_sets": 10, "n_test": 10_000, "epochs": 2500, "measure_at": [20, 100, 500, 2500],
+            "lr": 0.001, "data.name": "mnist", "model.name": "table2_cnn",
+        },
+        lambda cfg: (cfg.n, cfg.p_random, cfg.ch),
+        set(itertools.product(
+            (1000, 2000, 4000, 6000, 8000, 10_000, 15_000), (0.0, 0.1, 0.2, 0.3, 0.5), CHANNELS,
+        )),
+    ),
+    "fig9_cifar10": (
+        {
+            "n_sets": 10, "n_test": 10_000, "epochs": 1000, "measure_at": [20, 100, 500, 1000],
+            "lr": 0.001, "data.name": "cifar10", "model.name": "table3_cnn",
+        },
+        lambda cfg: (cfg.n, cfg.p_random, cfg.ch),
+        set(itertools.product(
+            (2000, 4000, 6000, 8000, 10_000), (0.0, 0.2, 0.4), CHANNELS[:-1],
+        )),
+    ),
+    "fig11_toy": (
+        {
+            "n_sets": 100, "n_test": 20_000, "epochs": 2500, "measure_at": [20, 100, 500, 2500],
+            "lr": 0.001, "data.name": "toy", "model.name": "mlp", "p_random": 0.0,
+            "model.args": {},
+        },
+        lambda cfg: (cfg.n, cfg.data.eta, cfg.ch),
+        set(itertools.product(
+            (50, 100, 300, 600, 1000, 2000, 6000), (0.2, 2.0, 4.0, 6.0, 8.0), CHANNELS,
+        )),
+    ),
+    "fig6_frozen_toy": (
+        {
+            "n": 200, "n_test": 10_000, "ch": 20, "n_sets": 1, "data.name": "toy",
+            "data.eta": 0.01, "model.name": "mlp", "model.args": {},
+            "measures.parameters": ["fc2.weight"],
+        },
+        lambda cfg: (cfg.model.init, tuple(cfg.model.frozen)),
+        set(itertools.product(("small", "torch"), ((), ("fc1",)))),
+    ),
+    "fig7_weight_gradient_mnist": (
+        {"epochs": 200, "data.name": "mnist", "model.name": "mlp", "n_sets": 1},
+        lambda cfg: (cfg.model.init,),
+        {("torch",), ("he",)},
+    ),
+    "fig5_gsnr_curves": (
+        {"data.name": "cifar10", "n_sets": 1},
+        lambda cfg: (cfg.model.name, cfg.p_random),
+        set(itertools.product(("table2_cnn", "resnet18"), (0.0, 1.0))),
+    ),
+    "fig5_same_sign": (
+        {"data.name": "cifar10", "n_sets": 1, "model.name": "table2_cnn"},
+        lambda cfg: (cfg.p_random,),
+        {(0.0,), (1.0,)},
+    ),
+}  # fmt: skip
+
+
+def _value(cfg: Config, key: str) -> Any:
+    found: Any = cfg
+    for name in key.split("."):
+        found = getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_papers_grid(experiment: str) -> None:
+    fixed, point_of, points = GRIDS[experiment]
+    configs = _configs(experiment, "paper")
+    assert len(configs) == len(points)
+    assert {point_of(cfg) for cfg in configs} == points
+    for key, value in fixed.items():
+        assert all(_value(cfg, key) == value for cfg in configs), key
+
+
+def test_the_papers_grids_have_the_papers_numbers_of_points() -> None:
+    sizes = {name: len(_configs(name)) for name in ("fig4_mnist", "fig9_cifar10", "fig11_toy")}
+    assert sizes == {"fig4_mnist": 280, "fig9_cifar10": 105, "fig11_toy": 280}
+
+
+# --- what does not exist
+
+
+def test_an_unknown_experiment_or_scale_is_told_what_there_is() -> None:
+    assert _told("-m", "experiment=fig8") == (
+        f"experiment=fig8: there is no option 'fig8'. Allowed: {', '.join(EXPERIMENTS)}."
+    )
+    for more in ([], ["experiment=fig4_mnist"], ["-m", "experiment=fig11_toy", "n=10,20"]):
+        told = _told(*more, "scale=huge")
+        assert told == "scale=huge: there is no option 'huge'. Allowed: laptop, paper, smoke."
+
+
+@pytest.mark.parametrize("more", [[], ["-m", "n=10,20"]], ids=["single", "sweep"])
+def test_a_scale_without_an_experiment_is_refused(more: list[str]) -> None:
+    told = _told(*more, "scale=smoke")
+    assert told.startswith("scale=smoke: a scale belongs to an experiment of the paper. Give one")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [
+        ["experiment=fig4_mnist,fig9_cifar10"],
+        ["experiment=[fig4_mnist,fig9_cifar10]"],
+        ["experiment=fig4_mnist", "scale=smoke,laptop"],
+    ],
+)
+def test_several_presets_at_once_are_refused(swept: list[str]) -> None:
+    with pytest.raises(GsnrError, match=r"is a grid of its own\. Launch one at a time"):
+        expand(CommandLine.parse(["-m", *swept], CONF))
+
+
+# --- the smoke scale, as a user runs it
+
+ONE = "hydra.launcher.workers=1"  # a second process takes seconds to start
+_FEW = {
+    "fig4_mnist": ("ch=2", "p_random=0.5"),
+    "fig5_gsnr_curves": ("n=8", "n_test=8", "epochs=1", "p_random=1.0"),
+    "fig5_same_sign": ("n=12", "n_test=20", "epochs=1"),
+    "fig6_frozen_toy": ("model.init=small", "epochs=40", "n_test=50"),
+    "fig7_weight_gradient_mnist": ("n=30", "epochs=2"),
+    "fig9_cifar10": ("n=8,12", "n_test=8", "ch=2", "p_random=0.4"),
+    "fig11_toy": ("ch=6", "data.eta=2", "n_sets=4", "n_test=50"),
+}
+_ARRAYS = {
+    "fig6_frozen_toy": {
+        "gsnr/fc2.weight": 20, "p_same_sign/fc2.weight": 20, "feature_target/fc2.weight": 20,
+    },
+}  # fmt: skip
+_METRICS = {
+    "fig7_weight_gradient_mnist": {"corr_dg_w", "opposite_sign_top10", "first_term_same_sign"},
+    "fig6_frozen_toy": {"gsnr_followed_mean"},
+}
+
+
+@pytest.fixture(scope="module")
+def few_images(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some of CIFAR-10's images in a file that is read at once."""
+    subset = real_data / "cifar10_subset.npz"
+    if not subset.is_file():
+        pytest.skip(f"there is no {subset}")
+    path = tmp_path_factory.mktemp("cifar") / "few.npz"
+    with np.load(subset) as arrays:
+        np.savez(path, **{name: arrays[name][:100] for name in arrays.files})
+    return path
+
+
+@pytest.fixture
+def data(request: pytest.FixtureRequest) -> tuple[dict[str, str], list[str]]:
+    """Environment and arguments with which an experiment's data are found here."""
+    name = _configs(request.node.callspec.params["experiment"])[0].data.name
+    if name == "mnist":
+        return {"GSNR_DATA_ROOT": str(request.getfixturevalue("real_data"))}, []
+    if name == "cifar10":
+        path = request.getfixturevalue("few_images")
+        return {}, ["data=npz", f"data.path={path}"]
+    return {}, []
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_smoke_scale_runs(
+    experiment: str, data: tuple[dict[str, str], list[str]], tmp_path: Path
+) -> None:
+    arguments = (f"experiment={experiment}", "scale=smoke", "tracking=none", ONE, *_FEW[experiment])
+    environment, more = data
+    ended = launch(tmp_path, "-m", *arguments, *more, **environment)
+    assert ended.code == 0, ended.out + ended.err
+    records = [RunRecord.read(path) for path in sorted(tmp_path.glob("multirun/*/*/*/record.json"))]
+    grid = expand(CommandLine.parse(["-m", *arguments], CONF))
+    assert len(records) == len(grid.points) > 1
+    assert {record.state for record in records} == {"finished"}
+    for record in records:
+        cfg = record.config
+        assert cfg["preset"]["name"] == experiment
+        schedule = epochs_of(cfg["measure_at"], cfg["epochs"])
+        assert [m.epoch for m in record.measurements] == schedule
+        for measurement in record.measurements:
+            assert {"osgr_lhs", "osgr_rhs", "p_same_sign"} <= measurement.metrics.keys()
+            assert _METRICS.get(experiment, set()) <= measurement.metrics.keys()
+            sizes = {name: len(values) for name, values in measurement.arrays.items()}
+            assert _ARRAYS.get(experiment, {}).items() <= sizes.items()
+            densities = ("noise_density", "noise_density_weighted", "p_same_sign_density")
+            for name in densities:
+                assert sum(measurement.arrays[name]) == pytest.approx(1)
+    if experiment == "fig6_frozen_toy":
+        assert {tuple(record.config["model"]["frozen"]) for record in records} == {(), ("fc1",)}
+        features = {
+            record.config["model"]["frozen"] == ["fc1"]: [
+                m.arrays["feature_target/fc2.weight"] for m in record.measurements
+            ]
+            for record in records
+        }
+        assert all(found == features[True][0] for found in features[True])  # they are fixed
+        assert features[False][-1] != features[False][0]
