@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS
+from gsnr_sweep.locate import reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,11 +35,16 @@ def draw_all(table: SweepTable, names: Sequence[str]) -> Drawings:
     for name in names:
         if name == LHS_RHS:
             continue
-        try:
-            drawn.figures[name] = FIGURES[name].draw(table.frame, table.arrays)
-        except KeyError:
+        if name not in FIGURES:
             known = ", ".join(FIGURES)
             drawn.problems[name] = f"There is no figure {name!r}. There is: {known}."
+            continue
+        try:
+            figure = FIGURES[name].draw(table.frame, table.arrays)
+            figure.draw_without_rendering()  # what cannot be laid out is known now
+            drawn.figures[name] = figure
         except GsnrError as error:
             drawn.problems[name] = str(error)
+        except Exception as error:  # a figure is no reason to lose the others
+            drawn.problems[name] = f"it cannot be drawn of these runs ({reason(error)})"
     return drawn

@@ -16,10 +16,11 @@ def feature_table(table: SweepTable) -> DataFrame | None:
     """Compare each feature's correlation with the target at the start and at its GSNR's maximum.
 
     Returns:
-        One row a run and followed weight s: ``feature`` (its number), ``gsnr_t0``, ``gsnr_max``
-        and the epoch ``t_max`` of that maximum, ``c_t0`` and ``c_tmax``, the feature's correlation
-        with the target then; with the run's ``run_id``, ``name``, ``init``, ``seed`` and, if it
-        varies, ``model.frozen``. None if the runs did not measure it.
+        One row a run and followed weight s: its ``parameter``, ``feature`` (its number),
+        ``gsnr_t0``, ``gsnr_max`` and the epoch ``t_max`` of that maximum, ``c_t0`` and ``c_tmax``,
+        the feature's correlation with the target then; with the run's ``run_id``, ``name``,
+        ``init``, ``seed`` and, if one has any, ``model.frozen``.
+        None if the runs did not measure it.
     """
     from pandas import DataFrame
 
@@ -42,6 +43,7 @@ def feature_table(table: SweepTable) -> DataFrame | None:
                 {
                     "run_id": run_id,
                     **known.loc[run_id].to_dict(),
+                    "parameter": str(name).removeprefix(PREFIX),
                     "feature": index,
                     "gsnr_t0": alive["value_r"].iloc[0],
                     "gsnr_max": peak["value_r"],

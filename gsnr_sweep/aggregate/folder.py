@@ -31,7 +31,7 @@ def read_folder(manifest: Manifest, client: MlflowClient | None = None) -> Sweep
             continue
         record = _record(manifest, run, client)
         if isinstance(record, RunRecord) and record.state == "finished" and record.measurements:
-            kept.append((_run_id(manifest, run), record))
+            kept.append((_run_id(manifest, run) or run.config_hash, record))
         else:
             why = record if isinstance(record, str) else what_became_of(record)
             left_out.append(LeftOut(_run_id(manifest, run), run.name, why))

@@ -28,6 +28,9 @@ SETTINGS = (
     *("data", "model", "init"),
 )
 """Settings that are always shown; of the others only those that vary."""
+SHOWN_IF_SET = ("model.frozen",)
+"""Settings that are shown where a run has them: they change what the metrics mean."""
+_UNSET = (None, "[]")
 SHORT_NAMES = {"data.name": "data", "model.name": "model", "model.init": "init"}
 DOWNLOADS_AT_ONCE = 8
 UNFINISHED = "still running or killed hard"
@@ -53,7 +56,8 @@ class SweepTable:
     Attributes:
         name: Name of the sweep or experiment.
         parent_id: Run id of the sweep; None for an experiment.
-        frame: One row a run and epoch. Columns: ``run_id``, ``name``, ``state``, ``config_hash``,
+        frame: One row a run and epoch. Columns: ``run_id`` (without a tracking store
+            the run's identity), ``name``, ``state``, ``config_hash``,
             the settings, ``epoch``, the metrics (NaN where not finite or not measured) and
             ``nonfinite``, the names of those metrics that were NaN or infinite, by spaces.
         settings: The columns that hold settings.
@@ -257,6 +261,7 @@ def _shown_settings(flat: Sequence[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for settings in flat for key in settings)
     varying = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
     shown = [key for key in SETTINGS if key in keys]
+    shown += [key for key in SHOWN_IF_SET if any(s.get(key) not in _UNSET for s in flat)]
     shown += [key for key in varying if key not in shown and not key.startswith("tracking.")]
     for key in shown:
         if _mixed(settings.get(key) for settings in flat):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import early, mean_curve
+from gsnr_sweep.claims.series import early, mean_curve, too_short
 from gsnr_sweep.claims.verdict import Claim, verdict
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.table import SweepTable
 
+SOURCE = "3.3 and B, eqs. (28) and (34)"
 DOMINATES, CHANCE = 0.75, 0.55
 
 
@@ -21,15 +22,17 @@ def first_term_claims(table: SweepTable) -> list[Claim]:
     """
     claims = []
     for init, own in table.frame.groupby("init", sort=False):
-        if "first_term_same_sign" not in own:
-            continue
+        text = f"Initial weights '{init}': the first term of eq. (28) dominates the sign of Δg."
         sign = mean_curve(own, "first_term_same_sign")
         corr, size = mean_curve(own, "first_term_corr"), mean_curve(own, "first_term_size")
+        if sign.empty or corr.empty or size.empty:
+            claims.append(too_short(text, SOURCE, "first_term_same_sign"))
+            continue
         value = float(early(sign).mean())
         claims.append(
             Claim(
-                f"Initial weights '{init}': the first term of eq. (28) dominates the sign of Δg.",
-                "3.3 and B, eqs. (28) and (34)",
+                text,
+                SOURCE,
                 verdict(value >= DOMINATES, value <= CHANCE),
                 f"same sign for {sign.iloc[0]:.1%} of the weights at epoch {sign.index[0]}, early "
                 f"mean {value:.1%}, {sign.iloc[-1]:.1%} at the end; correlation with Δg "

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.aggregate.features import feature_table
-from gsnr_sweep.claims.series import RISE, is_frozen, trained
+from gsnr_sweep.claims.series import (
+    RISE,
+    is_course,
+    is_frozen,
+    mean_curve,
+    too_short,
+    trained,
+)
 from gsnr_sweep.claims.verdict import UNCLEAR, Claim, verdict
 
 if TYPE_CHECKING:
@@ -40,10 +47,13 @@ def rises(free: DataFrame, start: str) -> Claim:
 
     Does not hold if in at most 20 %.
     """
+    text = f"{start}with the first layer trained, the second layer's GSNR rises significantly."
     factors = _factors(free)["highest"]
+    if not factors:
+        return too_short(text, "3.2, Fig. 6a", METRIC)
     share = sum(factor >= RISE for factor in factors) / len(factors)
     return Claim(
-        f"{start}with the first layer trained, the second layer's GSNR rises significantly.",
+        text,
         "3.2, Fig. 6a",
         verdict(share >= MOST, share <= FEW),
         f"highest over first GSNR, run by run: {_listed(factors)}. Rule: ≥ {RISE} in at least "
@@ -53,11 +63,14 @@ def rises(free: DataFrame, start: str) -> Claim:
 
 def stays_low(frozen: DataFrame, start: str) -> Claim:
     """Holds if in at least 80 % of the runs the GSNR never reaches 1.25 times its start."""
+    text = f"{start}with the first layer frozen, the GSNR decreases and remains low."
     found = _factors(frozen)
     factors, ends = found["highest"], found["last"]
+    if not factors:
+        return too_short(text, "3.2, Fig. 6a", METRIC)
     share = sum(f < RISE and e < 1 for f, e in zip(factors, ends, strict=True)) / len(factors)
     return Claim(
-        f"{start}with the first layer frozen, the GSNR decreases and remains low.",
+        text,
         "3.2, Fig. 6a",
         verdict(share >= MOST, share <= FEW),
         f"highest over first GSNR: {_listed(factors)}; last over first: {_listed(ends)}. Rule: "
@@ -75,7 +88,7 @@ def learns_features(table: SweepTable, init: str, start: str) -> Claim:
     features = feature_table(table)
     if features is None:
         return Claim(text, "3.2, Table 1", UNCLEAR, "No feature was followed.")
-    own = trained(features[features["init"] == init].assign(epoch=0))
+    own = trained(features[features["init"] == init]).dropna(subset=["c_t0", "c_tmax"])
     top = own.sort_values("gsnr_max", ascending=False).groupby("run_id").head(FEATURES)
     later = top[top["t_max"] > 0]
     if len(later) < FEATURES:
@@ -94,10 +107,12 @@ def learns_features(table: SweepTable, init: str, start: str) -> Claim:
 
 
 def _factors(frame: DataFrame) -> dict[str, list[float]]:
-    """Return each run's highest and last GSNR over its first."""
+    """Return each run's highest and last GSNR over its first, of those with a course."""
     found: dict[str, list[float]] = {"highest": [], "last": []}
     for _, run in frame.groupby("run_id"):
-        curve = run.sort_values("epoch")[METRIC].dropna()
+        curve = mean_curve(run, METRIC)
+        if not is_course(curve) or curve.iloc[0] <= 0:
+            continue
         found["highest"].append(float(curve.max()) / float(curve.iloc[0]))
         found["last"].append(float(curve.iloc[-1]) / float(curve.iloc[0]))
     return found

@@ -13,7 +13,7 @@ from gsnr_sweep.claims.verdict import UNCLEAR, Claim, verdict
 from gsnr_sweep.statistics import CONFIDENCE, PairStatistics, pair_statistics, statistics_by_epoch
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from gsnr_sweep.aggregate.table import SweepTable
 
@@ -21,6 +21,7 @@ STRONG = 0.7
 """Pearson coefficient from which a correlation is called strong."""
 MOST, FEW = 0.85, 0.7
 """Shares of points within two standard errors: 0.95 is expected if both sides are equal."""
+SLOW = 0.1
 FEWEST = 4
 WITH_BATCH_NORM = "fig9_cifar10"
 
@@ -31,6 +32,8 @@ def lhs_rhs_claims(table: SweepTable) -> list[Claim]:
     if not {"osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"} <= set(frame):
         return []
     by_epoch = statistics_by_epoch(frame, "osgr_rhs", "osgr_lhs")
+    if not by_epoch:
+        return []
     start = leaves_diagonal if table.preset.name == WITH_BATCH_NORM else on_diagonal
     claims = [
         start(by_epoch),
@@ -54,7 +57,7 @@ def on_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
         "At the beginning of training the points lie on LHS = RHS.",
         "2.4, Fig. 4",
         verdict(enough and share >= MOST, enough and share < FEW),
-        f"epoch {epoch}: {_within(first)}; mean of LHS − RHS {first.mean_difference:+.3f}. "
+        f"epoch {epoch}: {_within(first)}{_mean(first)}. "
         f"Rule: ≥ {MOST:.0%} of the points within 2 SE (95 % expected if equal).",
     )
 
@@ -64,24 +67,27 @@ def leaves_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
 
     The paper explains it by the statistics of batch normalization, which eq. (19) does not know.
     """
-    later = {epoch: one for epoch, one in by_epoch.items() if epoch > 0} or dict(by_epoch)
+    text = "With batch normalization the points leave LHS = RHS early."
+    later = {epoch: one for epoch, one in by_epoch.items() if epoch > 0}
+    if not later:
+        return Claim(text, "A.2, Fig. 9", UNCLEAR, "Nothing was measured after the start.")
     epoch, first = next(iter(later.items()))
     share, enough = first.within_two_se, first.compared >= FEWEST
     return Claim(
-        "With batch normalization the points leave LHS = RHS early.",
+        text,
         "A.2, Fig. 9",
         verdict(enough and share < FEW, enough and share >= MOST),
-        f"epoch {epoch}: {_within(first)}; mean of LHS − RHS {first.mean_difference:+.3f}. "
+        f"epoch {epoch}: {_within(first)}{_mean(first)}. "
         f"Rule: < {FEW:.0%} of the points within 2 SE.",
     )
 
 
 def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
-    """Holds if Pearson's 95 % interval is above 0.7 at every epoch.
+    """Holds if Pearson's 95 % interval is above 0.7 at every epoch after the start.
 
     Does not hold if it is below 0.7 at one; otherwise the points are too few to tell.
     """
-    known = {e: s for e, s in by_epoch.items() if not math.isnan(s.pearson_low)}
+    known = {e: s for e, s in by_epoch.items() if e > 0 and not math.isnan(s.pearson_low)}
     told = "; ".join(
         f"epoch {epoch}: c = {s.pearson:.3f} [{s.pearson_low:.3f}, {s.pearson_high:.3f}]"
         for epoch, s in known.items()
@@ -93,7 +99,8 @@ def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
             bool(known) and all(s.pearson_low >= STRONG for s in known.values()),
             any(s.pearson_high < STRONG for s in known.values()),
         ),
-        f"{told or 'too few points'}. Rule: the 95 % interval of c above {STRONG} at every epoch.",
+        f"{told or 'too few points'}. Rule: the 95 % interval of c above {STRONG} at every epoch "
+        "after the start.",
     )
 
 
@@ -101,15 +108,17 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
     """Judged by Pearson's coefficient at the last epoch, if the runs have converged by then.
 
     They have if the mean training loss is below a tenth of its start, or if it fell by a fifth and
-    the last stretch between two measured epochs had less than a twentieth of that fall.
+    falls, between the last two measured epochs, at less than a tenth of its mean rate.
     """
     epoch, last = list(by_epoch.items())[-1]
-    losses = mean_curve(frame, "train_loss") if "train_loss" in frame else frame["epoch"][:0]
+    losses = mean_curve(frame, "train_loss")
     text = "The correlation remains high even when training converges."
-    if losses.empty or not _has_converged([float(loss) for loss in losses]):
+    if not _has_converged(losses):
         told = f"{losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}" if len(losses) else "not measured"
         evidence = f"Not converged by epoch {epoch}: mean training loss {told}."
         return Claim(text, "2.4, Fig. 4", UNCLEAR, evidence)
+    if math.isnan(last.pearson_low):
+        return Claim(text, "2.4, Fig. 4", UNCLEAR, f"Too few points at epoch {epoch}.")
     return Claim(
         text,
         "2.4, Fig. 4",
@@ -120,12 +129,16 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
     )
 
 
-def _has_converged(losses: list[float]) -> bool:
-    fall = losses[0] - losses[-1]
-    if losses[-1] < 0.1 * losses[0]:
+def _has_converged(losses: Series[float]) -> bool:
+    """Judge by the rate of the fall an epoch, over the whole training and over its last stretch."""
+    if len(losses) < 2:
+        return False
+    first, last = float(losses.iloc[0]), float(losses.iloc[-1])
+    if 0 <= last < 0.1 * first:
         return True
-    slow = len(losses) > 1 and losses[-2] - losses[-1] < 0.05 * fall
-    return fall > 0.2 * losses[0] and slow
+    rate = (first - last) / (losses.index[-1] - losses.index[0])
+    latest = (float(losses.iloc[-2]) - last) / (losses.index[-1] - losses.index[-2])
+    return first - last > 0.2 * first and 0 <= latest < SLOW * rate
 
 
 def falls_below(frame: DataFrame) -> Claim:
@@ -133,11 +146,14 @@ def falls_below(frame: DataFrame) -> Claim:
 
     Runs of one sweep share training images and the test set, so that the interval is too narrow.
     """
-    wide = frame.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
-    first, last = wide.columns.min(), wide.columns.max()
-    growth = (wide[last] - wide[first]).dropna()
     text, source = "As training goes on, RHS falls below LHS.", "2.4 and A.3, Figs. 4 and 11"
-    if first == last or len(growth) < FEWEST:
+    wide = frame.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
+    if wide.shape[1] < 2:
+        return Claim(text, source, UNCLEAR, "Too few runs or epochs.")
+    first, last = wide.columns.min(), wide.columns.max()
+    wide = wide.dropna(subset=[first, last])
+    growth = wide[last] - wide[first]
+    if len(growth) < FEWEST:
         return Claim(text, source, UNCLEAR, "Too few runs or epochs.")
     low, high = stats.t.interval(
         CONFIDENCE,
@@ -159,21 +175,32 @@ def falls_below(frame: DataFrame) -> Claim:
 
 def more_data(frame: DataFrame) -> Claim:
     """Holds if the ranks of n and of LHS are positively correlated: 95 % interval above 0."""
-    last = frame[frame["epoch"] == frame["epoch"].max()]
+    known = frame.dropna(subset="osgr_lhs")
+    last = known[known["epoch"] == known["epoch"].max()]
+    text, source = "Training on more data brings R closer to 1.", "2.3, eq. (22)"
+    if last["n"].nunique() < 2 or last["osgr_lhs"].nunique() < 2:
+        return Claim(text, source, UNCLEAR, "Too few values of n, or the same LHS everywhere.")
     found = pair_statistics(last["n"].to_numpy(), last["osgr_lhs"].to_numpy())
     by_n = last.groupby("n")["osgr_lhs"].mean()
     means = ", ".join(f"{value:.3f} (n = {n})" for n, value in by_n.items())
     low, high = found.spearman_low, found.spearman_high
     return Claim(
-        "Training on more data brings R closer to 1.",
-        "2.3, eq. (22)",
+        text,
+        source,
         verdict(low > 0, high < 0),
         f"mean LHS at the last epoch: {means}; Spearman {found.spearman:.2f} [{low:.2f}, "
         f"{high:.2f}]. Rule: interval above 0.",
     )
 
 
+def _mean(found: PairStatistics) -> str:
+    known = math.isfinite(found.mean_difference)
+    return f"; mean of LHS − RHS {found.mean_difference:+.3f}" if known else ""
+
+
 def _within(found: PairStatistics) -> str:
+    if not found.points:
+        return "no point with both sides"
     if not found.compared:
         return "no point has a standard error (a single training set each)"
     inside = round(found.within_two_se * found.compared)

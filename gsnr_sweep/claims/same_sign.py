@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import mean_curve
+from gsnr_sweep.claims.series import is_course, mean_curve, too_short
 from gsnr_sweep.claims.verdict import Claim, verdict
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.table import SweepTable
 
+SOURCE = "3.1, Fig. 5c"
 CLEAR = 0.02
 """Rise of the share that counts; the paper's is 0.06."""
 
@@ -23,12 +24,16 @@ def same_sign_claims(table: SweepTable) -> list[Claim]:
     claims = []
     real = table.frame[table.frame["p_random"] == 0]
     for model, own in real.groupby("model", sort=False):
+        text = f"{model}: gradients become more consistent in sign (from about 50 % to 56 %)."
         curve = mean_curve(own, "p_same_sign")
+        if not is_course(curve):
+            claims.append(too_short(text, SOURCE, "p_same_sign"))
+            continue
         rise = float(curve.iloc[-1] - curve.iloc[0])
         claims.append(
             Claim(
-                f"{model}: gradients become more consistent in sign (from about 50 % to 56 %).",
-                "3.1, Fig. 5c",
+                text,
+                SOURCE,
                 verdict(rise >= CLEAR, rise <= 0),
                 f"mean p_same_sign {curve.iloc[0]:.1%} at epoch {curve.index[0]}, lowest "
                 f"{curve.min():.1%} at epoch {curve.idxmin()}, highest {curve.max():.1%} at epoch "

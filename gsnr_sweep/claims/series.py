@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
+
+from gsnr_sweep.claims.verdict import UNCLEAR, Claim
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 RISE = 1.25
 """Factor from which a GSNR is said to have risen above its start."""
+FEWEST_EPOCHS = 2
 
 
 def mean_curve(frame: DataFrame, name: str) -> Series[float]:
-    """Return the mean over runs of a metric by epoch, in the order of the epochs."""
-    curve: Series[float] = frame.groupby("epoch")[name].mean().dropna().sort_index()
+    """Return the mean over runs of a metric by epoch, in the order of the epochs.
+
+    Only epochs count at which every run has a finite value, lest the mean changes because its runs
+    do; runs without any do not count. Empty if the metric was not measured.
+    """
+    from pandas import Series
+
+    if name not in frame or frame.empty:
+        return Series(dtype=float)
+    wide = frame.pivot_table(index="run_id", columns="epoch", values=name, dropna=False)
+    wide = wide.replace([math.inf, -math.inf], math.nan).dropna(axis="index", how="all")
+    if wide.empty:
+        return Series(dtype=float)
+    wide = wide.dropna(axis="columns")
+    curve: Series[float] = wide.mean().sort_index()
     return curve
+
+
+def is_course(*curves: Series[float]) -> bool:
+    """Tell whether curves have enough epochs to speak of a course of training."""
+    return all(len(curve) >= FEWEST_EPOCHS for curve in curves)
+
+
+def too_short(text: str, source: str, name: str) -> Claim:
+    """Return the claim that cannot be judged because a metric has no course over epochs."""
+    return Claim(text, source, UNCLEAR, f"{name} was not measured at two epochs or more.")
 
 
 def early(curve: Series[float]) -> Series[float]:
@@ -35,5 +62,5 @@ def trained(frame: DataFrame) -> DataFrame:
 def is_frozen(frame: DataFrame) -> Series[bool]:
     """Tell of each row whether a layer of its run is frozen."""
     if "model.frozen" not in frame:
-        return frame["epoch"] < 0
+        return frame["run_id"].isna()
     return ~frame["model.frozen"].isin(["[]"]) & frame["model.frozen"].notna()

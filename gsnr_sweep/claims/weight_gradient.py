@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import early, late, mean_curve
+from gsnr_sweep.claims.series import early, is_course, late, mean_curve, too_short
 from gsnr_sweep.claims.verdict import Claim, verdict
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ def weight_gradient_claims(table: SweepTable) -> list[Claim]:
 
 def negative(own: DataFrame, start: str) -> Claim:
     """Holds if the early mean correlation of Δg and W is below −0.01; not if above 0.01."""
+    text, source = f"{start}early in training Δg is negatively correlated with W.", "3.3, Fig. 7a"
     curve = mean_curve(own, "corr_dg_w")
+    if curve.empty:
+        return too_short(text, source, "corr_dg_w")
     value = float(early(curve).mean())
     return Claim(
-        f"{start}early in training Δg is negatively correlated with W.",
-        "3.3, Fig. 7a",
+        text,
+        source,
         verdict(value < -CLEAR, value > CLEAR),
         f"all weights: {curve.iloc[0]:+.3f} at epoch {curve.index[0]}, early mean {value:+.3f}, "
         f"{curve.iloc[-1]:+.3f} at the end. Rule: early mean < −{CLEAR}.",
@@ -49,10 +52,13 @@ def negative(own: DataFrame, start: str) -> Claim:
 
 def more_negative(own: DataFrame, start: str) -> Claim:
     """Holds if the early mean for the 10 % largest weights is below that of all by 0.01."""
-    every = float(early(mean_curve(own, "corr_dg_w")).mean())
-    top = float(early(mean_curve(own, "corr_dg_w_top10")).mean())
+    text = f"{start}for the 10 % largest weights the correlation is even more negative."
+    curves = [mean_curve(own, name) for name in ("corr_dg_w", "corr_dg_w_top10")]
+    if any(curve.empty for curve in curves):
+        return too_short(text, "3.3, Fig. 7a", "corr_dg_w_top10")
+    every, top = (float(early(curve).mean()) for curve in curves)
     return Claim(
-        f"{start}for the 10 % largest weights the correlation is even more negative.",
+        text,
         "3.3, Fig. 7a",
         verdict(top < every - CLEAR, top > every + CLEAR),
         f"early mean {top:+.3f} for the 10 % largest, {every:+.3f} for all. "
@@ -62,11 +68,14 @@ def more_negative(own: DataFrame, start: str) -> Claim:
 
 def opposite(own: DataFrame, start: str) -> Claim:
     """Holds if late in training more than 51 % of the weights have W·g < 0; not if below 50 %."""
+    text, source = f"{start}more weights have W·g < 0 than the opposite.", "3.3, Fig. 7b"
     curve = mean_curve(own, "opposite_sign")
+    if not is_course(curve):
+        return too_short(text, source, "opposite_sign")
     value = float(late(curve).mean())
     return Claim(
-        f"{start}more weights have W·g < 0 than the opposite.",
-        "3.3, Fig. 7b",
+        text,
+        source,
         verdict(value > 0.5 + CLEAR, value < 0.5),
         f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, late mean {value:.1%}, "
         f"{curve.iloc[-1]:.1%} at the end. Rule: late mean > 51 %.",
@@ -75,10 +84,15 @@ def opposite(own: DataFrame, start: str) -> Claim:
 
 def nearly_80(own: DataFrame, start: str) -> Claim:
     """Holds if at the end at least 75 % of the largest weights have W·g < 0; not if below 65 %."""
+    text = (
+        f"{start}nearly 80 % of the 10 % largest weights have the sign opposite to their gradient."
+    )
     curve = mean_curve(own, "opposite_sign_top10")
+    if not is_course(curve):
+        return too_short(text, "3.3, Fig. 7b", "opposite_sign_top10")
     value = float(curve.iloc[-1])
     return Claim(
-        f"{start}nearly 80 % of the 10 % largest weights have the sign opposite to their gradient.",
+        text,
         "3.3, Fig. 7b",
         verdict(value >= NEARLY_80, value < FAR_FROM_80),
         f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, {value:.1%} at epoch {curve.index[-1]}, "

@@ -35,7 +35,7 @@ class _Source:
 def report_command(
     wanted: Sequence[str], here: Path, uri: str | None, output: Path | None, console: Console
 ) -> int:
-    """Write the page and add it to the sweeps' runs in MLflow.
+    """Write the page; that of a single sweep is added to its run in MLflow.
 
     Args:
         wanted: The sweeps: folders, ids or names; none for the latest.
@@ -59,11 +59,12 @@ def report_command(
     path = output or (sources[0].folder if len(sources) == 1 else here) / REPORT_FILE
     write_page(sections, path)
     console.print(f"Written: {path}", markup=False, soft_wrap=True)
-    told = [add_to_run(source.client, source.table.parent_id, path) for source in sources]
-    problems = [problem for problem in told if problem]
-    for problem in problems:
+    if len(sources) > 1:  # each sweep's run has a page of its own
+        return 0
+    problem = add_to_run(sources[0].client, sources[0].table.parent_id, path)
+    if problem:
         console.print(f"Not added to MLflow: {problem}", style="yellow", markup=False)
-    return 1 if problems else 0
+    return 1 if problem else 0
 
 
 def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:

@@ -6,11 +6,13 @@ several runs share a line (seeds, say) it is their mean, with a band from the lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,6 +27,8 @@ PANEL, WIDE_PANEL = (1.84, 1.65), (2.75, 1.9)
 SIZES = {"title": 8.5, "label": 8.5, "tick": 7.0, "legend": 7.5}
 COLORS = sns.color_palette("colorblind", 10)
 REAL, RANDOM = COLORS[0], COLORS[3]
+LEGEND_LINE = 0.16
+"""Inches that a line of the legend takes."""
 GUIDE: dict[str, Any] = {"color": "0.45", "linestyle": ":", "linewidth": 1.0}
 
 
@@ -68,10 +72,12 @@ class Legend:
         self.entries.setdefault(label, handle)
 
     def draw(self, figure: Figure) -> None:
-        """Put the legend below the panels, in as many columns as fit."""
+        """Put the legend below the panels, in as many columns as fit, and make room for it."""
         width = figure.get_figwidth()
         longest = max((len(label) for label in self.entries), default=1)
         columns = max(1, min(len(self.entries), int(width / (0.062 * longest + 0.45))))
+        rows = math.ceil(len(self.entries) / columns)
+        figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (rows - 1))
         figure.legend(
             list(self.entries.values()),
             list(self.entries),
@@ -105,15 +111,17 @@ def letter(axes: Axes, index: int, title: str) -> None:
 
 def draw_mean(axes: Axes, points: DataFrame, y: str, look: Look) -> None:
     """Draw the mean over runs of column `y` against ``epoch``, with the range of the runs."""
+    known = points[["epoch", y]].dropna()
+    marker = look.marker or ("o" if known["epoch"].nunique() == 1 else None)
     sns.lineplot(
-        points[["epoch", y]].dropna(),
+        known,
         x="epoch",
         y=y,
         color=look.color,
         linestyle=look.dashes,
         linewidth=look.width,
-        marker=look.marker or None,
-        markersize=3,
+        marker=marker,
+        markersize=4,
         markeredgewidth=0,
         errorbar=("pi", 100),
         err_kws={"linewidth": 0, "alpha": 0.18},
@@ -124,13 +132,19 @@ def draw_mean(axes: Axes, points: DataFrame, y: str, look: Look) -> None:
 
 def finish_axes(axes: Axes, ylabel: str, log_epochs: bool = True) -> None:
     """Label and scale the axes of one panel."""
-    if log_epochs:
+    drawn = [line for line in axes.lines if line.get_linestyle() != GUIDE["linestyle"]]
+    epochs = {float(x) for line in drawn for x in np.asarray(line.get_xdata())}
+    if len(epochs) == 1:
+        axes.set_xticks(list(epochs))
+    elif log_epochs:
         axes.set_xscale("symlog", linthresh=1, linscale=0.35)
         axes.xaxis.set_minor_formatter(NullFormatter())
         formatter = ScalarFormatter(useOffset=False)
         formatter.set_scientific(False)
         axes.xaxis.set_major_formatter(formatter)
         axes.set_xlim(left=0)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel("epoch", fontsize=SIZES["label"], labelpad=1)
     axes.set_ylabel(ylabel, fontsize=SIZES["label"], labelpad=2)
@@ -147,9 +161,9 @@ def require(frame: DataFrame, names: Sequence[str], figure: str) -> None:
     """Refuse a table that lacks what a figure shows.
 
     Raises:
-        GsnrError: A column is missing.
+        GsnrError: A column is missing, or has no finite value.
     """
-    missing = [name for name in names if name not in frame]
+    missing = [name for name in names if name not in frame or frame[name].isna().all()]
     if missing:
         raise GsnrError(
             f"The figure {figure} needs {', '.join(missing)}, which these runs did not measure. "
@@ -167,10 +181,11 @@ def label_kind(p_random: float) -> str:
 def label_looks(values: Sequence[float]) -> dict[float, Look]:
     """Give each p_random its look: dashes too, for those who see no colours."""
     ordered = sorted(values)
-    dashes = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
-    if len(ordered) <= 2:
-        colors = [REAL, RANDOM]
+    dashes: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+    if set(ordered) <= {0.0, 1.0}:
+        colors = [RANDOM if value else REAL for value in ordered]
+        dashes = ["--" if value else "-" for value in ordered]
     else:
         scale = sns.color_palette("viridis", as_cmap=True)
-        colors = [scale(0.88 * i / (len(ordered) - 1)) for i in range(len(ordered))]
+        colors = [scale(0.88 * i / max(len(ordered) - 1, 1)) for i in range(len(ordered))]
     return {value: Look(colors[i], dashes[i % len(dashes)]) for i, value in enumerate(ordered)}

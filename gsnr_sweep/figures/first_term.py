@@ -28,7 +28,8 @@ def draw_first_term(frame: DataFrame, arrays: DataFrame) -> Figure:
         GsnrError: A column is missing.
     """
     del arrays
-    curves.require(frame, list(PANELS), "first_term")
+    layers = [c for c in frame.columns if c.startswith(tuple(f"{name}/" for name in PANELS))]
+    curves.require(frame, [*PANELS, *(layers or ["first_term_same_sign/LAYER"])], "first_term")
     inits = list(dict.fromkeys(frame["init"]))
     figure, grid = curves.panels(len(inits), len(PANELS))
     legend = Legend()

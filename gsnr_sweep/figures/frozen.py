@@ -49,7 +49,8 @@ def draw_frozen(frame: DataFrame, arrays: DataFrame) -> Figure:
             curves.letter(axes, 3 * place + index, title)
             ylabel = ("GSNR", "loss", "GSNR")[index]
             curves.finish_axes(axes, ylabel if index else about + ylabel)
-        row[1].set_yscale("log")
+        if (own["train_loss"] > 0).any():
+            row[1].set_yscale("log")
     legend.draw(figure)
     return figure
 
@@ -75,4 +76,7 @@ def _draw_single(axes: Axes, own: DataFrame, arrays: DataFrame) -> None:
     order = sorted(range(len(groups)), key=lambda i: peaks[i])
     for rank, i in enumerate(order):
         points = groups[i][1].sort_values("epoch")
-        axes.plot(points["epoch"], points["value"], color=colors[rank], linewidth=0.9)
+        marker = "o" if len(points) == 1 else None
+        axes.plot(
+            points["epoch"], points["value"], color=colors[rank], linewidth=0.9, marker=marker
+        )

@@ -45,7 +45,7 @@ def draw_gsnr_curves(frame: DataFrame, arrays: DataFrame) -> Figure:
         for n in sorted(own["n"].unique()):
             axes.axhline(1 / n, **curves.GUIDE, zorder=1)
         axes.set_ylim(bottom=0)
-        curves.letter(axes, index, TITLES.get(model, model))
+        curves.letter(axes, index if len(models) > 1 else -1, TITLES.get(model, model))
         curves.finish_axes(axes, "mean GSNR", curves.is_log_scheduled(own))
     legend.add("floor 1/n of the estimate", Line2D([], [], **curves.GUIDE))
     legend.draw(figure)

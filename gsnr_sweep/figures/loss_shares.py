@@ -13,14 +13,14 @@ from gsnr_sweep.figures import curves
 from gsnr_sweep.figures.curves import Legend, Look
 
 SHARES = {
-    "loss_share": ("W: share in the training loss's decrease", curves.COLORS[0]),
+    "loss_share": ("W: share in loss decrease", curves.COLORS[0]),
     "gap_share": ("share in 1 − R", curves.COLORS[1]),
 }
 DENSITIES = {
     "noise_density_weighted": ("weighted by W", curves.COLORS[0]),
     "noise_density": ("each parameter once", curves.COLORS[7]),
 }
-MOST_LAYERS = 14
+MOST_LAYERS = 12
 """Layers with a bar each; deeper networks are drawn by their main parts."""
 DECADES = (-4.0, 1.0)
 """Range of log10 x of the densities, as the measure ``loss_shares`` makes them."""
@@ -94,7 +94,8 @@ def _by_layer(last: DataFrame, kind: str) -> DataFrame:
 
 def _draw_densities(axes: Axes, own: DataFrame, arrays: DataFrame, legend: Legend) -> None:
     found = arrays[arrays["run_id"].isin(own["run_id"])]
-    for epoch, dashes in ((own["epoch"].min(), "--"), (own["epoch"].max(), "-")):
+    ends = {own["epoch"].min(): "--", own["epoch"].max(): "-"}
+    for epoch, dashes in ends.items():
         for name, (text, color) in DENSITIES.items():
             at = found[(found["array"] == name) & (found["epoch"] == epoch)]
             mean = at.groupby("index")["value"].mean()

@@ -35,6 +35,8 @@ def draw_same_sign(frame: DataFrame, arrays: DataFrame) -> Figure:
                 legend.add(curves.label_kind(p_random), look.handle())
         curves.letter(axes, index if len(models) > 1 else -1, TITLES.get(model, model))
         curves.finish_axes(axes, "mean p_same_sign", curves.is_log_scheduled(own))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        low, high = axes.get_ylim()
+        decimals = 0 if high - low > 0.04 else 1
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=decimals))
     legend.draw(figure)
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -53,7 +55,7 @@ def _draw_layers(axes: Axes, own: DataFrame, name: str, legend: Legend) -> None:
     for suffix, (text, color) in SETS.items():
         start = f"{name}{suffix}/"
         layers = [column for column in own.columns if column.startswith(start)]
-        for layer, dashes in zip(layers, LAYER_DASHES, strict=False):
+        for layer, dashes in zip(layers, cycle(LAYER_DASHES), strict=False):
             look = Look(color, dashes, 0.8)
             curves.draw_mean(axes, own, layer, look)
             legend.add(f"{layer.removeprefix(start)} alone", Look("0.35", dashes, 0.8).handle())

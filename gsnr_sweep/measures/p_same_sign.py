@@ -24,8 +24,12 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     max(positive, negative) / (positive + negative) of each parameter: samples with no gradient
     (dead ReLUs) have no sign and do not count.
 
+    The paper does not say whether these samples count; with them in the denominator the share of a
+    parameter that most samples leave alone is below one half.
+
     Returns:
-        ``p_same_sign``, averaged over the parameters of all replicas with any gradient, the same
+        ``p_same_sign``, averaged over the parameters of all replicas with any gradient,
+        ``p_same_sign_of_all``, the same with all n samples in the denominator, the first one also
         for each layer (``/LAYER``), and ``p_same_sign_density``, the distribution over the
         parameters: shares in `BINS` bins from 0.5 to 1. For parameters that are followed one by
         one, ``p_same_sign/NAME``, averaged over the replicas.
@@ -33,8 +37,10 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     signed = snapshot.positive + snapshot.negative
     majority = snapshot.positive.maximum(snapshot.negative)
     shares = majority.double() / signed  # NaN for 0/0
+    of_all = (majority.double() / snapshot.n).masked_fill(signed == 0, math.nan)
     values: dict[str, float | list[float]] = {
         "p_same_sign": _mean(shares),
+        "p_same_sign_of_all": _mean(of_all),
         "p_same_sign_density": _density(shares),
     }
     for layer in snapshot.layers:

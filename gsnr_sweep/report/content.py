@@ -242,7 +242,7 @@ def _features(table: SweepTable) -> list[Table]:
     features = feature_table(table)
     if features is None:
         return []
-    free = trained(features.assign(epoch=0))
+    free = trained(features)
     tables = []
     heads = ["feature", "GSNR at start", "highest GSNR", "at epoch", "c at start", "c at highest"]
     for init, own in free.groupby("init", sort=False):

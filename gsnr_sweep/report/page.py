@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gsnr_sweep.figures.grid import DPI
 from gsnr_sweep.report.content import Section
 
 TEMPLATE = "template.html"
+CSS_PIXELS = 140
+"""Pixels on the page for an inch of a figure, whose text is 7 to 8.5 points."""
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -29,12 +32,18 @@ def render(sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["embedded"] = embedded
+    environment.filters |= {"embedded": embedded, "width": width}
     return environment.get_template(TEMPLATE).render(
         sections=sections,
         title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps",
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def width(path: Path) -> int:
+    """Return the width in CSS pixels at which a PNG file's text has the size of the page's."""
+    header = path.read_bytes()[:24]
+    return round(int.from_bytes(header[16:20]) / DPI * CSS_PIXELS)
 
 
 def embedded(path: Path) -> str:

@@ -46,7 +46,10 @@ def add_to_run(client: MlflowClient | None, run_id: str | None, path: Path) -> s
         return ""
     try:
         with readable_store_errors(client.tracking_uri):
-            client.log_artifact(run_id, str(path))
+            if path.name == REPORT_FILE:
+                client.log_artifact(run_id, str(path))
+            else:
+                client.log_text(run_id, path.read_text(), REPORT_FILE)
     except GsnrError as error:
         return str(error)
     return ""

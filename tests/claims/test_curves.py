@@ -27,8 +27,14 @@ def verdicts(figure: str, *runs: RunRecord) -> list[str]:
 
 
 def test_the_mean_curve_is_in_the_order_of_the_epochs_and_finite() -> None:
-    frame = pd.DataFrame({"epoch": [10, 0, 0, 5], "x": [3.0, 1.0, 2.0, float("nan")]})
-    assert mean_curve(frame, "x").to_dict() == {0: 1.5, 10: 3.0}
+    frame = pd.DataFrame(
+        {
+            "run_id": ["a", "a", "b", "b", "a"],
+            "epoch": [10, 0, 0, 10, 5],
+            "x": [3.0, 1.0, 2.0, 4.0, float("nan")],
+        }
+    )
+    assert mean_curve(frame, "x").to_dict() == {0: 1.5, 10: 3.5}
 
 
 @pytest.mark.parametrize(

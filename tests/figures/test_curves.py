@@ -336,9 +336,7 @@ def test_percentages_have_no_decimals_that_say_nothing(rise: float) -> None:
 
 
 def test_an_unknown_model_is_called_by_its_name() -> None:
-    assert titles_of(draw("gsnr_curves", make_run({"gsnr_mean": 0.1}, model="mine"))) == [
-        "(a) mine"
-    ]
+    assert titles_of(draw("gsnr_curves", make_run({"gsnr_mean": 0.1}, model="mine"))) == ["mine"]
 
 
 def test_layers_have_a_line_each_from_dark_to_light() -> None:
@@ -462,3 +460,10 @@ def test_first_term_has_a_line_a_layer_in_three_panels() -> None:
 def test_which_schedules_are_logarithmic(epochs: Sequence[int], log: bool) -> None:
     frame = make_table(make_run({"x": 1.0}, epochs=epochs)).frame
     assert curves.is_log_scheduled(frame) == log
+
+
+@every_figure
+def test_epochs_are_whole_numbers_on_short_axes_too(figure: str) -> None:
+    for axes in draw(figure, *ALL_RUNS[figure](epochs=(0, 1, 2, 3))).axes:
+        low, high = axes.get_xlim()
+        assert all(tick == round(tick) for tick in axes.get_xticks() if low <= tick <= high)
