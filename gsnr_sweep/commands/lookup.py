@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.manifest import SWEEP_FILE, Manifest, read_manifests
 from gsnr_sweep.uri import store_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 _LISTED = 5
 
@@ -58,6 +63,25 @@ def _is_meant(sweep: Manifest, wanted: str) -> bool:
 
 def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
     """Ask the tracking store where a sweep's folder is."""
+    found = parent_in_store(wanted, here, uri)
+    folder = Path(found[1].data.tags.get("gsnr.folder", "")) if found else None
+    return folder if folder and (folder / SWEEP_FILE).is_file() else None
+
+
+def parent_in_store(wanted: str, here: Path, uri: str | None) -> tuple[MlflowClient, Run] | None:
+    """Find a sweep's own run in the tracking store, with a client of that store.
+
+    Args:
+        wanted: The sweep's name, or its run's id or the start of it.
+        here: The folder of the default store.
+        uri: Tracking store; None for the default one.
+
+    Returns:
+        None if there is no such sweep, or no store.
+
+    Raises:
+        GsnrError: The store does not answer.
+    """
     uri = store_uri(uri, here)
     path = uri.removeprefix("sqlite:///")
     if path != uri and not Path(path).is_file():
@@ -69,8 +93,7 @@ def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
     with readable_store_errors(uri):
         client = MlflowClient(uri)
     run = find_parent(client, wanted)
-    folder = Path(run.data.tags.get("gsnr.folder", "")) if run else None
-    return folder if folder and (folder / SWEEP_FILE).is_file() else None
+    return (client, run) if run else None
 
 
 def _listing(sweeps: list[Manifest]) -> str:

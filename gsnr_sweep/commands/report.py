@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from gsnr_sweep.aggregate.files import file_safe
-from gsnr_sweep.commands.lookup import find_sweep
+from gsnr_sweep.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.uri import store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,20 +84,11 @@ def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
 
 def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
     """Read a sweep from the tracking store; None if there is no such sweep or no store."""
-    from gsnr_sweep.aggregate.lookup import find_parent, readable_store_errors
     from gsnr_sweep.aggregate.table import read_sweep
 
-    uri = store_uri(uri, here)
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).is_file():
+    if (found := parent_in_store(wanted, here, uri)) is None:
         return None
-    from mlflow import MlflowClient
-
-    with readable_store_errors(uri):
-        client = MlflowClient(uri)
-    parent = find_parent(client, wanted)
-    if parent is None:
-        return None
+    client, parent = found
     table = read_sweep(client, parent.info.run_id)
     command = parent.data.tags.get("gsnr.command", "")
     return _Source(table, client, here / "aggregate" / file_safe(table.name), command)

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from gsnr_sweep.figures import curves
+from gsnr_sweep.figures.by_labels import TITLES
 from gsnr_sweep.figures.curves import Legend, Look
-from gsnr_sweep.figures.gsnr_curves import TITLES
 
 PREFIX = "gsnr_mean/"
 MOST_NAMED = 12
