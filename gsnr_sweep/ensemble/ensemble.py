@@ -70,8 +70,8 @@ class Ensemble:
         self._threads = 1 if device.type == "cuda" else min(cfg.threads or 1, cfg.n_sets)
         dtype: torch.dtype = getattr(torch, cfg.dtype)
         model = prepare_network(model, dtype, device)
-        self.layers = _layers(model)
         self.parameters = trained_parameters(model)
+        self.layers = _layers(self.parameters)
         self.followed = followed_parameters(self.parameters, cfg.measures.parameters)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
@@ -295,20 +295,14 @@ def _refuse_dropout(model: nn.Module) -> None:
             )
 
 
-def _layers(model: nn.Module) -> tuple[Layer, ...]:
+def _layers(parameters: Sequence[Parameter]) -> tuple[Layer, ...]:
     """Group the trained parameters by the module that owns them, in order."""
     layers: list[Layer] = []
-    place = 0
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        owner = name.rpartition(".")[0]
-        stop = place + parameter.numel()
+    for parameter in parameters:
+        owner, start = parameter.name.rpartition(".")[0], parameter.start
         if layers and layers[-1].name == owner:
-            layers[-1] = Layer(owner, layers[-1].start, stop)
-        else:
-            layers.append(Layer(owner, place, stop))
-        place = stop
+            start = layers.pop().start
+        layers.append(Layer(owner, start, parameter.stop))
     return tuple(layers)
 
 

@@ -79,7 +79,7 @@ class Replica:
         """
         self.model = model
         self.train = train
-        self.task: Task = task
+        self._task: Task = task
         self._chunks = chunks
         self._dtype = dtype
         self._method = method
@@ -157,7 +157,7 @@ class Replica:
         def keep(outputs: Tensor, targets: Tensor, chunk_losses: Tensor) -> None:
             nonlocal correct
             losses.append(chunk_losses)
-            correct += count_correct(outputs, targets, self.task)
+            correct += count_correct(outputs, targets, self._task)
 
         moments = gradient_moments(
             self.model,
@@ -175,12 +175,12 @@ class Replica:
         for x, y in self._passes(samples, self._chunks.losses):
             outputs = self.model(x)
             losses.append(self.sample_losses(outputs, y))
-            correct += count_correct(outputs, y, self.task)
+            correct += count_correct(outputs, y, self._task)
         return self._as_losses(losses, correct)
 
     def _as_losses(self, parts: list[Tensor], correct: int) -> Losses:
         per_sample = torch.cat(parts)
-        accuracy = correct / len(per_sample) if self.task == "classification" else math.nan
+        accuracy = correct / len(per_sample) if self._task == "classification" else math.nan
         return Losses(per_sample, accuracy)
 
     def passes(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -189,7 +189,7 @@ class Replica:
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return each sample's loss [N], float64."""
-        return sample_losses(outputs, targets, self.task)
+        return sample_losses(outputs, targets, self._task)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self._passes(self.train, self._chunks.step)

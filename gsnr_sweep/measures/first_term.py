@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.ensemble.ensemble import trained_parameters
 from gsnr_sweep.ensemble.listen import listening
 from gsnr_sweep.measures.wants import given, wants
 
@@ -50,7 +51,7 @@ def compute_first_terms(replica: Replica, followed: tuple[Parameter, ...] = ()) 
     """
     del followed
     model = replica.model
-    places = _places(model)
+    places = {p.name: p.start for p in trained_parameters(model)}
     found = []
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and layer.weight.requires_grad:
@@ -107,16 +108,6 @@ def _compare(terms: Tensor, change: Tensor) -> dict[str, float]:
 def _mean(values: list[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
-
-
-def _places(model: nn.Module) -> dict[str, int]:
-    """Return where each trained parameter begins among the flattened ones."""
-    places, place = {}, 0
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            places[name] = place
-            place += parameter.numel()
-    return places
 
 
 def _sample(count: int) -> Tensor:
