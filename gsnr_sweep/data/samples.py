@@ -28,11 +28,15 @@ class Standardization:
         if not self.mean:
             return x if self.scale == 1.0 else x / self.scale
         shape = (1, -1, *(1 for _ in x.shape[2:]))
-        gain = torch.tensor([1 / (self.scale * s) for s in self.std], device=x.device)
-        offset = torch.tensor(
-            [-m / s for m, s in zip(self.mean, self.std, strict=True)], device=x.device
-        )
-        return x * gain.to(x.dtype).view(shape) + offset.to(x.dtype).view(shape)
+        gain, offset = (values.to(x) for values in self.by_channel(x.shape[1]))
+        return x * gain.view(shape) + offset.view(shape)
+
+    def by_channel(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return gain and offset [channels]: a standardized value is gain · x + offset."""
+        if not self.mean:
+            return torch.full((channels,), 1 / self.scale), torch.zeros(channels)
+        gain = torch.tensor([1 / (self.scale * s) for s in self.std])
+        return gain, torch.tensor([-m / s for m, s in zip(self.mean, self.std, strict=True)])
 
 
 @dataclass(frozen=True)
