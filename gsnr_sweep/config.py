@@ -33,6 +33,7 @@ INITS = ("torch", "he", "small")
 LABEL_NOISES = ("uniform", "different")
 VARIANCES = ("plugin", "unbiased")
 SCALES = ("paper", "laptop", "smoke")
+KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
 LAYOUTS = ("auto", "hwc", "chw")
 
 _KINDS = {
@@ -60,6 +61,16 @@ def _key(help_text: str) -> Any:
 def _names(help_text: str) -> Any:
     """A list of names that people's own config files may leave out."""
     return field(default_factory=list, metadata={"help": help_text})
+
+
+def _off(help_text: str) -> Any:
+    """A switch that people's own config files, and older records, may leave out."""
+    return field(default=False, metadata={"help": help_text})
+
+
+def _auto(help_text: str) -> Any:
+    """A choice that people's own config files, and older records, may leave out."""
+    return field(default="auto", metadata={"help": help_text})
 
 
 @dataclass
@@ -182,6 +193,10 @@ class Config:
     seed: int = _key("decides the sets, the label noise and the initial weights")
     device: str = _key("auto, cpu, cuda or cuda:K")
     dtype: str = _key("float32 or float64, of weights and activations")
+    tf32: bool = _off("TF32 tensor-core arithmetic on NVIDIA GPUs: faster, 10-bit mantissa")
+    kernels: str = _auto(
+        "compiled kernels on a CPU: auto, none (PyTorch alone), avx512, avx2, baseline"
+    )
     memory_limit: str = _key("memory that a pass through the network may use, in each thread")
     chunk_size: int | None = _key("samples in one pass through the network; null: by memory_limit")
     threads: int | None = _key("replicas worked on side by side; null: all cores of this machine")
@@ -214,6 +229,7 @@ _NOT_SCIENCE = (
         "tracking",
         "threads",
         "device",
+        "kernels",
         "memory_limit",
         "chunk_size",
         "checkpoint_minutes",
@@ -221,6 +237,8 @@ _NOT_SCIENCE = (
     *LAUNCH_KEYS,
 )
 _NOT_SCIENCE_DATA = ("root",)
+# Switches that came later. Off, they are left out, so that earlier runs keep their identity.
+_LATER = ("tf32",)
 
 
 def from_omegaconf(cfg: DictConfig) -> Config:
@@ -343,6 +361,9 @@ def science_part(cfg: Config) -> dict[str, Any]:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
         content["data"].pop(key, None)
+    for key in _LATER:
+        if not content[key]:
+            content.pop(key)
     return content
 
 
@@ -439,6 +460,7 @@ def _choice_problems(cfg: Config) -> list[str]:
     found = []
     choices: list[tuple[str, Any, tuple[str, ...]]] = [
         ("dtype", cfg.dtype, DTYPES),
+        ("kernels", cfg.kernels, KERNELS),
         ("model.init", cfg.model.init, INITS),
         ("measures.variance", cfg.measures.variance, VARIANCES),
         ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),

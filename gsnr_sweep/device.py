@@ -59,9 +59,14 @@ def peak_memory_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def set_exact_arithmetic() -> None:
-    """Compute in the dtype asked for, without TF32, and let cuDNN choose deterministic kernels."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+def set_exact_arithmetic(tf32: bool = False) -> None:
+    """Compute in the dtype asked for, and let cuDNN choose deterministic kernels.
+
+    Args:
+        tf32: Let NVIDIA GPUs round the factors of float32 products to 10 bits of mantissa (sums
+            stay float32). Nothing else is touched: not float64, and not a CPU.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

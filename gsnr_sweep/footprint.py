@@ -8,13 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsnr_sweep.config import Config, NpzConfig
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm
-from gsnr_sweep.ensemble.chunks import ChunkSizes, _bytes_per_sample
-from gsnr_sweep.ensemble.ensemble import _choose_chunks, choose_moments_method, prepare_network
-from gsnr_sweep.ensemble.moments import Method
+from gsnr_sweep.ensemble.chunks import ChunkSizes
+from gsnr_sweep.ensemble.ensemble import prepare_network
+from gsnr_sweep.ensemble.pass_plan import PassPlan
 from gsnr_sweep.models import build_model
 
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
 # Measured with torch 2.13 on Linux: a run's process before it draws data, what reading or drawing
 # the data imports, and mlflow with its store.
-_PROCESS_BYTES = 330 * 10**6
-_DIGITS_BYTES = 170 * 10**6
-_MLFLOW_BYTES = 100 * 10**6
+_PROCESS_BYTES = 300 * 10**6
+_DIGITS_BYTES = 20 * 10**6
+_MLFLOW_BYTES = 190 * 10**6
 
 # Bytes a value of a training pool while it is read: as read, in the networks' order of axes, and,
 # to standardize a user's own arrays, in float64 (NumPy's standard deviation makes such a copy).
@@ -46,14 +45,10 @@ class Network:
     """What of a network decides memory; found by building it.
 
     Attributes:
-        model: In the form that replicas use, on its device.
-        examples: [3, ...] inputs.
-        method: Way to its per-sample gradients.
+        plan: How it is run.
     """
 
-    model: nn.Module
-    examples: Tensor
-    method: Method
+    plan: PassPlan
 
     @classmethod
     def build(cls, cfg: Config, spec: DataSpec, device: torch.device) -> Network:
@@ -62,27 +57,31 @@ class Network:
         model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
         model = prepare_network(model, dtype, device)
         x, y = (tensor.to(device) for tensor in noise(spec, 3))
-        method = choose_moments_method(model, x.to(dtype), y, spec.task)
-        return cls(model, x.to(dtype), method)
+        return cls(PassPlan.of(model, x.to(dtype), y, spec.task, cfg))
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.plan.examples.is_cuda
 
     @property
     def normalizes(self) -> bool:
         """Whether there is batch normalization."""
-        return any(isinstance(module, FullBatchNorm) for module in self.model.modules())
+        return self.plan.normalizes
 
     @cached_property
     def n_parameters(self) -> int:
         """Number P of trained parameters."""
-        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.plan.model.parameters() if p.requires_grad)
 
-    @cached_property
+    @property
     def bytes_per_sample(self) -> tuple[int, int]:
         """Bytes of activations with their gradients, and of per-sample gradients."""
-        return _bytes_per_sample(self.model, self.examples[:2], self.method)
+        return self.plan.bytes_per_sample
 
     def chunks(self, cfg: Config) -> ChunkSizes:
         """Return the samples in a pass, as the run will choose them."""
-        return _choose_chunks(self.model, self.examples, cfg, self.method)
+        return self.plan.chunks(cfg)
 
 
 def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:
@@ -113,7 +112,7 @@ def memory_bytes(
     losses = cfg.n_sets * (2 * cfg.n + 3 * cfg.n_test) * 8
     passes = threads * _pass_bytes(network, chunks)
     computing = _sets_bytes(cfg, spec) + replicas + moving + losses + passes
-    if network.examples.is_cuda:
+    if network.is_cuda:
         return computing
     table = cfg.n_sets * network.n_parameters * _TABLE_BYTES
     return _base_bytes(cfg, spec) + max(computing + table, _reading_bytes(cfg, spec))

@@ -64,7 +64,8 @@ def _file_digest(path: Path, _size: int, _modified: int) -> str:
 @lru_cache(maxsize=1)
 def _package_digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
+    sources = (path for kind in ("*.py", "*.c", "*.h") for path in folder.rglob(kind))
+    for path in sorted(sources):
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

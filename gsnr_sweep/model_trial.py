@@ -17,11 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.config import ModelConfig
-from gsnr_sweep.ensemble.ensemble import (
-    choose_moments_method,
-    prepare_network,
-    trained_parameters,
-)
+from gsnr_sweep.ensemble.ensemble import prepare_network, trained_parameters
+from gsnr_sweep.ensemble.moments_trial import choose_moments_method
 from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.flops import count_flops
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
 _OURS = "gsnr_sweep."
 _N_SAMPLES = 3
 _MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
+_FEW_WEIGHTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -99,17 +97,25 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
 def cost_of_width(fit: Fit, ch: int) -> ModelCost:
     """Return the cost of a model that was tried at another width.
 
-    Our own models are built without memory for their weights. A user's code might keep such empty
-    tensors for later, so that it gets real ones.
+    Our own large models are built without memory for their weights. The first pass through such
+    empty tensors loads PyTorch's compiler, which takes longer than a small model's real weights. A
+    user's code might keep empty tensors for later, so that it gets real ones.
 
     Raises:
         GsnrError: The model cannot be built with this width, or does not fit the data.
     """
     x = _noise(fit)
-    if fit.config._target_.startswith(_OURS):
+    if fit.config._target_.startswith(_OURS) and _count_weights(fit, ch) > _FEW_WEIGHTS:
         with torch.device("meta"):
             return _pass_forward(fit, ch, x.to("meta"))[1]
     return _pass_forward(fit, ch, x)[1]
+
+
+def _count_weights(fit: Fit, ch: int) -> int:
+    """Count the weights of a model of ours without making them."""
+    with torch.device("meta"):
+        model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _noise(fit: Fit) -> Tensor:

@@ -37,6 +37,7 @@ from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.kernels import load_kernels
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model
@@ -132,7 +133,8 @@ class _Run:
             name=config.run_name(cfg),
             config=dataclasses.asdict(cfg),
             config_hash=identity,
-            environment=describe_environment(describe_device(self.device)) | {"code": self.code},
+            environment=describe_environment(describe_device(self.device))
+            | {"code": self.code, "kernels": kernels_used(cfg, self.device)},
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             measurements=list(self.before.measurements),
         )
@@ -237,7 +239,7 @@ class _Run:
                     remove_checkpoint(folder)
 
     def _train_and_measure(self) -> None:
-        set_exact_arithmetic()
+        set_exact_arithmetic(self.cfg.tf32)
         torch.set_num_threads(1)
         cfg = dataclasses.replace(self.cfg, threads=self.cfg.threads or available_cores())
         source = distribution(cfg.data)
@@ -340,6 +342,14 @@ def describe_data(name: str, source: str, sets: RunSets) -> dict[str, Any]:
         "test_digest": samples_digest([sets.test]),
         "test_size": len(sets.test),
     }
+
+
+def kernels_used(cfg: Config, device: torch.device) -> str:
+    """Name the compiled kernels that this run may use; ``none`` if PyTorch computes alone."""
+    kernels = None
+    if device.type == "cpu" and cfg.dtype == "float32":
+        kernels = load_kernels(cfg.kernels)
+    return kernels.instruction_set if kernels else "none"
 
 
 def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble:

@@ -53,6 +53,7 @@ def test_defaults_are_those_of_the_paper_at_desktop_scale() -> None:
         ("data.noisy_test", "maybe", "true or false"),
         ("data.mean", "0.1", "a list of numbers"),
         ("threads", "two", "a whole number"),
+        ("tf32", "maybe", "true or false"),
         ("chunk_size", "1.5", "a whole number"),
         ("model.args", "3", "a mapping"),
     ],
@@ -248,6 +249,7 @@ def test_data_root_is_not_in_the_hash() -> None:
         "lr=0.002",
         "seed=1",
         "dtype=float64",
+        "tf32=true",
         "data.noisy_test=false",
         "data.label_noise=different",
         "data.elastic=2",
@@ -259,6 +261,16 @@ def test_data_root_is_not_in_the_hash() -> None:
 )
 def test_what_decides_the_numbers_is_in_the_hash(override: str) -> None:
     assert config.config_hash(tiny_config()) != config.config_hash(_changed(override))
+
+
+def test_records_from_before_tf32_have_the_identity_of_tf32_off() -> None:
+    cfg = tiny_config("tf32=false")
+    assert "tf32" not in config.science_part(cfg)
+    content = dataclasses.asdict(cfg)
+    content.pop("tf32")
+    older = config.from_omegaconf(OmegaConf.create(content))
+    assert older.tf32 is False
+    assert config.config_hash(older) == config.config_hash(cfg)
 
 
 # --- help

@@ -51,6 +51,7 @@ def _npz(path: Path | str) -> Config:
         "preset.figures=[]",
         "scale=smoke",
         "measure_at=every:2",
+        "tf32=false",
     ],
 )
 def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
@@ -66,6 +67,7 @@ def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
         "measure_at=[0,1]",
         "lr=0.002",
         "dtype=float64",
+        "tf32=true",
         "model=mlp",
         "model.init=he",
         "model.frozen=[fc1]",

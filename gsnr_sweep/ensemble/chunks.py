@@ -17,6 +17,8 @@ from gsnr_sweep.ensemble.moments import Method
 # times as much. Small networks take more samples at once.
 _CPU_CHUNK = 250
 _CPU_CACHE_BYTES = 16 * 10**6
+_LINEAR_BYTES = 64 * 10**6
+_EXPLICIT_CHUNK = 64  # below, PyTorch's share in a pass shows
 
 
 @dataclass(frozen=True)
@@ -36,42 +38,65 @@ class ChunkSizes:
 
 
 def chunk_sizes(
-    model: nn.Module,
-    example: Tensor,
+    activations: int,
+    gradients: int,
     n: int,
     memory_limit: int,
     chunk_size: int | None,
-    method: Method = Method.LAYERS,
+    cuda: bool = False,
 ) -> ChunkSizes:
-    """Choose chunk sizes that stay within the budget.
+    """Choose chunk sizes for autograd that stay within the budget.
 
     The choice depends on nothing but the arguments, never on the machine's free memory or number of
     threads, so that results are the same everywhere.
 
     Args:
-        model: The network, on its device.
-        example: [2, ...] two inputs.
+        activations: Bytes of one sample's activations with their gradients.
+        gradients: Bytes of one sample's gradients by the parameters.
         n: Samples in a training set.
         memory_limit: Bytes that one pass may use.
         chunk_size: Overrides the choice.
-        method: Way to the per-sample gradients.
+        cuda: Whether this is for a GPU, which likes chunks as large as can be.
     """
     if chunk_size is not None:
         return ChunkSizes(min(chunk_size, n), min(chunk_size, n), chunk_size)
-    activations, per_sample_gradients = _bytes_per_sample(model, example, method)
     most = max(_CPU_CHUNK, _CPU_CACHE_BYTES // activations)
     step = memory_limit // activations
-    moments = memory_limit // (activations + per_sample_gradients)
-    if example.is_cuda:
+    moments = memory_limit // (activations + gradients)
+    if cuda:
         return ChunkSizes(_even(n, step), _even(n, moments), max(1, step))
     return ChunkSizes(
         _even(n, min(step, most)), _even(n, min(moments, most)), max(1, min(step, most))
     )
 
 
-def fits_whole(model: nn.Module, example: Tensor, n: int, memory_limit: int) -> bool:
-    """Say whether one pass over all n samples stays within the budget."""
-    return _bytes_per_sample(model, example, Method.LAYERS)[0] * n <= memory_limit
+def explicit_chunks(
+    activations: int, lanes: int | None, n: int, memory_limit: int, chunk_size: int | None
+) -> ChunkSizes:
+    """Choose chunk sizes for a network in its explicit form: whole blocks of samples in lanes.
+
+    Args:
+        activations: Bytes of one sample's activations with their gradients.
+        lanes: Samples in a block; None for linear layers alone, whose sums over a chunk are as
+            many numbers as there are weights and are therefore added up rarely.
+        n: Samples in a training set.
+        memory_limit: Bytes that one pass may use.
+        chunk_size: Overrides the choice.
+    """
+    if chunk_size is not None:
+        return ChunkSizes(min(chunk_size, n), min(chunk_size, n), chunk_size)
+    cache = _CPU_CACHE_BYTES if lanes else _LINEAR_BYTES
+    most = max(_EXPLICIT_CHUNK, cache // activations)
+    most = max(1, min(most, memory_limit // activations))
+    lanes = lanes or 1
+    together = min(n, _whole_blocks(_even(n, most), lanes, most))
+    return ChunkSizes(together, together, _whole_blocks(most, lanes, most))
+
+
+def _whole_blocks(samples: int, lanes: int, most: int) -> int:
+    """Round up to whole blocks, or down where that would be too many."""
+    rounded = math.ceil(samples / lanes) * lanes
+    return rounded if rounded <= most else max(1, most // lanes * lanes or most)
 
 
 def _even(n: int, most: int) -> int:
@@ -80,7 +105,7 @@ def _even(n: int, most: int) -> int:
     return math.ceil(n / math.ceil(n / most))
 
 
-def _bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tuple[int, int]:
+def bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tuple[int, int]:
     """Estimate the bytes of activations with their gradients, and of per-sample gradients.
 
     Of the latter the largest layer counts where layers are worked on one after the other: its

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import Config, memory_bytes
+from gsnr_sweep.config import Config
 from gsnr_sweep.data.draw import RunSets
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode, norms_in_order, replace_batchnorm
-from gsnr_sweep.ensemble.chunks import ChunkSizes, chunk_sizes, fits_whole
-from gsnr_sweep.ensemble.loss import Task, sample_losses
-from gsnr_sweep.ensemble.moments import Method, Moments, choose_method
-from gsnr_sweep.ensemble.replica import Losses, Replica, image_format
+from gsnr_sweep.ensemble.autograd_passes import image_format
+from gsnr_sweep.ensemble.batchnorm import replace_batchnorm
+from gsnr_sweep.ensemble.loss import Task
+from gsnr_sweep.ensemble.moments import Moments
+from gsnr_sweep.ensemble.pass_plan import PassPlan
+from gsnr_sweep.ensemble.replica import Losses, Replica
 from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
+from gsnr_sweep.ensemble.stacked import StackedReplicas, can_be_stacked
+from gsnr_sweep.ensemble.steps import ReplicaMap, SeparateSteps, StackedSteps, Steps
 from gsnr_sweep.ensemble.wanted import Wanted
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.schedule import epochs_of
 
 OnEpoch = Callable[[int], None]
-
-
-Result = TypeVar("Result")
-
-
-class ReplicaMap(Protocol):
-    """Applies a function to every replica's number."""
-
-    def __call__(self, work: Callable[[int], Result]) -> list[Result]:
-        """Return the results in the order of the replicas."""
-        ...
-
 
 _EXAMPLES = 3
 MOST_FOLLOWED = 2000
@@ -76,12 +66,24 @@ class Ensemble:
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        self.method = choose_moments_method(model, examples, targets, task)
-        self.chunks = _choose_chunks(model, examples, cfg, self.method)
+        plan = self._plan = PassPlan.of(model, examples, targets, task, cfg)
+        self.is_stacked = self._can_stack(plan, targets)
+        self.method, self.chunks = plan.method, plan.chunks(cfg)
         self.replicas = [
-            Replica(copy.deepcopy(model), samples, task, self.chunks, dtype, self.method)
-            for samples in train
+            Replica(own, samples, task, passes, autograd, self.chunks.moments)
+            for samples, (own, passes, autograd) in zip(train, plan.passes(cfg), strict=False)
         ]
+
+    def _can_stack(self, plan: PassPlan, targets: Tensor) -> bool:
+        """Say whether all replicas take their steps together."""
+        if plan.normalizes and self._together(plan) < self._cfg.n:
+            return False
+        return can_be_stacked(plan.model, self.parameters, plan.examples, targets, plan.task)
+
+    def _together(self, plan: PassPlan) -> int:
+        """Samples of each training set in a pass over all replicas; on a CPU groups are small."""
+        step = plan.chunks(self._cfg).step
+        return max(1, step // self._cfg.n_sets) if plan.examples.is_cuda else step
 
     @property
     def n_parameters(self) -> int:
@@ -127,24 +129,52 @@ class Ensemble:
             wanted: What the snapshots must hold beyond the usual.
         """
         schedule = set(epochs_of(self._cfg.measure_at, self._cfg.epochs)) - set(measured)
-        with self._worker_threads() as each:
+        with self._worker_threads() as each, self._steps(each) as steps:
             for epoch in range(first, self._cfg.epochs + 1):
                 if epoch in schedule:
-                    yield self._measured_step(epoch, each, wanted or Wanted())
+                    yield self._measured_step(epoch, each, steps, wanted or Wanted())
                 elif epoch < self._cfg.epochs:
-                    each(self._step)
+                    steps.take()
                 if on_epoch is not None and epoch < self._cfg.epochs:
                     on_epoch(epoch + 1)
 
-    def _step(self, m: int) -> None:
-        """Take one step of replica m."""
-        self.replicas[m].descend(self.replicas[m].gradient(), self._cfg.lr)
+    @contextmanager
+    def stepping(self) -> Iterator[Steps]:
+        """Provide the way in which replicas take their steps, in this ensemble's own threads."""
+        with self._worker_threads() as each, self._steps(each) as steps:
+            yield steps
 
-    def _measured_step(self, epoch: int, each: ReplicaMap, wanted: Wanted) -> Snapshot:
+    @contextmanager
+    def _steps(self, each: ReplicaMap) -> Iterator[Steps]:
+        """Provide the way in which replicas take their steps."""
+        if not self.is_stacked:
+            yield SeparateSteps(self.replicas, self._cfg.lr, each)
+            return
+        plan, train = self._plan, [replica.train for replica in self.replicas]
+        dtype, together = plan.examples.dtype, self._together(plan)
+        stacked = StackedReplicas(
+            plan.model,
+            self.parameters,
+            train,
+            plan.task,
+            dtype,
+            together,
+            self._threads,
+            plan.kernels,
+        )
+        try:
+            yield StackedSteps(self.replicas, self._cfg.lr, stacked, self.parameters)
+        finally:
+            stacked.close()
+
+    def _measured_step(
+        self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Wanted
+    ) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
-        moments = MomentTable.empty(len(self.replicas), self.n_parameters)
-        steps = each(partial(self._measure_replica, moments, wanted))
-        changes = [step.test_next.per_sample - step.test.per_sample for step in steps]
+        moments = MomentTable.empty(len(self.replicas), self.n_parameters, wanted.signs)
+        steps.prepare()
+        taken = each(partial(self._measure_replica, moments, steps, wanted))
+        changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
         return Snapshot(
             epoch=epoch,
             n=self._cfg.n,
@@ -156,31 +186,33 @@ class Ensemble:
             gradient_square_sum=moments.sum_of_squares,
             positive=moments.positive,
             negative=moments.negative,
-            step_sq_norm=torch.stack([step.sq_norm for step in steps]).cpu(),
-            train_loss=_vector(step.train.mean for step in steps),
-            train_loss_next=_vector(step.train_next.mean for step in steps),
-            test_loss=_vector(step.test.mean for step in steps),
-            test_loss_next=_vector(step.test_next.mean for step in steps),
+            step_sq_norm=torch.stack([step.sq_norm for step in taken]).cpu(),
+            train_loss=_vector(step.train.mean for step in taken),
+            train_loss_next=_vector(step.train_next.mean for step in taken),
+            test_loss=_vector(step.test.mean for step in taken),
+            test_loss_next=_vector(step.test_next.mean for step in taken),
             test_loss_change=torch.stack(changes).sum(0).cpu(),
-            train_accuracy=_vector(step.train.accuracy for step in steps),
-            test_accuracy=_vector(step.test.accuracy for step in steps),
+            train_accuracy=_vector(step.train.accuracy for step in taken),
+            test_accuracy=_vector(step.test.accuracy for step in taken),
             parameters=self.parameters,
             followed=self.followed,
-            weights=_stacked([step.weights for step in steps]),
-            step_gradient=_stacked([step.gradient for step in steps]),
-            next_gradient=_stacked([step.next_gradient for step in steps]),
-            probed={name: [step.probed[name] for step in steps] for name in wanted.probes},
+            weights=_stacked([step.weights for step in taken]),
+            step_gradient=_stacked([step.gradient for step in taken]),
+            next_gradient=_stacked([step.next_gradient for step in taken]),
+            probed={name: [step.probed[name] for step in taken] for name in wanted.probes},
         )
 
-    def _measure_replica(self, moments: MomentTable, wanted: Wanted, m: int) -> MeasuredStep:
+    def _measure_replica(
+        self, moments: MomentTable, steps: Steps, wanted: Wanted, m: int
+    ) -> MeasuredStep:
         replica = self.replicas[m]
         replica.fix_statistics()
-        found, train = replica.moments()
+        found, train = replica.moments(wanted.signs)
         moments.put(m, found)
         test = replica.losses(self.test)
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
         weights = _flat(replica.weights) if wanted.weights else None
-        gradient = replica.gradient()
+        gradient = steps.gradient(m)
         replica.descend(gradient, self._cfg.lr)
         after = _flat(replica.gradient()) if wanted.gradient_change else None
         replica.fix_statistics()
@@ -230,69 +262,33 @@ class MomentTable:
 
     sum: Tensor
     sum_of_squares: Tensor
-    positive: Tensor
-    negative: Tensor
+    positive: Tensor | None
+    negative: Tensor | None
 
     @classmethod
-    def empty(cls, n_replicas: int, n_parameters: int) -> MomentTable:
-        """Allocate the table on the CPU."""
+    def empty(cls, n_replicas: int, n_parameters: int, signs: bool) -> MomentTable:
+        """Allocate the table on the CPU, with numbers of signs or without."""
         shape = (n_replicas, n_parameters)
-        kinds = (torch.float64, torch.float64, torch.int32, torch.int32)
-        return cls(*(torch.empty(shape, dtype=kind) for kind in kinds))
+        sums = [torch.empty(shape, dtype=torch.float64) for _ in range(2)]
+        counts = [torch.empty(shape, dtype=torch.int32) if signs else None for _ in range(2)]
+        return cls(sums[0], sums[1], counts[0], counts[1])
 
     def put(self, m: int, moments: Moments) -> None:
         """Write the row of replica `m`."""
         self.sum[m] = moments.sum
         self.sum_of_squares[m] = moments.sum_of_squares
-        self.positive[m] = moments.positive
-        self.negative[m] = moments.negative
+        for mine, found in (
+            (self.positive, moments.positive),
+            (self.negative, moments.negative),
+        ):
+            if mine is not None and found is not None:
+                mine[m] = found
 
 
 def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Bring a network into the form that replicas use, in evaluation mode, weights unchanged."""
     model = replace_batchnorm(model).to(device=device, dtype=dtype).eval()
     return model.to(memory_format=image_format(model))  # type: ignore[call-overload,no-any-return]
-
-
-def _choose_chunks(model: nn.Module, examples: Tensor, cfg: Config, method: Method) -> ChunkSizes:
-    """Take one chunk for the step where batch normalization would need many passes instead."""
-    limit = memory_bytes(cfg.memory_limit)
-    sizes = chunk_sizes(model, examples[:2], cfg.n, limit, cfg.chunk_size, method)
-    normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
-    if cfg.chunk_size is None and normalizes and fits_whole(model, examples[:2], cfg.n, limit):
-        return replace(sizes, step=cfg.n)
-    return sizes
-
-
-def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) -> Method:
-    """Find the way to a prepared network's per-sample gradients by trying on a few samples.
-
-    Batch normalization is tried with these samples' statistics, fixed.
-
-    Raises:
-        GsnrError: The network has no per-sample gradients.
-    """
-    _refuse_dropout(model)
-    trial = copy.deepcopy(model)
-    norms_in_order(trial, x)
-    with torch.no_grad():
-        trial(x)
-    for module in trial.modules():
-        if isinstance(module, FullBatchNorm):
-            module.mode = Mode.FIXED
-    return choose_method(trial, x, y, partial(sample_losses, task=task))
-
-
-def _refuse_dropout(model: nn.Module) -> None:
-    """Refuse a network whose training would be random; in evaluation mode it would not show."""
-    for name, module in model.named_modules():
-        own = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else 0
-        inside = getattr(module, "dropout", 0)  # of attention and recurrent layers
-        if own > 0 or (isinstance(inside, float) and inside > 0):
-            raise GsnrError(
-                f"This network drops activations at random ({name}: {module}). Eq. (19) is about "
-                "deterministic gradient descent: set its p to 0 or take it out."
-            )
 
 
 def _layers(parameters: Sequence[Parameter]) -> tuple[Layer, ...]:

@@ -10,16 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.batchnorm import (
-    FullBatchNorm,
-    Mode,
-    full_batch_gradient,
-    norms_in_order,
-    use_full_batch_statistics,
-)
-from gsnr_sweep.ensemble.chunks import ChunkSizes
+from gsnr_sweep.ensemble.autograd_passes import AutogradPasses
 from gsnr_sweep.ensemble.loss import Task, count_correct, sample_losses
-from gsnr_sweep.ensemble.moments import Method, Moments, gradient_moments
+from gsnr_sweep.ensemble.moments import Moments
+from gsnr_sweep.ensemble.passes import Passes
 
 
 @dataclass(frozen=True)
@@ -40,17 +34,6 @@ class Losses:
         return float(self.per_sample.mean())
 
 
-def image_format(model: nn.Module) -> torch.memory_format:
-    """Return the order of axes in which a network's images and kernels are kept.
-
-    Channels last is up to 1.6 times as fast for Table 2's network on a CPU. With batch
-    normalization it gains nothing (Table 3's network: 2 %), and PyTorch's reductions over such
-    tensors sum in plain float32: statistics were seen to be off by 4e-4 instead of 5e-7.
-    """
-    normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
-    return torch.contiguous_format if normalizes else torch.channels_last
-
-
 class Replica:
     """A network trained on one training set by full-batch gradient descent.
 
@@ -63,57 +46,33 @@ class Replica:
         model: nn.Module,
         train: Samples,
         task: Task,
-        chunks: ChunkSizes,
-        dtype: torch.dtype,
-        method: Method,
+        passes: Passes,
+        autograd: AutogradPasses,
+        chunk: int,
     ) -> None:
         """Take over a network, which nobody else may use.
 
         Args:
-            model: With batch normalization already replaced, on its device, in `dtype`.
+            model: With batch normalization already replaced, on its device.
             train: The training set D, on the same device.
             task: Decides the loss.
-            chunks: Samples in a pass.
-            dtype: Of weights and activations.
-            method: Way to the per-sample gradients.
+            passes: How the network goes over samples.
+            autograd: The same by autograd, for those who look at the network itself.
+            chunk: Samples in a pass of those.
         """
         self.model = model
         self.train = train
         self._task: Task = task
-        self._chunks = chunks
-        self._dtype = dtype
-        self._method = method
+        self._passes, self._autograd, self._chunk = passes, autograd, chunk
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._weights = [p.detach().double() for p in self._parameters]
-        example, _ = train.batch(0, 2, dtype)
-        self._norms = norms_in_order(model, example)
-        self._format = image_format(model)
 
     def gradient(self) -> list[Tensor]:
         """Return the gradient of the training loss L[D], float64, one tensor a parameter.
 
         With batch normalization this is the gradient through the statistics of the whole set.
         """
-        if self._norms and self._n_batches(self._chunks.step) > 1:
-            total = full_batch_gradient(
-                self.model, self._norms, self._batches, self._loss_sum, self._parameters
-            )
-        else:
-            for norm in self._norms:
-                norm.mode = Mode.BATCH
-            total = self._summed_gradient()
-        return [part / len(self.train) for part in total]
-
-    def _summed_gradient(self) -> list[Tensor]:
-        total = [torch.zeros_like(w) for w in self._weights]
-        for x, y in self._batches():
-            with torch.enable_grad():
-                loss = self._loss_sum(self.model(x), y)
-            parts = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-            for accumulated, part in zip(total, parts, strict=True):
-                if part is not None:
-                    accumulated += part
-        return total
+        return [part / len(self.train) for part in self._passes.gradient(self.train)]
 
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
@@ -121,6 +80,20 @@ class Replica:
         for weight, parameter, g in zip(self._weights, self._parameters, gradient, strict=True):
             weight.sub_(g, alpha=lr)
             parameter.copy_(weight)
+
+    def live_in(self, weights: list[Tensor], working: list[Tensor]) -> None:
+        """Move the weights into other memory, from where others may change them too.
+
+        Args:
+            weights: Gets the float64 weights, one tensor a trained parameter.
+            working: Gets the network's own.
+        """
+        for mine, place in zip(self._weights, weights, strict=True):
+            place.copy_(mine)
+        for parameter, place in zip(self._parameters, working, strict=True):
+            place.copy_(parameter.detach())
+            parameter.data = place
+        self._weights = weights
 
     @property
     def weights(self) -> list[Tensor]:
@@ -144,13 +117,14 @@ class Replica:
 
     def fix_statistics(self) -> None:
         """Normalize with the training set's statistics at the current weights from now on."""
-        if self._norms:
-            use_full_batch_statistics(
-                self.model, self._norms, self._batches, self._n_batches(self._chunks.step)
-            )
+        self._passes.fix_statistics(self.train)
 
-    def moments(self) -> tuple[Moments, Losses]:
-        """Return the per-sample gradients' moments over D, and D's losses on the way."""
+    def moments(self, signs: bool = True) -> tuple[Moments, Losses]:
+        """Return the per-sample gradients' moments over D, and D's losses on the way.
+
+        Args:
+            signs: Whether to count positive and negative gradients.
+        """
         losses: list[Tensor] = []
         correct = 0
 
@@ -159,21 +133,14 @@ class Replica:
             losses.append(chunk_losses)
             correct += count_correct(outputs, targets, self._task)
 
-        moments = gradient_moments(
-            self.model,
-            self._passes(self.train, self._chunks.moments),
-            self.sample_losses,
-            self._method,
-            keep,
-        )
+        moments = self._passes.moments(self.train, keep, signs)
         return moments, self._as_losses(losses, correct)
 
     @torch.no_grad()
     def losses(self, samples: Samples) -> Losses:
         """Return the losses of a set of samples at the current weights."""
         losses, correct = [], 0
-        for x, y in self._passes(samples, self._chunks.losses):
-            outputs = self.model(x)
+        for outputs, y in self._passes.outputs(samples):
             losses.append(self.sample_losses(outputs, y))
             correct += count_correct(outputs, y, self._task)
         return self._as_losses(losses, correct)
@@ -185,21 +152,8 @@ class Replica:
 
     def passes(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the training set in chunks (x, y) that fit a backward pass."""
-        return self._passes(self.train, self._chunks.moments)
+        return self._autograd.batches(self.train, self._chunk)
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return each sample's loss [N], float64."""
         return sample_losses(outputs, targets, self._task)
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._passes(self.train, self._chunks.step)
-
-    def _passes(self, samples: Samples, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for x, y in samples.chunks(size, self._dtype):
-            yield (x.contiguous(memory_format=self._format) if x.dim() == 4 else x), y
-
-    def _n_batches(self, size: int) -> int:
-        return math.ceil(len(self.train) / size)
-
-    def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self.sample_losses(outputs, targets).sum()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-GRADIENT_RESOLUTION = {"float32": 4 * 2.0**-24, "float64": 256 * 2.0**-53}
+GRADIENT_RESOLUTION = {"float32": 16 * 2.0**-24, "float64": 256 * 2.0**-53}
 """Relative rounding of E[g²] − E[g]² by the dtype that per-sample gradients are computed in."""
 
 
@@ -67,8 +67,8 @@ class Snapshot:
         layers: The layers that own the parameters, in order.
         gradient_sum: [M, P] Σ_i g_i over each replica's own training set.
         gradient_square_sum: [M, P] Σ_i g_i².
-        positive: [M, P] number of samples with g_i > 0.
-        negative: [M, P] number of samples with g_i < 0.
+        positive: [M, P] number of samples with g_i > 0, for measures that want signs.
+        negative: [M, P] number of samples with g_i < 0, for measures that want signs.
         step_sq_norm: [M] ‖g‖² of the gradient that was stepped along.
         train_loss: [M] L[D] before the step.
         train_loss_next: [M] L[D] after it.
@@ -93,8 +93,8 @@ class Snapshot:
     layers: tuple[Layer, ...]
     gradient_sum: Tensor
     gradient_square_sum: Tensor
-    positive: Tensor
-    negative: Tensor
+    positive: Tensor | None
+    negative: Tensor | None
     step_sq_norm: Tensor
     train_loss: Tensor
     train_loss_next: Tensor

@@ -19,12 +19,14 @@ class Wanted:
     """Things that cost time or memory, made only for the measures that ask for them.
 
     Attributes:
+        signs: How many per-sample gradients are positive, and how many negative.
         weights: The weights θ_t.
         gradient_change: The full-batch gradient before and after the step, one more pass.
         probes: Looks at each replica before its step, by the measure's name.
         probe_passes: What they cost for each training sample, in units of a forward pass.
     """
 
+    signs: bool = False
     weights: bool = False
     gradient_change: bool = False
     probes: Mapping[str, Probe] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Wanted:
             if probes.setdefault(name, probe) is not probe:
                 raise GsnrError(f"Two measures called {name} have a probe each: rename one.")
         return cls(
+            any(part.signs for part in parts),
             any(part.weights for part in parts),
             any(part.gradient_change for part in parts),
             probes,

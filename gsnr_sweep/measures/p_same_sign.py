@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gsnr_sweep.measures.wants import given, wants
+
 if TYPE_CHECKING:
     from gsnr_sweep.ensemble.snapshot import Snapshot
 
@@ -18,6 +20,7 @@ BINS = 25
 _ON_EDGE = 1e-9  # so that a share such as 3/5 falls into the bin that begins with it
 
 
+@wants(signs=True)
 def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     """Share of samples whose gradient has the more frequent sign (Liu et al. 2020, 3.1, Fig. 5c).
 
@@ -34,8 +37,9 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
         parameters: shares in `BINS` bins from 0.5 to 1. For parameters that are followed one by
         one, ``p_same_sign/NAME``, averaged over the replicas.
     """
-    signed = snapshot.positive + snapshot.negative
-    majority = snapshot.positive.maximum(snapshot.negative)
+    positive, negative = given(snapshot.positive), given(snapshot.negative)
+    signed = positive + negative
+    majority = positive.maximum(negative)
     shares = majority.double() / signed  # NaN for 0/0
     of_all = (majority.double() / snapshot.n).masked_fill(signed == 0, math.nan)
     values: dict[str, float | list[float]] = {

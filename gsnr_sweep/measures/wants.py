@@ -16,6 +16,7 @@ _MARK = "wanted"
 
 def wants(
     *,
+    signs: bool = False,
     weights: bool = False,
     gradient_change: bool = False,
     probe: Probe | None = None,
@@ -24,6 +25,7 @@ def wants(
     """Mark a measure, as a decorator.
 
     Args:
+        signs: It reads ``snapshot.positive`` and ``snapshot.negative``.
         weights: It reads ``snapshot.weights``.
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
@@ -35,7 +37,7 @@ def wants(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        setattr(measure, _MARK, Wanted(weights, gradient_change, probes, passes))
+        setattr(measure, _MARK, Wanted(signs, weights, gradient_change, probes, passes))
         return measure
 
     return mark

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,12 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.ensemble import Ensemble, Snapshot
+from gsnr_sweep.ensemble.chunks import (
+    ChunkSizes,
+    bytes_per_sample,
+    chunk_sizes,
+    explicit_chunks,
+)
 from gsnr_sweep.ensemble.loss import count_correct, sample_losses
 from gsnr_sweep.ensemble.moments import Method
 from gsnr_sweep.errors import GsnrError
@@ -238,21 +245,32 @@ def test_layers_cover_all_parameters_in_order() -> None:
 
 
 def test_memory_limit_bounds_the_chunks() -> None:
-    from gsnr_sweep.ensemble.chunks import chunk_sizes
-
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4))
     example = torch.randn(2, 3, 8, 8)
+
+    def sizes(n: int, limit: int, chunk: int | None = None, method: Method = Method.LAYERS) -> Any:
+        return chunk_sizes(*bytes_per_sample(model, example, method), n, limit, chunk)
+
     per_sample = (3 * 64 + 2 * (6 * 36 + 6 * 36 + 6 * 36 + 4)) * 4  # bytes of activations
-    assert chunk_sizes(model, example, 100, per_sample * 10, None).step == 10
-    assert chunk_sizes(model, example, 100, per_sample * 33, None).step == 25  # four equal chunks
-    tight, loose = (chunk_sizes(model, example, 9000, limit, None) for limit in (10**5, 10**9))
+    assert sizes(100, per_sample * 10).step == 10
+    assert sizes(100, per_sample * 33).step == 25  # four equal chunks
+    tight, loose = (sizes(9000, limit) for limit in (10**5, 10**9))
     assert tight.moments < tight.step < loose.step == loose.moments
     assert loose.step == 9000 / math.ceil(9000 / (16 * 10**6 // per_sample))
     patches, weights = 2 * 36 * 3 * 9, 4 * (3 * 6 * 9 + 6)
     assert tight.moments == math.ceil(
         9000 / math.ceil(9000 / (10**5 // (per_sample + 4 * (patches + weights))))
     )
-    by_network = chunk_sizes(model, example, 9000, 10**5, None, Method.NETWORK)
+    by_network = sizes(9000, 10**5, method=Method.NETWORK)
     assert by_network.moments <= 10**5 // (4 * 4 * (168 + 868))
-    assert chunk_sizes(model, example, 100, 1, None).step == 1
-    assert chunk_sizes(model, example, 100, 10**9, 7).moments == 7
+    assert sizes(100, 1).step == 1
+    assert sizes(100, 10**9, 7).moments == 7
+
+
+def test_chunks_in_lanes_are_whole_blocks_within_the_memory_limit() -> None:
+    assert explicit_chunks(10_000, 16, 1000, 10**9, None) == ChunkSizes(1000, 1000, 1600)
+    assert explicit_chunks(10_000, 16, 5000, 10**9, None) == ChunkSizes(1264, 1264, 1600)
+    assert explicit_chunks(10_000, 16, 1000, 10**6, None) == ChunkSizes(96, 96, 96)
+    assert explicit_chunks(10_000, 16, 1000, 10**5, None) == ChunkSizes(10, 10, 10)
+    assert explicit_chunks(10_000, 16, 1000, 1, None) == ChunkSizes(1, 1, 1)
+    assert explicit_chunks(10_000, 16, 1000, 10**9, 7) == ChunkSizes(7, 7, 7)

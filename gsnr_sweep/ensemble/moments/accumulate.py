@@ -22,15 +22,15 @@ class Moments:
         count: n.
         sum: [P] Σ_i g_i, float64.
         sum_of_squares: [P] Σ_i g_i², float64.
-        positive: [P] number of samples with g_i > 0.
-        negative: [P] number of samples with g_i < 0.
+        positive: [P] number of samples with g_i > 0; None if not asked for.
+        negative: [P] number of samples with g_i < 0; None if not asked for.
     """
 
     count: int
     sum: Tensor
     sum_of_squares: Tensor
-    positive: Tensor
-    negative: Tensor
+    positive: Tensor | None = None
+    negative: Tensor | None = None
 
 
 def gradient_moments(
@@ -39,6 +39,7 @@ def gradient_moments(
     sample_losses: SampleLosses,
     method: Method = Method.LAYERS,
     on_chunk: OnChunk | None = None,
+    signs: bool = True,
 ) -> Moments:
     """Compute the moments of a network's per-sample gradients over a data set.
 
@@ -52,6 +53,7 @@ def gradient_moments(
         method: As `choose_method` found it for this network: `Method.LAYERS` is wrong for one that
             shares layers or folds other axes into the first.
         on_chunk: Called with outputs, targets and losses of each chunk, which cost nothing more.
+        signs: Whether to count positive and negative gradients.
 
     Example:
         >>> model = nn.Linear(3, 1)
@@ -61,9 +63,10 @@ def gradient_moments(
         >>> moments.sum.shape
         torch.Size([4])
     """
+    kinds = 4 if signs else 2
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {
-        name: [torch.zeros_like(p, dtype=torch.float64, requires_grad=False) for _ in range(4)]
+        name: [torch.zeros_like(p, dtype=torch.float64, requires_grad=False) for _ in range(kinds)]
         for name, p in trained.items()
     }
 
@@ -77,13 +80,14 @@ def gradient_moments(
             count += len(x)
             if on_chunk is not None:
                 on_chunk(outputs, y, losses)
-    flat = [torch.cat([parts[k].flatten() for parts in sums.values()]) for k in range(4)]
+    flat = [torch.cat([parts[k].flatten() for parts in sums.values()]) for k in range(kinds)]
     return Moments(count, *flat)
 
 
 @torch.no_grad()
 def _add(sums: list[Tensor], gradients: PerSampleGradients) -> None:
-    positive, negative = gradients.sign_counts()
-    parts = (gradients.sum(), gradients.sum_of_squares(), positive, negative)
+    parts = [gradients.sum(), gradients.sum_of_squares()]
+    if len(sums) > len(parts):
+        parts += gradients.sign_counts()
     for total, part in zip(sums, parts, strict=True):
         total += part.view_as(total)
