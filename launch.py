@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from gsnr_sweep.cli import main
 from gsnr_sweep.leaving import leaving_quickly
+from gsnr_sweep.loading import loading_quickly
 
 if __name__ == "__main__":
     with leaving_quickly():
+        with loading_quickly():
+            from gsnr_sweep.cli import main
         main(Path(__file__).resolve().parent / "conf")

@@ -5,19 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import OmegaConf
 
-from gsnr_sweep.config import LAUNCH_KEYS
+from gsnr_sweep.config import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.help import help_text
+from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
-
-if TYPE_CHECKING:
-    from gsnr_sweep.preflight import CheckedPoint
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -41,7 +38,9 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
                 expand(command)
             _hand_to_hydra(_not_called, config_dir, command.arguments)
             return
-        if not _checked(command):
+        with loading_quickly():
+            to_launch = _checked(command)
+        if not to_launch:
             return
     except GsnrError as error:
         sys.exit(f"gsnr-sweep: {error}")
@@ -73,10 +72,11 @@ def _checked(command: CommandLine) -> bool:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
-    points = check(grid.points)
-    if points[0].cfg.dry_run:
-        _show(grid, points)
+    first = grid.points[0].cfg
+    if first is not None and first.dry_run:
+        _show(grid, first.tracking)
         return False
+    points = check(grid.points)
     stores = {
         (tracking_uri(point.cfg.tracking, Path.cwd()), point.cfg.tracking.experiment)
         for point in points
@@ -88,14 +88,20 @@ def _checked(command: CommandLine) -> bool:
     return True
 
 
-def _show(grid: Grid, points: Sequence[CheckedPoint]) -> None:
-    from rich.console import Console
-
-    from gsnr_sweep.launcher.dry_run import show_dry_run
+def _show(grid: Grid, tracking: TrackingConfig) -> None:
+    """Check a grid and show what a launch would do."""
+    from gsnr_sweep.launcher.stored import looking_up
 
     here = Path.cwd()
-    folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()
-    show_dry_run(points, grid.launcher, here, folder, Console())
+    with looking_up(tracking, here) as look_up:  # before PyTorch is imported, which takes as long
+        from rich.console import Console
+
+        from gsnr_sweep.launcher.dry_run import show_dry_run
+        from gsnr_sweep.preflight import check
+
+        points = check(grid.points)
+        folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()
+        show_dry_run(points, grid.launcher, here, folder, Console(), look_up)
 
 
 def _hand_to_hydra(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -76,8 +75,8 @@ def estimate(
 ) -> list[Estimate]:
     """Estimate the cost of grid points.
 
-    Takes about a second where something must be timed, whatever the number of points. Nothing that
-    goes wrong here raises: a time that cannot be had is None.
+    Takes about half a second where something must be timed, whatever the number of points. Nothing
+    that goes wrong here raises: a time that cannot be had is None.
 
     Args:
         points: The grid points.
@@ -181,12 +180,9 @@ def _counted(
 ) -> list[tuple[int, float | None]]:
     """Return the points' memory and, where it is asked for, their seconds.
 
-    This happens in a thread of its own, where PyTorch can be told to use one core as it does in
-    runs without being told so everywhere.
+    This happens on one core, as runs do it.
     """
-    import torch
-
+    from gsnr_sweep.one_core import on_one_core
     from gsnr_sweep.prediction import predict
 
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return pool.submit(predict, points, timed, workers, threads).result()
+    return on_one_core(predict, points, timed, workers, threads)

@@ -149,7 +149,7 @@ def _grid(composer: Composer, command: CommandLine) -> Grid:
         return Grid((composer.point(command.overrides),), {})
     parsed = composer.parse(command.overrides)
     _refuse_several_grids(parsed)
-    base = composer.compose([_first_value(override) for override in parsed])
+    base = composer.full([_first_value(override) for override in parsed])
     sweeper, launcher = base.hydra.sweeper, base.hydra.launcher
     if str(sweeper._target_).rpartition(".")[2] not in _GRID_SWEEPERS:
         point = composer.point(own_overrides(base, "task"))

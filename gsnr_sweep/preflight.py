@@ -179,10 +179,11 @@ class _Inspections:
 
     def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
         from gsnr_sweep.model_trial import Fit, cost_of_width, try_model
+        from gsnr_sweep.one_core import on_one_core
 
         fit = self._once((repr(cfg), spec), lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model
-        cost = self._once((fit, ch), lambda: look(fit, ch))
+        cost = self._once((fit, ch), lambda: on_one_core(look, fit, ch))
         self._tried.add(fit)
         return cost
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.config import TrackingConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.status import ENDED, STATUS_FILE, read_status, write_status
@@ -81,6 +82,11 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     Raises:
         GsnrError: The store cannot be reached or opened.
     """
+    with loading_quickly():
+        return _opened(uri, experiment)
+
+
+def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     import mlflow
     from mlflow import MlflowClient
 

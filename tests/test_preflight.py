@@ -277,8 +277,12 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return widths
 
 
+@pytest.mark.parametrize("few", [0, 10**6], ids=["without memory", "with weights"])
 @pytest.mark.parametrize("model", ["table2_cnn", "mlp"])
-def test_gradients_are_tried_at_the_narrowest_width(model: str, tried: list[int]) -> None:
+def test_gradients_are_tried_at_the_narrowest_width(
+    model: str, few: int, tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_trial, "_FEW_WEIGHTS", few)
     points = _check("-m", f"model={model}", "ch=7,3,5", "n=20,30")
     assert tried == [3]
     model_trial.try_model.cache_clear()
@@ -287,6 +291,35 @@ def test_gradients_are_tried_at_the_narrowest_width(model: str, tried: list[int]
         assert point.n_parameters == alone.n_parameters
         assert (point.flops, point.forward_flops) == (alone.flops, alone.forward_flops)
     assert tried == [3, 7, 3, 5]
+
+
+def test_a_wide_model_takes_no_memory() -> None:
+    """Its weights alone would be 160 GB."""
+    narrow, wide = _check("-m", "model=mlp", "+model.args.depth=2", "ch=3,200000")
+    assert narrow.n_parameters < 10**4
+    assert wide.n_parameters > 4 * 10**10
+
+
+def test_models_are_tried_on_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a busy process, threads that wait for each other take 40 times as long."""
+    cores: list[int] = []
+    real = model_trial.count_flops
+
+    def counted(work: Any) -> Any:
+        cores.append(torch.get_num_threads())
+        return real(work)
+
+    monkeypatch.setattr(model_trial, "count_flops", counted)
+    model_trial.try_model.cache_clear()
+    model_trial.cost_of_width.cache_clear()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _check("-m", "ch=3,4")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert cores == [1, 1]
 
 
 def test_a_users_model_is_built_at_every_width(tried: list[int]) -> None:

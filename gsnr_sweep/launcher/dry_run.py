@@ -21,6 +21,7 @@ from gsnr_sweep.launcher.planning import (
     read_ledger,
 )
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
+from gsnr_sweep.launcher.stored import LookUp
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.plan import show_plan, show_table
@@ -33,6 +34,7 @@ def show_dry_run(
     launch_folder: Path,
     sweep_dir: Path,
     console: Console,
+    look_up: LookUp | None = None,
 ) -> None:
     """Print the grid with what would become of each point; launch and write nothing.
 
@@ -42,11 +44,12 @@ def show_dry_run(
         launch_folder: Where the launch would happen.
         sweep_dir: Folder that the sweep would have.
         console: Where to print.
+        look_up: What looks into the tracking store already; None to open it here.
     """
     settings = _settings(launcher)
     overrides = [point.overrides for point in points]
     axes = axes_of(overrides)
-    ledger = read_ledger(points, launch_folder, sweep_dir)
+    ledger = read_ledger(points, launch_folder, sweep_dir, look_up)
     runs = plan_runs(points, name_runs(points, overrides), ledger, sweep_dir)
     crew = Crew(Manifest("", "", sweep_dir, runs=runs), settings)
     rows = plan_rows(points, runs, crew, search_roots(launch_folder, sweep_dir))

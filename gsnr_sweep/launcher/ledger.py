@@ -6,18 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.lookup import search_runs
 from gsnr_sweep.checkpoint import has_checkpoint
 from gsnr_sweep.launcher.claims import standing
+from gsnr_sweep.launcher.stored import StoredRun
 from gsnr_sweep.manifest import Manifest, read_manifests
 from gsnr_sweep.record import RECORD_FILE
 from gsnr_sweep.status import STATUS_FILE, UNDER_WAY, Status, read_status
-from gsnr_sweep.tracking import HASH_TAG, KIND_TAG, STATE_TAG
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 _RESULTS = ("finished", "diverged")
 
@@ -121,21 +116,13 @@ class Ledger:
                     folder = manifest.folder_of(run)
                     self.add(run.config_hash, Earlier("waiting", "", 0.0, folder))
 
-    def read_store(self, client: MlflowClient, experiment: str, wanted: set[str]) -> None:
+    def enter_stored(self, stored: Iterable[StoredRun], wanted: set[str]) -> None:
         """Enter the finished runs that MLflow has and this machine's folders have not."""
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            return
         here = (run for runs in self.runs.values() for run in runs if run.state != "lost")
         known = {run.run_id for run in here}
-        condition = f"tags.`{KIND_TAG}` = 'run' and tags.`{STATE_TAG}` = 'finished'"
-        for run in search_runs(client, [found.experiment_id], condition):
-            tags = run.data.tags
-            config_hash = tags.get(HASH_TAG, "")
-            if config_hash in wanted and run.info.run_id not in known:
-                when = (run.info.end_time or run.info.start_time or 0) / 1000
-                state, code = tags.get(STATE_TAG, ""), tags.get("gsnr.code", "")
-                self.add(config_hash, Earlier(state, code, when, run_id=run.info.run_id))
+        for run in stored:
+            if run.config_hash in wanted and run.run_id not in known:
+                self.add(run.config_hash, Earlier(run.state, run.code, run.when, run_id=run.run_id))
 
     def decide(self, config_hash: str, code: str, same_code: bool = False) -> Decision:
         """Say what is to be done about a grid point.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -14,19 +15,28 @@ from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots
+from gsnr_sweep.launcher.stored import LookUp, read_finished_runs, store_to_read
 from gsnr_sweep.manifest import Manifest, SweepRun
-from gsnr_sweep.tracking import tracking_uri
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint
 
 
 def read_ledger(
-    points: Sequence[CheckedPoint], launch_folder: Path, sweep_dir: Path | None
+    points: Sequence[CheckedPoint],
+    launch_folder: Path,
+    sweep_dir: Path | None,
+    look_up: LookUp | None = None,
 ) -> Ledger:
     """Look for earlier runs of these points, on disk and in the tracking store.
 
     A store that cannot be read adds nothing: what is on disk is enough to go on.
+
+    Args:
+        points: The grid.
+        launch_folder: Holds the default tracking store and, by default, sweeps and single runs.
+        sweep_dir: The sweep's folder.
+        look_up: What looks into the store already; None to open it here.
     """
     ledger = Ledger()
     first = points[0].cfg
@@ -35,8 +45,10 @@ def read_ledger(
     roots = search_roots(launch_folder, sweep_dir)
     ledger.read_folders(roots, experiment, wanted)
     ledger.read_plans(roots, experiment, wanted, has_jobs)
-    if first.tracking.name == "mlflow":
-        _read_store(ledger, tracking_uri(first.tracking, launch_folder), experiment, wanted)
+    if uri := store_to_read(first.tracking, launch_folder):
+        with contextlib.suppress(GsnrError):
+            stored = look_up.runs() if look_up else read_finished_runs(uri, experiment)
+            ledger.enter_stored(stored, wanted)
     return ledger
 
 
@@ -44,21 +56,6 @@ def has_jobs(manifest: Manifest) -> bool:
     """Tell whether a sweep still has jobs, running or in a queue."""
     states = backend_of(manifest).states(manifest.jobs)
     return any(state.phase != "gone" for state in states.values())
-
-
-def _read_store(ledger: Ledger, uri: str, experiment: str, wanted: set[str]) -> None:
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).is_file():
-        return  # MLflow would make one
-    from mlflow import MlflowClient
-
-    from gsnr_sweep.aggregate.lookup import readable_store_errors
-
-    try:
-        with readable_store_errors(uri):
-            ledger.read_store(MlflowClient(uri), experiment, wanted)
-    except GsnrError:
-        return
 
 
 def plan_runs(

@@ -46,6 +46,7 @@ from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
+from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.plan import show_plan, summarize
@@ -351,7 +352,7 @@ def _ending_politely() -> Iterator[None]:
 
 def _load_what_comes_last() -> None:
     """Import the aggregation's libraries while workers work: it takes seconds."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError), loading_quickly():
         import gsnr_sweep.aggregate.files
         import gsnr_sweep.aggregate.folder
         import gsnr_sweep.figures.lhs_rhs

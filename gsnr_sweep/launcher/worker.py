@@ -24,6 +24,7 @@ from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.claims import claim_run, fail_run, standing
 from gsnr_sweep.leaving import leaving_quickly
+from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.locate import reason
 from gsnr_sweep.manifest import Manifest, SweepRun
 from gsnr_sweep.outage import Outage
@@ -181,7 +182,8 @@ class _Session:
 
     def _work_through(self) -> None:
         try:
-            payload = load_payload(self._manifest.folder)
+            with loading_quickly():
+                payload = load_payload(self._manifest.folder)
             for run in self._runs:
                 if self._request.stopping or self._over_limit():
                     return

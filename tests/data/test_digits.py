@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from gsnr_sweep.config import DigitsConfig
 from gsnr_sweep.data import Samples, digits, distribution
-from gsnr_sweep.data.digits import affine_maps, base_digits, deform
+from gsnr_sweep.data.digits import affine_maps, base_digits, bundled_digits, deform
 from tests.conftest import tiny_config
 
 SIDE = digits.SIDE
@@ -49,6 +52,35 @@ def test_base_digits_are_scikit_learns_in_mnists_layout() -> None:
         zoomed = ndimage.zoom(small * (255 / 16), 20 / 8, order=3, grid_mode=True, mode="nearest")
         difference = image[4:24, 4:24] - zoomed.clip(0, 255)
         assert math.sqrt((difference**2).mean()) < 13  # two bicubic kernels, of 255
+
+
+def test_the_file_holds_what_scikit_learn_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_digits()
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: pytest.fail("not needed"))
+    pixels, labels = bundled_digits()
+    np.testing.assert_array_equal(pixels, bundle.images)
+    np.testing.assert_array_equal(labels, bundle.target)
+
+
+@pytest.mark.parametrize("path", [None, Path("elsewhere")])
+def test_where_the_file_is_not_scikit_learn_is_asked(
+    monkeypatch: pytest.MonkeyPatch, path: Path | None
+) -> None:
+    monkeypatch.setattr(digits, "_bundled_file", lambda: path)
+    pixels, labels = bundled_digits()
+    np.testing.assert_array_equal(pixels, load_digits().images)
+    np.testing.assert_array_equal(labels, load_digits().target)
+
+
+def test_drawing_does_not_import_scikit_learn() -> None:
+    """It would take every worker half a second and 150 MB."""
+    script = (
+        "import sys; from gsnr_sweep.data.digits import base_digits; base_digits(); "
+        "sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_without_deformation_a_draw_is_a_base_digit_with_its_label() -> None:

@@ -1,6 +1,8 @@
 """``dry_run=true`` tells what would happen, and nothing happens."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from gsnr_sweep import cli
 from gsnr_sweep.config import Config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import CommandLine, expand
+from gsnr_sweep.identity import run_identity
 from gsnr_sweep.launcher.dry_run import show_dry_run
 from gsnr_sweep.preflight import check
-from tests.conftest import CONF, TINY
+from tests.conftest import CONF, ROOT, TINY
 from tests.fakes import listing, put_run
 
 SMALL = (*TINY, "data=toy", "model=mlp", "dry_run=true", "tracking.experiment=tests")
@@ -131,6 +134,55 @@ def test_a_store_that_is_there_stays_as_it_is(
     show("-m", "ch=2,3")
     assert {name: size for name, (size, _) in listing(folder).items()} == before
     assert len(store.search_experiments()) == experiments
+
+
+# --- as a user sees it
+
+
+HEAVY = "{'mlflow', 'sqlalchemy', 'sklearn', 'pandas', 'sympy', 'torch._dynamo', 'torch._inductor'}"
+SCRIPT = f"""
+import runpy, sys
+sys.argv = ["launch.py", *sys.argv[1:]]
+sys.path.insert(0, {str(ROOT)!r})
+try:
+    runpy.run_path({str(ROOT / "launch.py")!r}, run_name="__main__")
+finally:
+    print("HEAVY", sorted({HEAVY} & set(sys.modules)))
+"""
+
+
+def _in_a_process(*arguments: str) -> str:
+    """What a dry run prints, at the end which of the modules it has loaded that take long."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_nothing_is_imported_in_vain(folder: Path) -> None:
+    """Each would take a second: MLflow where there is no store, PyTorch's compiler for widths."""
+    out = _in_a_process("-m", "n=100,200", "ch=2,3", "dry_run=true")
+    assert "by a short timing here" in out
+    assert out.splitlines()[-1] == "HEAVY []"
+    assert listing(folder) == {}
+
+
+def test_a_store_is_read_meanwhile(store: MlflowClient, folder: Path) -> None:
+    """Another process imports MLflow while this one imports PyTorch."""
+    (key,) = {run_identity(_cfg("ch=2"))}
+    tags = {"gsnr.kind": "run", "gsnr.state": "finished", "gsnr.config_hash": key}
+    store.create_run(store.create_experiment("tests"), tags=tags)
+    out = _in_a_process("-m", *SMALL, "ch=2,3")
+    assert "reused (finished" in _line(out, "ch=2")
+    assert _line(out, "ch=3").split()[1] == "run"
+    assert out.splitlines()[-1] == "HEAVY []"
+
+
+def test_a_store_that_cannot_be_read_adds_nothing(folder: Path) -> None:
+    (folder / "mlflow.db").write_bytes(b"no database at all")
+    out = _in_a_process("-m", *SMALL, "ch=2,3")
+    assert _line(out, "ch=2").split()[1] == "run"
 
 
 def test_other_launchers_are_not_known(show: Show) -> None:

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config import Config
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, run_folders, search_roots
+from gsnr_sweep.launcher.stored import finished_runs
 from gsnr_sweep.run import run_point
 from tests.conftest import tiny_config
 from tests.fakes import put_run, put_status, put_sweep
@@ -325,14 +326,14 @@ def test_runs_of_another_machine_are_known_from_mlflow(
     result = run_point(tiny_config(*small), folder, folder)
     wanted = {result.record.config_hash}
     ledger = Ledger()
-    ledger.read_store(store, "tests", wanted)
+    ledger.enter_stored(finished_runs(store, "tests"), wanted)
     ((run,),) = ledger.runs.values()
     assert (run.state, run.run_id, run.folder) == ("finished", result.run_id, None)
     assert run.code == result.record.environment["code"]
     assert abs(run.when - time.time()) < 600
     for experiment, hashes in (("none", wanted), ("tests", {"beef"})):
         other = Ledger()
-        other.read_store(store, experiment, hashes)
+        other.enter_stored(finished_runs(store, experiment), hashes)
         assert other.runs == {}
 
 
@@ -348,7 +349,7 @@ def _tracked(store: MlflowClient, state: str, **tags: str) -> str:
 def test_only_finished_runs_count_in_mlflow(store: MlflowClient, state: str) -> None:
     _tracked(store, state)
     ledger = Ledger()
-    ledger.read_store(store, "tests", {"feed"})
+    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
     assert ledger.runs == {}
 
 
@@ -358,7 +359,7 @@ def test_a_run_that_is_on_disk_is_not_counted_twice(store: MlflowClient, folder:
     _put(folder / "d/t/0", run_id=run_id)
     ledger = Ledger()
     ledger.read_folders([folder], "tests", {"feed"})
-    ledger.read_store(store, "tests", {"feed"})
+    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
     assert [run.run_id for run in ledger.runs["feed"]] == [run_id, other]
     assert ledger.runs["feed"][0].folder is not None
 
@@ -371,7 +372,7 @@ def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
     (folder / "d/t/0/record.json").unlink()
     ledger = Ledger()
     ledger.read_folders([folder], "tests", {"feed"})
-    ledger.read_store(store, "tests", {"feed"})
+    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
     decision = ledger.decide("feed", CODE)
     assert decision.action == "reuse"
     assert decision.earlier is not None
@@ -382,7 +383,7 @@ def test_more_runs_than_a_page_holds(store: MlflowClient, monkeypatch: pytest.Mo
     monkeypatch.setattr("gsnr_sweep.aggregate.lookup.PAGE", 2)
     ids = {_tracked(store, "finished") for _ in range(5)}
     ledger = Ledger()
-    ledger.read_store(store, "tests", {"feed"})
+    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
     assert {run.run_id for run in ledger.runs["feed"]} == ids
 
 
