@@ -13,7 +13,7 @@ from gsnr_sweep.config import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.help import help_text
-from gsnr_sweep.loading import loading_quickly
+from gsnr_sweep.loading import load_torch_library, loading_quickly
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 
@@ -67,6 +67,7 @@ def _checked(command: CommandLine) -> bool:
     from gsnr_sweep.preflight import check, prepare
     from gsnr_sweep.tracking import open_store, tracking_uri
 
+    load_torch_library()
     grid = expand(command)
     if swept := [key for key in LAUNCH_KEYS if key in grid.axes]:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BUDGET_S = 0.5
+BUDGET_S = 0.25
 """Seconds that all timing together may take, about; a whole one gave no steadier estimates."""
 
 # Seconds beside training and measuring, measured on this project's machine: status and record;
