@@ -8,20 +8,15 @@ each in a fresh folder and tracking store whose schema exists, and prints second
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import commands
+from benchmarks.statistics import Spread, number
+from benchmarks.tables import Table, show
+
 TINY = ("data=toy", "n=30", "n_sets=2", "n_test=50", "epochs=2", "measure_at=[0,2]")
 LAUNCHERS = {
     "gsnr-sweep local": ("hydra.launcher.workers={workers}",),
@@ -40,62 +35,45 @@ def main() -> None:
     parser.add_argument("--launchers", nargs="+", choices=list(LAUNCHERS), default=list(LAUNCHERS))
     options = parser.parse_args()
     console = Console()
-    table = Table(title=f"{options.runs} tiny runs, {options.workers} workers")
-    for heading in ("launcher", "whole command [s]", "a run [s]", "of it training [s]"):
-        table.add_column(heading, justify="right")
-    with tempfile.TemporaryDirectory() as temporary:
-        store = _migrated_store(Path(temporary))
-        for name in options.launchers:
-            seconds, compute = _best(
-                lambda name=name: _launch(name, options.runs, options.workers, store),
-                options.repeats,
-            )
-            cells = (seconds, seconds / options.runs, compute / options.runs)
-            table.add_row(name, *(f"{value:.3f}" for value in cells))
-            console.print(f"{name}: {seconds:.1f} s")
-    console.print(table)
+    table, _ = measure(options.launchers, options.runs, options.workers, options.repeats, console)
+    show(table, console)
 
 
-def _best(measure: Callable[[], tuple[float, float]], repeats: int) -> tuple[float, float]:
-    return min(measure() for _ in range(repeats))
+def measure(
+    launchers: Sequence[str], runs: int, workers: int, repeats: int, console: Console
+) -> tuple[Table, dict[str, dict[str, list[float]]]]:
+    """Launch the grid with each launcher in turn.
+
+    Returns:
+        The table, and by launcher the seconds of the whole command and of its runs' computing.
+    """
+    columns = ["launcher", "whole command [s]", "a run [s]", "of it training [s]"]
+    table = Table(f"{runs} tiny runs, {workers} workers", columns)
+    times: dict[str, dict[str, list[float]]] = {
+        name: {"seconds": [], "computing": []} for name in launchers
+    }
+    store = commands.migrated_store()
+    for _ in range(repeats):
+        for name in launchers:
+            found = launch(name, runs, workers, store)
+            for kind, value in zip(times[name].values(), found, strict=True):
+                kind.append(value)
+            console.print(f"  {name}: {found[0]:.1f} s", style="dim", highlight=False)
+    for name, found in times.items():
+        whole, compute = Spread.of(found["seconds"]), Spread.of(found["computing"])
+        a_run = number(whole.median / runs), number(compute.median / runs)
+        table.add(name, whole.text(), *a_run)
+    return table, times
 
 
-def _migrated_store(folder: Path) -> Path:
-    """Make the store's schema once: it takes seconds, and nobody's launcher is to blame for it."""
-    from mlflow import MlflowClient
-
-    path = folder / "empty.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
-def _launch(name: str, runs: int, workers: int, store: Path) -> tuple[float, float]:
+def launch(name: str, runs: int, workers: int, store: Path) -> tuple[float, float]:
     """Return the seconds of the whole command and those that its runs spent computing."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        shutil.copy(store, folder / "mlflow.db")
-        chosen = [argument.format(workers=workers) for argument in LAUNCHERS[name]]
-        command = [sys.executable, str(ROOT / "launch.py"), "-m", *TINY, f"seed=range({runs})"]
-        started = time.perf_counter()
-        done = subprocess.run(
-            [*command, *chosen],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = time.perf_counter() - started
-        records = [json.loads(path.read_text()) for path in folder.rglob("record.json")]
-        finished = [r["summary"] for r in records if r["state"] == "finished" and "summary" in r]
-        if done.returncode or len(_own(folder)) != runs:
-            raise SystemExit(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        return seconds, sum(s["wall_time_s"] - s["overhead_s"] for s in finished)
-
-
-def _own(folder: Path) -> list[Path]:
-    """Return the records that lie in run folders, not the copies that MLflow keeps."""
-    return [path for path in folder.rglob("record.json") if "mlartifacts" not in path.parts]
+    chosen = [argument.format(workers=workers) for argument in LAUNCHERS[name]]
+    ran = commands.run(commands.ours([*TINY, f"seed=range({runs})", *chosen], True), store)
+    finished = [r["summary"] for r in ran.records if r["state"] == "finished" and "summary" in r]
+    if len(finished) != runs:
+        raise SystemExit(f"{name}: {len(finished)} of {runs} runs finished")
+    return ran.seconds, sum(s["wall_time_s"] - s["overhead_s"] for s in finished)
 
 
 if __name__ == "__main__":

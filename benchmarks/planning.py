@@ -5,54 +5,68 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import commands
+from benchmarks.tables import Table, show
+
 GRID = ("n=range(100,5100,100)", "ch=2,3,4,5,6,7,8,9", "p_random=0,0.1,0.2,0.3,0.4")
 RUNS, EPOCHS = 300, 50
 
 
 def main() -> None:
-    table = Table(title="large grids and sweeps")
-    table.add_column("what")
-    table.add_column("seconds", justify="right")
-    table.add_row("plan and check 2,000 points: the whole command, dry_run=true", f"{_plan():.1f}")
-    seconds, points = _aggregate()
-    text = f"aggregate {RUNS} runs of {points:,} metric points each, figure included"
-    table.add_row(text, f"{seconds:.1f}")
-    Console().print(table)
+    show(measure(GRID, RUNS)[0], Console())
 
 
-def _plan() -> float:
-    command = [sys.executable, str(ROOT / "launch.py"), "-m", *GRID, "dry_run=true"]
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        subprocess.run(command, cwd=folder, capture_output=True, check=True)
-        return time.perf_counter() - started
+def measure(grid: Sequence[str], runs: int) -> tuple[Table, dict[str, float]]:
+    """Plan a grid and aggregate a sweep.
+
+    Args:
+        grid: Overrides.
+        runs: Of the sweep.
+
+    Returns:
+        The table and the seconds of both.
+    """
+    table = Table("Large grids and sweeps", ["what", "seconds"])
+    planned, points = plan(grid)
+    text = f"plan and check {points:,} points: the whole command, dry_run=true"
+    table.add(text, f"{planned:.1f}")
+    aggregated, values = aggregate(runs)
+    text = f"aggregate {runs} runs of {values:,} metric points each, figure included"
+    table.add(text, f"{aggregated:.1f}")
+    return table, {"plan": planned, "points": points, "aggregate": aggregated, "runs": runs}
 
 
-def _aggregate() -> tuple[float, int]:
+def plan(grid: Sequence[str]) -> tuple[float, int]:
+    """Return the seconds of planning a grid, and its number of points."""
+    from benchmarks.ours import grid_size
+
+    seconds = commands.run(commands.ours([*grid, "dry_run=true"], multirun=True)).seconds
+    return seconds, grid_size(grid)
+
+
+def aggregate(runs: int) -> tuple[float, int]:
     """Time the aggregation of a sweep whose records are written here."""
     from gsnr_sweep.collect import collect
 
     with tempfile.TemporaryDirectory() as temporary:
-        manifest, points = _write_sweep(Path(temporary))
+        manifest, points = _write_sweep(Path(temporary), runs)
         started = time.perf_counter()
         result = collect(manifest, Console(quiet=True))
         seconds = time.perf_counter() - started
-        if result is None or result.table.runs != RUNS:
+        if result is None or result.table.runs != runs:
             raise SystemExit("the sweep was not aggregated")
         return seconds, points
 
 
-def _write_sweep(folder: Path) -> tuple[object, int]:
+def _write_sweep(folder: Path, count: int) -> tuple[Any, int]:
     import random
 
     from gsnr_sweep.manifest import Manifest, SweepRun
@@ -62,7 +76,7 @@ def _write_sweep(folder: Path) -> tuple[object, int]:
     rng = random.Random(0)
     names = ["osgr_lhs", "osgr_rhs", *(f"layer/{i}/gsnr" for i in range(38))]
     runs = []
-    for index in range(RUNS):
+    for index in range(count):
         own = folder / str(index)
         own.mkdir()
         n = 1000 * (1 + index % 15)

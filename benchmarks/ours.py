@@ -1,0 +1,187 @@
+"""Every call into the engine: how this project itself does what its peers are timed at.
+
+If the engine's interface changes, this is the only file of the benchmarks to follow.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import cores
+from benchmarks.memory import added_by
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from benchmarks.workloads import Workload
+    from gsnr_sweep.config import Config
+    from gsnr_sweep.ensemble import Ensemble
+    from gsnr_sweep.ensemble.replica import Replica
+
+CONF = Path(__file__).parents[1] / "conf"
+_OVERRIDES = {
+    "table2_cnn": ("model=table2_cnn",),
+    "table3_cnn": ("model=table3_cnn",),
+    "resnet18": ("model=resnet18",),
+    "mlp": ("model=mlp", "+model.args.depth=2"),
+    "toy_mlp": ("data=toy",),
+}
+
+
+@lru_cache
+def typed_config(*overrides: str) -> Config:
+    """Compose a run's config as the command line does."""
+    from gsnr_sweep.grid import CommandLine, expand
+
+    (point,) = expand(CommandLine.parse(overrides, CONF)).points
+    if point.cfg is None:
+        raise ValueError(point.problem)
+    return point.cfg
+
+
+def grid_size(overrides: Sequence[str]) -> int:
+    """Count the points of a grid."""
+    from gsnr_sweep.grid import CommandLine, expand
+
+    return len(expand(CommandLine.parse(["-m", *overrides], CONF)).points)
+
+
+def config(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Config:
+    """Return the config of a run of some epochs, one replica to a thread, on all cores."""
+    return typed_config(
+        *_OVERRIDES[workload.model],
+        f"ch={workload.ch}",
+        f"n={workload.n}",
+        f"n_sets={workload.n_sets}",
+        f"epochs={epochs}",
+        f"measure_at=[{epochs}]",
+        f"threads={cores()}",
+        f"dtype={dtype}",
+        "device=cpu",
+        "tracking=none",
+    )
+
+
+def ensemble(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Ensemble:
+    """Build the replicas."""
+    from gsnr_sweep.ensemble import Ensemble
+
+    cfg = config(workload, epochs, dtype)
+    device = torch.device("cpu")
+    return Ensemble(workload.initial(), workload.sets(), workload.task, cfg, device)
+
+
+class Training:
+    """The engine's training: epochs of M replicas in its own threads, nothing measured."""
+
+    def __init__(self, workload: Workload, epochs: int, dtype: str = "float32") -> None:
+        """Build the replicas."""
+        torch.set_num_threads(1)
+        self._epochs = epochs
+        self._ensemble = ensemble(workload, epochs, dtype)
+
+    def tune(self) -> str:
+        """Nothing to choose: the engine chooses for itself."""
+        return f"as it comes; {cores()} threads"
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return the gradients of the first and the last replica, [2, P]."""
+        replicas = self._ensemble.replicas
+        return np.stack([_flat(replica.gradient()) for replica in (replicas[0], replicas[-1])])
+
+    def work(self) -> None:
+        """Train for the epochs, from wherever the weights are."""
+        list(self._ensemble.run(measured=[self._epochs]))
+
+
+class MomentPasses:
+    """The engine's moments: one pass for each replica, the replicas side by side."""
+
+    def __init__(self, workload: Workload, dtype: str = "float32") -> None:
+        """Build the replicas and fix the statistics of batch normalization."""
+        torch.set_num_threads(1)
+        self._replicas = ensemble(workload, dtype=dtype).replicas
+        for replica in self._replicas:
+            replica.fix_statistics()
+
+    def tune(self) -> str:
+        """Nothing to choose: the engine chooses for itself."""
+        return f"as it comes; {min(cores(), len(self._replicas))} threads"
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return Σ g and Σ g² of the first replica, [2, P]."""
+        moments, _ = self._replicas[0].moments()
+        return np.stack([moments.sum.numpy(), moments.sum_of_squares.numpy()])
+
+    def work(self) -> None:
+        """Make the passes."""
+        threads = min(cores(), len(self._replicas))
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(_moments, self._replicas))
+
+
+def _moments(replica: Replica) -> None:
+    replica.moments()
+
+
+def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float64]:
+    flat = torch.cat([tensor.double().flatten() for tensor in tensors])
+    return np.asarray(flat.numpy(), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a whole run took.
+
+    Attributes:
+        seconds: Training and measuring, without drawing the data and starting.
+        peak: Bytes above those of the process before; NaN where that cannot be read.
+        parameters: Trained parameters of a replica.
+    """
+
+    seconds: float
+    peak: float
+    parameters: int
+
+
+def _run(*overrides: str) -> dict[str, Any]:
+    """Run a grid point in a temporary folder and return its summary."""
+    from gsnr_sweep.run import run_point
+
+    cfg = typed_config(*overrides, "tracking=none", f"threads={cores()}")
+    with tempfile.TemporaryDirectory() as folder:
+        return run_point(cfg, Path(folder), Path(folder)).record.summary
+
+
+class WholeRun:
+    """A whole grid point without tracking, in this process."""
+
+    def cost(self, *overrides: str) -> Cost:
+        """Run it, after a tiny run that loads what is loaded only once."""
+        _run("n=10", "n_sets=1", "n_test=10", "ch=2", "epochs=1", "measure_at=[1]")
+        summary: dict[str, Any] = {}
+        peak = added_by(lambda: summary.update(_run(*overrides)))
+        return Cost(
+            seconds=summary["wall_time_s"] - summary["overhead_s"],
+            peak=math.nan if peak is None else peak,
+            parameters=int(summary["n_parameters"]),
+        )
+
+    def stated_memory(self, *overrides: str) -> int:
+        """Return the bytes that the tool's plan states for a run, the whole process's."""
+        from gsnr_sweep.estimate import estimate
+        from gsnr_sweep.grid import CommandLine, expand
+        from gsnr_sweep.preflight import check
+
+        points = check(expand(CommandLine.parse(overrides, CONF)).points)
+        return estimate(points, [])[0].memory_bytes

@@ -1,0 +1,1 @@
+"""How others do it: plain PyTorch, torch.func, torch.compile, BackPACK, Opacus."""

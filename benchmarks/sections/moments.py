@@ -1,0 +1,143 @@
+"""Section 2: one pass over a set that gives Σ g and Σ g² for every parameter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import ours
+from benchmarks.agreement import EXACT, Reference, small
+from benchmarks.memory import NOT_HERE, added_by, resident
+from benchmarks.peers import moments as peers
+from benchmarks.peers.tuning import Setting
+from benchmarks.plans import Plan
+from benchmarks.sections.contest import Build, Expected, Result, hold
+from benchmarks.statistics import Spread, number, ratio
+from benchmarks.tables import Section, Table
+from benchmarks.workers import ContenderError, Worker, working
+from benchmarks.workloads import Workload
+
+OURS, GRADIENT = "gsnr-sweep", "a plain gradient pass"
+_PEERS: dict[str, Any] = {
+    "BackPACK": peers.BackPack,
+    "Opacus": peers.Opacus,
+    "torch.func vmap(grad)": peers.VmapGrad,
+    "sample loop": peers.SampleLoop,
+}
+_COLUMNS = ["", "s a pass", "times ours", "gradient passes", "peak memory", "its setting", "apart"]
+
+
+def run(plan: Plan, console: Console) -> Section:
+    """Time every workload and measure everybody's memory.
+
+    Args:
+        plan: Sizes.
+        console: Where to say what is going on.
+    """
+    tables, facts = [], []
+    for workload in plan.moments:
+        console.print(f"moments: {workload.label}", highlight=False)
+        few = small(workload)
+        with working(Reference) as worker:
+            numbers, exact = (worker.call("moments", one) for one in (workload, few))
+        builds = _contenders(plan, workload)
+        expected = Expected(numbers, exact, _contenders(plan, few, "float64"))
+        results = hold(builds, expected, plan.rounds, console, _setting, base=GRADIENT)
+        memory = {name: _memory(builds[name], results[name]) for name in builds}
+        tables.append(_table(workload, results, memory))
+        facts.append(_facts(workload, results, memory))
+    tables[-1].notes.append(_explanation(plan.rounds))
+    return Section("moments", tables, {"workloads": facts})
+
+
+def _contenders(plan: Plan, workload: Workload, dtype: str = "float32") -> dict[str, Build]:
+    return {
+        OURS: (ours.MomentPasses, workload, dtype),
+        GRADIENT: (peers.GradientPass, workload, plan.chunks, dtype),
+        **{name: (peer, workload, plan.sample_chunks, dtype) for name, peer in _PEERS.items()},
+    }
+
+
+def _setting(name: str, worker: Worker) -> Setting | None:
+    return None if name == OURS else worker.call("get_setting")
+
+
+class MemoryProbe:
+    """Measures what a contender's work adds to a process that has done nothing else."""
+
+    def added(self, build: Build, setting: Setting | None) -> float | None:
+        """Return the bytes; a pass over a few samples comes first, for what is loaded only once."""
+        factory, workload, *arguments = build
+        for size in (replace(workload, n=8), workload):
+            contender = factory(size, *arguments)
+            if setting is not None:
+                contender.set_setting(setting)
+            if size is not workload:
+                contender.work()
+        return added_by(contender.work)
+
+
+def _memory(build: Build, result: Result) -> float:
+    if result.times is None:
+        return math.nan
+    try:
+        with working(MemoryProbe) as worker:
+            added = worker.call("added", build, result.kept)
+    except ContenderError:
+        return math.nan
+    return math.nan if added is None else added
+
+
+def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
+    passes = workload.n_sets
+    table = Table(workload.label, list(_COLUMNS))
+    base, gradient = results[OURS].times, results[GRADIENT].times
+    for name, result in results.items():
+        if result.times is None:
+            table.add(name, *["–"] * 4, result.problem, "–")
+            continue
+        table.add(
+            name,
+            Spread.of([time / passes for time in result.times]).text(),
+            ratio(result.times, base).text() if base else "–",
+            ratio(result.times, gradient).text() if gradient else "–",
+            f"{number(memory[name] / 1e6)} MB",
+            result.setting,
+            "–" if name == GRADIENT else f"{result.exactly_apart:.0e}; {result.apart:.0e}",
+        )
+    return table
+
+
+def _explanation(rounds: int) -> str:
+    place = "" if resident() is not None else f" ({NOT_HERE})"
+    return (
+        f"Median (least..greatest) of {rounds} rounds in turn. A turn is M passes, one over each "
+        "of M sets, by which every core has work: ours side by side, one thread each, the others "
+        "one after the other with the threads that suit them best; a pass is an M-th of it. "
+        "Gradient passes: time over that of an ordinary gradient of the same sets, float32, in its "
+        "best chunks. Peak memory: what a turn adds to a fresh process that holds network and data"
+        f"{place}. Batch normalization uses the set's statistics, fixed. Apart: relative "
+        "difference of Σ g and Σ g² from a float64 loop over samples, the larger: by the contender "
+        f"in float64 on a few samples (beyond {EXACT:.0e} it is not compared); as it was timed, in "
+        "float32. Ours also counts the signs."
+    )
+
+
+def _facts(
+    workload: Workload, results: dict[str, Result], memory: dict[str, float]
+) -> dict[str, Any]:
+    contenders = {
+        name: {
+            "seconds_a_pass": [time / workload.n_sets for time in result.times or []],
+            "peak_bytes": memory[name],
+            "setting": result.setting,
+            "apart": result.apart,
+            "exactly_apart": result.exactly_apart,
+            "problem": result.problem,
+        }
+        for name, result in results.items()
+    }
+    return {**asdict(workload), "contenders": contenders}
