@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.loading import loading_quickly
+from gsnr_sweep import loading
+from gsnr_sweep.loading import load_torch_library, loading_quickly
 from tests.conftest import ROOT, TINY
 
 LISTENER = """
@@ -62,3 +63,25 @@ def test_a_launch_loads_quickly(folder: Path) -> None:
 
 def test_a_store_is_opened_quickly(store: object, folder: Path) -> None:
     assert _loads(STORE, folder, str(folder))["mlflow"] == "quickly"
+
+
+def test_pytorchs_library_is_loaded_beside_other_work() -> None:
+    program = """
+import sys
+from gsnr_sweep.loading import load_torch_library
+load_torch_library().join()
+maps = open("/proc/self/maps").read()
+print("libtorch_cpu" in maps, "torch" in sys.modules)
+import torch
+print(float(torch.ones(2).sum()))
+"""
+    if sys.platform != "linux":
+        pytest.skip("the loaded libraries are read from Linux's /proc")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.split() == ["True", "False", "2.0"], done.stderr
+
+
+def test_a_missing_library_is_left_to_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda _: None)
+    load_torch_library().join()
