@@ -126,13 +126,14 @@ class Ensemble:
                 then at the same epoch, and their state may be kept.
             first: Steps that the replicas have taken already.
             measured: Scheduled epochs that need no snapshot any more.
-            wanted: What the snapshots must hold beyond the usual.
+            wanted: What the snapshots must hold beyond the usual; None for signs.
         """
+        wanted = wanted or Wanted(signs=True)
         schedule = set(epochs_of(self._cfg.measure_at, self._cfg.epochs)) - set(measured)
         with self._worker_threads() as each, self._steps(each) as steps:
             for epoch in range(first, self._cfg.epochs + 1):
                 if epoch in schedule:
-                    yield self._measured_step(epoch, each, steps, wanted or Wanted())
+                    yield self._measured_step(epoch, each, steps, wanted)
                 elif epoch < self._cfg.epochs:
                     steps.take()
                 if on_epoch is not None and epoch < self._cfg.epochs:

@@ -116,6 +116,14 @@ def test_normalization_beyond_memory_goes_by_autograd(name: str) -> None:
 
 
 @needs_kernels
+def test_a_block_beyond_the_memory_limit_goes_by_autograd() -> None:
+    case = CASES["table3"]
+    plenty, little = (_plan(case, _config(f"memory_limit={m}")) for m in ("10MB", "200KB"))
+    assert plenty.explicit
+    assert not little.explicit
+
+
+@needs_kernels
 def test_signs_are_counted_only_if_wanted() -> None:
     ensemble = _ensemble(CASES["table2"], _config("dtype=float32"))
     without, _ = ensemble.replicas[0].moments(signs=False)

@@ -266,8 +266,9 @@ def numbers(record: RunRecord) -> Numbers:
 
 
 def undisturbed(folder: Path, *overrides: str) -> Numbers:
-    """What the toy's own network gives in this process, from the first epoch to the last."""
-    cfg = tiny_config(*TOY, "tracking=none", *overrides)
+    """What such a network gives in this process, from the first epoch to the last."""
+    calm = ("model=custom", "model._target_=tests.slurm.calm.Calm")
+    cfg = tiny_config(*TOY, "tracking=none", *calm, *overrides)
     return numbers(run_point(cfg, folder, folder).record)
 
 

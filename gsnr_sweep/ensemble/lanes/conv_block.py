@@ -151,10 +151,10 @@ class ConvBlock:
     def _gradient_buffer(self, kept: _Kept, run: Run) -> Lanes:
         """Memory for the gradient by z, so that the input's gradient is a convolution of it."""
         x, z = kept.x, kept.z
-        beyond = (x.height + 2 * self.border - self._k) % self._stride
+        left = [(s + 2 * self.border - self._k) % self._stride for s in (x.height, x.width)]
         outside = self._k - 1 - self.border
         size = (z.height, z.width)
-        return run.workspace.images("dz", z.n, z.channels, size, outside, self._stride, beyond)
+        return run.workspace.images("dz", z.n, z.channels, size, outside, self._stride, max(left))
 
     def _sum_gradients(self, x: Lanes, dz: Lanes, run: Run, sums: Sums) -> None:
         wanted, conv, size = int(sums.wanted), self._conv, (dz.height, dz.width)

@@ -59,6 +59,14 @@ def _normalized() -> nn.Module:
     )  # fmt: skip
 
 
+def _oblong(k: int, stride: int, padding: int) -> Callable[[], nn.Module]:
+    """A strided convolution that leaves other remainders of the height than of the width."""
+    return lambda: nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 3, k, stride, padding), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Case:
     """A network and the shape of its inputs."""
@@ -72,6 +80,9 @@ CASES = {
     "usual_order": Case(_usual_order, (3, 17, 17)),
     "wide_patches": Case(_wide_enough_for_single_samples, (4, 13, 13)),
     "plain": Case(_plain_convolutions, (3, 16, 16)),
+    "oblong_1x1": Case(_oblong(1, 2, 0), (1, 7, 8)),
+    "oblong_3x3": Case(_oblong(3, 2, 1), (1, 7, 8)),
+    "oblong_2x2": Case(_oblong(2, 3, 0), (1, 8, 7)),
     "normalized": Case(_normalized, (3, 13, 13)),
     "table3": Case(lambda: Table3CNN(2, (3, 16, 16), 10), (3, 16, 16)),
     "resnet18": Case(lambda: ResNet18(2, (3, 16, 16), 10), (3, 16, 16)),
