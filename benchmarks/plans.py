@@ -66,7 +66,7 @@ def full(passes: int) -> Plan:
     """
     return Plan(
         quick=False,
-        rounds=5,
+        rounds=3,
         peak=((1024, 1536, 2048), 20),
         steps=(
             (Workload("table2_cnn", 6, 1000, 10), 2),
@@ -79,7 +79,7 @@ def full(passes: int) -> Plan:
             (Workload("toy_mlp", 20, 6000, 100), 30),
         ),
         chunks=(64, 125, 250, 500),
-        sample_chunks=(16, 64, 125, 250, 500),
+        sample_chunks=(16, 64, 250),
         compiled_chunks=(250,),
         moments=(
             Workload("table2_cnn", 6, 1000, passes),
@@ -92,7 +92,7 @@ def full(passes: int) -> Plan:
         point_rounds=3,
         sweep={"n": "500,1000", "ch": "6,8", "seed": "0,1"},
         sweep_fixed={"epochs": "20", "measure_at": "[0,20]"},
-        sweep_rounds=3,
+        sweep_rounds=2,
         workers=(2, 1),
         tiny_runs=32,
         launchers=("gsnr-sweep local", "hydra basic", "hydra joblib", "submitit plug-in"),
@@ -114,7 +114,7 @@ def full(passes: int) -> Plan:
             "n_sets": ((2, 4, 8, 16), {}),
             "epochs": ((10, 20, 40, 80), {"n": "1000", "n_sets": "2"}),
         },
-        growth_rounds=3,
+        growth_rounds=2,
         largest={"n": "15000", "ch": "20", "n_sets": "10", "epochs": "3", "measure_at": "[1]"},
     )
 
