@@ -120,7 +120,7 @@ class MomentPasses:
 
     def numbers(self) -> NDArray[np.float64]:
         """Return Σ g and Σ g² of the first replica, [2, P]."""
-        moments, _ = self._replicas[0].moments()
+        moments, _ = self._replicas[0].moments(signs=False)
         return np.stack([moments.sum.numpy(), moments.sum_of_squares.numpy()])
 
     def work(self) -> None:
@@ -131,7 +131,7 @@ class MomentPasses:
 
 
 def _moments(replica: Replica) -> None:
-    replica.moments()
+    replica.moments(signs=False)
 
 
 def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float64]:

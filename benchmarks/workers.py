@@ -60,7 +60,10 @@ class Worker:
         self._connection.close()
 
     def _ask(self, method: str, *arguments: object) -> tuple[Any, float]:
-        self._connection.send((method, arguments))
+        try:
+            self._connection.send((method, arguments))
+        except OSError:
+            raise ContenderError("its process is gone") from None
         return self._answer()
 
     def _answer(self) -> tuple[Any, float]:
