@@ -113,10 +113,14 @@ class MomentPasses:
         self._replicas = ensemble(workload, dtype=dtype).replicas
         for replica in self._replicas:
             replica.fix_statistics()
+        self._threads = min(cores(), len(self._replicas))
+        self._pool = ThreadPoolExecutor(  # kept, as a run keeps its threads
+            self._threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     def tune(self) -> str:
         """Nothing to choose: the engine chooses for itself."""
-        return f"as it comes; {min(cores(), len(self._replicas))} threads"
+        return f"as it comes; {self._threads} threads"
 
     def numbers(self) -> NDArray[np.float64]:
         """Return Σ g and Σ g² of the first replica, [2, P]."""
@@ -125,9 +129,7 @@ class MomentPasses:
 
     def work(self) -> None:
         """Make the passes."""
-        threads = min(cores(), len(self._replicas))
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(_moments, self._replicas))
+        list(self._pool.map(_moments, self._replicas))
 
 
 def _moments(replica: Replica) -> None:
