@@ -86,7 +86,7 @@ def full(passes: int) -> Plan:
             Workload("table2_cnn", 20, 1000, passes),
             Workload("table3_cnn", 6, 500, passes),
             Workload("mlp", 512, 1000, passes),
-            Workload("resnet18", 64, 64, passes),
+            Workload("resnet18", 64, 32, passes),
         ),
         point={"n": "1000", "ch": "6"},
         point_rounds=3,
