@@ -390,7 +390,12 @@ class RunTracker:
                 profile=json.dumps(profile),
             )
             inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-        self._client.log_inputs(self.run_id, datasets=inputs)
+        try:
+            self._client.log_inputs(self.run_id, datasets=inputs)
+        except Exception as error:
+            if not _is_conflict(error):
+                raise
+            self._client.log_inputs(self.run_id, datasets=inputs)  # they are there now
 
     def _send(self) -> None:
         from mlflow.entities import Metric
@@ -427,6 +432,21 @@ class RunTracker:
             if file.is_file():
                 self._client.log_artifact(self.run_id, str(file))
         self._client.set_terminated(self.run_id, MLFLOW_STATUS[record.state])
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Tell whether a database refused a row because another process has just written the same.
+
+    MLflow looks whether a data set is known before it writes it: of two runs that start in the same
+    moment with the same sets, both find them missing and one is refused.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    while error is not None:
+        if isinstance(error, IntegrityError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def run_key(folder: Path, cfg: TrackingConfig) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlDataset
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from gsnr_sweep import outage, tracking
 from gsnr_sweep.attempt import Attempt
@@ -353,6 +356,31 @@ def test_a_store_that_comes_back_misses_nothing(
     assert run.data.params["n"] == "30"
     assert len(run.inputs.dataset_inputs) == 2
     assert len(store.list_artifacts(tracker.run_id)) == 1
+
+
+def test_another_run_logs_the_same_data_in_the_same_moment(
+    store: MlflowClient, folder: Path
+) -> None:
+    """Both look and find no such set; the other one writes first."""
+    first, second = (RunTracker(_cfg(), folder, key=name) for name in "ab")
+    for tracker in (first, second):
+        tracker.start(_record())
+    meanwhile = [first]
+
+    def write_first(session: Session, *_: Any) -> None:
+        if meanwhile and any(isinstance(row, SqlDataset) for row in session.new):
+            meanwhile.pop().describe_data(DATA)
+
+    event.listen(Session, "before_flush", write_first)
+    try:
+        second.describe_data(DATA)
+    finally:
+        event.remove(Session, "before_flush", write_first)
+    assert meanwhile == []
+    for tracker in (first, second):
+        assert tracker.problem == ""
+        inputs = store.get_run(tracker.run_id).inputs.dataset_inputs
+        assert {one.dataset.digest for one in inputs} == {"digest16", "digest17"}
 
 
 def test_the_answer_to_a_new_run_is_lost(
