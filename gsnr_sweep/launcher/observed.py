@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from gsnr_sweep import config
 from gsnr_sweep.config import Config
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.estimate import Observed
 from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.preflight import CheckedPoint, sample_passes
-from gsnr_sweep.record import read_record
+from gsnr_sweep.record import RunRecord, read_record
 from gsnr_sweep.status import read_status
 
 _MOST_STATUS_FILES = 400
 _MOST_RECORDS = 40
+
+# What a run's work depends on beside its network and its measures. The rest of a record's config
+# is not read: to check all of it takes 20 ms, and there may be hundreds.
+_LENGTHS = ("n", "n_sets", "n_test", "epochs", "measure_at")
+
+Network = tuple[str, str, int]
+"""Names of model and data, and ch."""
 
 
 def observed_runs(
@@ -30,44 +34,47 @@ def observed_runs(
         roots: Folders below which run folders lie.
         experiment: Only runs of this one count.
     """
-    forward = {_network(point.cfg): point.forward_flops for point in points}
+    networks = {_network(point.cfg): point for point in points}
     found: list[Observed] = []
     for folder in run_folders(roots)[::-1][:_MOST_STATUS_FILES]:
         status = read_status(folder)
         if status is None or status.state != "finished" or status.experiment != experiment:
             continue
-        if (one := _observed(folder, forward)) is not None:
+        if (one := _observed(folder, networks)) is not None:
             found.append(one)
         if len(found) == _MOST_RECORDS:
             break
     return found
 
 
-def _observed(folder: Path, forward: dict[tuple[str, str, int], float]) -> Observed | None:
+def _observed(folder: Path, points: dict[Network, CheckedPoint]) -> Observed | None:
     record = read_record(folder)
-    if record is None:
-        return None
-    known = {key: value for key, value in record.config.items() if key in _KEYS}
     try:
-        cfg = config.from_omegaconf(OmegaConf.create(known))
-    except GsnrError:  # a record of another version
+        return _of_record(record, points) if record else None
+    except (KeyError, TypeError, ValueError):  # a record of another version
         return None
-    flops, summary = forward.get(_network(cfg)), record.summary
-    if flops is None or not {"wall_time_s", "peak_memory_mb"} <= set(summary):
+
+
+def _of_record(record: RunRecord, points: dict[Network, CheckedPoint]) -> Observed | None:
+    ran, summary = record.config, record.summary
+    point = points.get((ran["model"]["name"], ran["data"]["name"], ran["ch"]))
+    if point is None or not {"wall_time_s", "peak_memory_mb"} <= set(summary):
         return None
+    alike = dataclasses.replace(
+        point.cfg,
+        **{key: ran[key] for key in _LENGTHS},
+        measures=dataclasses.replace(point.cfg.measures, functions=ran["measures"]["functions"]),
+    )
     return Observed(
-        model=cfg.model.name,
-        data=cfg.data.name,
-        ch=cfg.ch,
-        flops=flops * sample_passes(cfg),
+        model=alike.model.name,
+        data=alike.data.name,
+        ch=alike.ch,
+        flops=point.forward_flops * sample_passes(alike),
         seconds=summary["wall_time_s"],
         peak_memory_bytes=round(summary["peak_memory_mb"] * 1e6),
         device=record.environment.get("device", ""),
     )
 
 
-def _network(cfg: Config) -> tuple[str, str, int]:
+def _network(cfg: Config) -> Network:
     return cfg.model.name, cfg.data.name, cfg.ch
-
-
-_KEYS = set(Config.__dataclass_fields__)
