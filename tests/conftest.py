@@ -42,6 +42,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_weights() -> None:
+    """Draw the same initial weights in every run of the tests; PyTorch starts anywhere."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def make_config() -> MakeConfig:
     return tiny_config

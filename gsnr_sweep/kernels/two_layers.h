@@ -69,13 +69,16 @@ INLINE void sums_of_units(int inputs, int T, const two_layers *net, int first, c
 static double weigh_span(int inputs, span *s, const vf *f, const double *y) {
   float *delta = (float *)s->weighted[inputs];
   const float *outputs = (const float *)f;
-  double sum = 0;
+  double part[2 * L] = {0}; /* one sum would wait for itself at every sample */
   int n = s->samples;
   for (int i = 0; i < n; i++) delta[i] = (float)(2 * ((double)outputs[i] - y[i]));
   for (int i = n; i < s->vectors * L; i++) delta[i] = 0;
-  for (int i = 0; i < n; i++) sum += delta[i];
+  for (int i = 0; i < s->vectors * L; i += 2 * L)
+    for (int l = 0; l < 2 * L; l++) part[l] += delta[i + l];
   for (int k = 0; k < inputs; k++)
     for (int t = 0; t < s->vectors; t++) s->weighted[k][t] = s->x[k][t] * s->weighted[inputs][t];
+  double sum = 0;
+  for (int l = 0; l < 2 * L; l++) sum += part[l];
   return sum;
 }
 

@@ -40,7 +40,16 @@ def _frozen(model: nn.Module, *names: str) -> nn.Module:
 
 
 def _plain(*layers: nn.Module) -> Callable[[], nn.Module]:
-    return lambda: nn.Sequential(*(copy.deepcopy(layer) for layer in layers))
+    """Make the network anew each time, with weights of the seed that is set then."""
+
+    def fresh() -> nn.Module:
+        network = nn.Sequential(*copy.deepcopy(layers))
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+        return network
+
+    return fresh
 
 
 # name: (factory, input shape, outputs, task, way)
