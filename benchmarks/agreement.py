@@ -3,7 +3,9 @@
 In float32 a ReLU or a pooling window is now and then decided otherwise than in float64: one such
 sample moves a gradient of random labels by up to 1e-2, whoever computes it. So each contender shows
 in float64, on a small set, that it computes the same; its numbers as they are timed are compared
-too, less strictly.
+too, less strictly. torch.compile of PyTorch 2.13 gives zeros for the gradients of Table 2's
+convolutions in float64 from 12 channels on, and the right numbers in float32, which is timed: it is
+judged by the latter on the small set.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.workloads import Workload
 
 EXACT = 1e-7
+SINGLE = 1e-5
 ROUNDED = 3e-2
 _SLICE = 100
 _FEW, _FEW_SETS = 40, 3
