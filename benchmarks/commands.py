@@ -78,20 +78,29 @@ def run(command: Sequence[str], store: Path | None = None) -> Ran:
     Raises:
         SystemExit: It failed.
     """
-    inherited = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE}
-    environment = {**inherited, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
     with tempfile.TemporaryDirectory() as folder:
         if store is not None:
             shutil.copy(store, Path(folder) / "mlflow.db")
-        started = time.perf_counter()
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        seconds = time.perf_counter() - started
-        if done.returncode:
-            tail = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-            raise SystemExit(f"{' '.join(command[1:4])} … failed:\n{tail}")
-        return Ran(seconds, done.stdout, _records(Path(folder)))
+        return run_in(Path(folder), command)
+
+
+def run_in(folder: Path, command: Sequence[str]) -> Ran:
+    """Run a command in a folder.
+
+    Raises:
+        SystemExit: It failed.
+    """
+    inherited = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE}
+    environment = {**inherited, "PYTHONPATH": str(ROOT), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        tail = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        raise SystemExit(f"{' '.join(command[1:4])} … failed:\n{tail}")
+    return Ran(seconds, done.stdout, _records(folder))
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:

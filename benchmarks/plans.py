@@ -33,6 +33,8 @@ class Plan:
         growth: Values by key, with what changes of the base for this key.
         growth_rounds: Turns of each.
         largest: The run whose memory is compared with the plan's.
+        main_job: Overrides of the README's command.
+        start_rounds: Turns of what is timed until something is computed.
     """
 
     quick: bool
@@ -56,6 +58,8 @@ class Plan:
     growth: dict[str, tuple[tuple[int, ...], dict[str, str]]]
     growth_rounds: int
     largest: dict[str, str]
+    main_job: tuple[str, ...]
+    start_rounds: int
 
 
 def full(passes: int) -> Plan:
@@ -116,6 +120,8 @@ def full(passes: int) -> Plan:
         },
         growth_rounds=2,
         largest={"n": "15000", "ch": "20", "n_sets": "10", "epochs": "3", "measure_at": "[1]"},
+        main_job=("n=1000,2000", "ch=6,8"),
+        start_rounds=8,
     )
 
 
@@ -151,4 +157,6 @@ def quick(passes: int) -> Plan:
         },
         growth_rounds=1,
         largest={"n": "400", "ch": "2", "epochs": "2", "measure_at": "[1]", **small},
+        main_job=("n=50,100", "ch=2", "epochs=2", "measure_at=[1]", "n_sets=2", "n_test=100"),
+        start_rounds=1,
     )
