@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.agreement import EXACT, ROUNDED, SINGLE, difference
+from benchmarks.agreement import EXACT, ROUNDED, difference
 from benchmarks.statistics import take_turns
 from benchmarks.workers import ContenderError, Worker, working
 
@@ -26,8 +26,7 @@ class Result:
         setting: What it chose.
         times: Seconds of its turns; empty if it is not compared.
         apart: Relative difference of its numbers from the float64 reference.
-        exactly_apart: The same on a small set, when it too computes in float64; in float32, if its
-            float64 is wrong.
+        exactly_apart: The same on a small set, when it too computes in float64.
         remark: What is added to its setting.
         problem: Why it is not compared.
         kept: What it is asked for beside, such as its setting as an object.
@@ -50,14 +49,14 @@ class Expected:
         numbers: In float64, of the workload that is timed.
         exact: The same of a small one.
         exact_builds: The contenders in float64 on the small one.
-        single_builds: Those in float32 on the small one that may be wrong in float64: it is not
-            what is timed.
+        judged_as_timed: Those that are compared though their exact numbers are wrong, if those are
+            right that are timed.
     """
 
     numbers: NDArray[np.float64]
     exact: NDArray[np.float64]
     exact_builds: Mapping[str, Build]
-    single_builds: Mapping[str, Build] = field(default_factory=dict)
+    judged_as_timed: frozenset[str] = frozenset()
 
 
 def hold(
@@ -101,18 +100,12 @@ def hold(
 
 
 def _check(result: Result, expected: Expected, name: str) -> None:
-    result.exactly_apart = _apart(expected.exact_builds[name], expected.exact)
-    if result.exactly_apart > EXACT and name in expected.single_builds:
-        result.remark = "; wrong in float64"
-        result.exactly_apart = _apart(expected.single_builds[name], expected.exact)
-        _refuse(result.exactly_apart, SINGLE)
+    with working(*expected.exact_builds[name]) as worker:
+        result.exactly_apart = difference(worker.call("numbers"), expected.exact)
+    if name in expected.judged_as_timed and result.exactly_apart > EXACT:
+        result.remark = "; wrong on a small set"
     else:
         _refuse(result.exactly_apart, EXACT)
-
-
-def _apart(build: Build, expected: NDArray[np.float64]) -> float:
-    with working(*build) as worker:
-        return difference(worker.call("numbers"), expected)
 
 
 def _refuse(apart: float, most: float) -> None:

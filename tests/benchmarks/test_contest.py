@@ -23,9 +23,9 @@ class Contender:
         pass
 
 
-def _held(timed: float, exact: float, single: float | None = None) -> Result:
-    builds = {} if single is None else {"one": (Contender, single)}
-    expected = Expected(RIGHT, RIGHT, {"one": (Contender, exact)}, builds)
+def _held(timed: float, exact: float, lenient: bool = False) -> Result:
+    names = frozenset({"one"} if lenient else ())
+    expected = Expected(RIGHT, RIGHT, {"one": (Contender, exact)}, names)
     return hold({"one": (Contender, timed)}, expected, 2, Console(quiet=True))["one"]
 
 
@@ -44,8 +44,9 @@ def test_who_computes_something_else_is_not(timed: float, exact: float):
     assert found.times is None
 
 
-def test_who_is_wrong_in_float64_may_be_right_in_what_is_timed():
-    found = _held(1e-3, 1.0, 1e-6)
-    assert (found.problem, found.setting) == ("", "as it comes; wrong in float64")
-    assert found.exactly_apart == pytest.approx(1e-6, rel=1e-3)
-    assert _held(1e-3, 1.0, 1e-4).problem.startswith("computes something else")
+def test_who_is_wrong_on_a_small_set_may_be_right_in_what_is_timed():
+    found = _held(1e-3, 1.0, lenient=True)
+    assert (found.problem, found.setting) == ("", "as it comes; wrong on a small set")
+    assert found.exactly_apart == pytest.approx(1.0)
+    assert _held(0.1, 1.0, lenient=True).problem.startswith("computes something else")
+    assert _held(1e-3, 1e-9, lenient=True).setting == "as it comes"
