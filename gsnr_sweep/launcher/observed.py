@@ -51,7 +51,7 @@ def _observed(folder: Path, points: dict[Network, CheckedPoint]) -> Observed | N
     record = read_record(folder)
     try:
         return _of_record(record, points) if record else None
-    except (KeyError, TypeError, ValueError):  # a record of another version
+    except (AttributeError, KeyError, TypeError, ValueError):  # a record of another version
         return None
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.lanes import Kinds
 from gsnr_sweep.kernels import Kernels, available
@@ -60,9 +61,7 @@ def test_outputs_and_gradient_in_training_mode(case: Case, kernels: Kernels) -> 
 
 def test_moments_are_those_of_each_samples_own_gradient(case: Case, kernels: Kernels) -> None:
     model, data = build(case), samples(case, N)
-    wide, x = reference(model, data, Mode.FIXED)
-    for norm, right in zip(_norms(model), _norms(wide), strict=True):
-        norm.mean, norm.var = right.mean.float(), right.var.float()
+    wide, x = _with_fixed_statistics(model, data)
     gradients = per_sample_gradients(wide, x, data.y, losses)
     sums = explicit_sums(model, case, kernels, data, Mode.FIXED, Kinds.SIGNS, 9)
     assert _relative(sums[0], gradients.sum(0)) < 1e-5
@@ -78,15 +77,21 @@ def _norms(model: nn.Module) -> list[FullBatchNorm]:
     return [module for module in model.modules() if isinstance(module, FullBatchNorm)]
 
 
+def _with_fixed_statistics(model: nn.Module, data: Samples) -> tuple[nn.Module, torch.Tensor]:
+    """Give the network the data's statistics; return it in float64 with its inputs."""
+    wide, x = reference(model, data, Mode.FIXED)
+    for norm, right in zip(_norms(model), _norms(wide), strict=True):
+        norm.mean, norm.var = right.mean.float(), right.var.float()
+    return wide, x
+
+
 def test_weights_and_inputs_that_nobody_has_seen(case: Case, kernels: Kernels) -> None:
     """The median: an input that float32 sees on a ReLU's other side may come in any one of them."""
     seeds = [secrets.randbits(31) for _ in range(5)]
     apart = []
     for seed in seeds:
         model, data = build(case, seed), samples(case, N, seed)
-        wide, x = reference(model, data, Mode.FIXED)
-        for norm, right in zip(_norms(model), _norms(wide), strict=True):
-            norm.mean, norm.var = right.mean.float(), right.var.float()
+        wide, x = _with_fixed_statistics(model, data)
         gradients = per_sample_gradients(wide, x, data.y, losses)
         found = explicit_sums(model, case, kernels, data, Mode.FIXED, Kinds.SQUARES, 9)
         expected = gradients.sum(0), gradients.square().sum(0)

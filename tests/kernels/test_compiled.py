@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.kernels import Kernels, available, library, load_kernels
+from gsnr_sweep.kernels import Kernels, available, compiled, load_kernels
 
 needs_kernels = pytest.mark.skipif(
     not available(), reason="no compiled kernels: there was no C compiler at installation"
@@ -28,7 +28,7 @@ def test_the_best_instruction_set_is_taken() -> None:
 
 
 def test_without_a_compiler_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "available", lambda: ())
+    monkeypatch.setattr(compiled, "available", lambda: ())
     assert load_kernels() is None
     with pytest.raises(GsnrError, match=r"kernels=avx2: .*There is: auto, none\."):
         load_kernels("avx2")
@@ -37,7 +37,7 @@ def test_without_a_compiler_there_are_none(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_broken_library_counts_as_none(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "_lanes.so"
     broken.write_text("not a library")
-    monkeypatch.setattr(library, "_compiled", lambda: broken)
+    monkeypatch.setattr(compiled, "_compiled", lambda: broken)
     assert available.__wrapped__() == ()
 
 
@@ -84,6 +84,6 @@ def test_outer_products_pass_nan_on(kernels: Kernels) -> None:
 def test_kernels_of_another_version_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     if not available():
         pytest.skip("no compiled kernels: there was no C compiler at installation")
-    monkeypatch.setattr(library, "_VERSION", -1)
+    monkeypatch.setattr(compiled, "_VERSION", -1)
     assert available.__wrapped__() == ()
     assert "install the package again" in caplog.text
