@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gsnr_sweep.leaving import leaving_quickly
+from gsnr_sweep._startup import leaving_quickly
 from gsnr_sweep.loading import loading_quickly
 
 if __name__ == "__main__":

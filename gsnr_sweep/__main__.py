@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep._startup import leaving_quickly
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.leaving import leaving_quickly
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
-    from gsnr_sweep.aggregate import AggregateResult
+    from gsnr_sweep.aggregate.sweep import AggregateResult
 
 
 def collect(manifest: Manifest, console: Console) -> AggregateResult | None:

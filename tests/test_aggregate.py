@@ -16,10 +16,10 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.aggregate import aggregate, read_sweep
 from gsnr_sweep.aggregate.__main__ import main
 from gsnr_sweep.aggregate.files import file_safe
-from gsnr_sweep.aggregate.table import SHORT_NAMES
+from gsnr_sweep.aggregate.sweep import aggregate
+from gsnr_sweep.aggregate.table import SHORT_NAMES, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.record import Measurement, RunRecord
 

@@ -158,7 +158,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from gsnr_sweep.leaving import leaving_quickly
+    from gsnr_sweep._startup import leaving_quickly
 
     with leaving_quickly():
         main()

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.core.utils import DelayedSubmission
 
+from gsnr_sweep._startup import leaving_quickly
 from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.claims import claim_run, fail_run, standing
-from gsnr_sweep.leaving import leaving_quickly
 from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.locate import reason
 from gsnr_sweep.manifest import Manifest, SweepRun
