@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gsnr_sweep.data import RunSets, Samples
-    from gsnr_sweep.ensemble.loss import Task
+    from gsnr_sweep.gradients.loss import Task
 
 LR = 1e-3
 _MNIST, _CIFAR = (1, 28, 28), (3, 32, 32)

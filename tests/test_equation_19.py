@@ -10,12 +10,12 @@ import torch
 from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import distribution, draw_sets
-from gsnr_sweep.ensemble.loss import sample_losses
-from gsnr_sweep.ensemble.moments import gradient_moments
+from gsnr_sweep.gradients import gradient_moments
+from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.measures import load_measures, measure_all
 from gsnr_sweep.models import build_model
 from gsnr_sweep.run import build_ensemble
-from tests.ensemble.oracles import per_sample_gradients
+from tests.gradients.oracles import per_sample_gradients
 
 
 def _measure(cfg: Config) -> dict[str, float]:

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.batchnorm import (
+from gsnr_sweep.ensemble.chunks import ChunkSizes
+from gsnr_sweep.gradients import Method, Moments, gradient_moments
+from gsnr_sweep.gradients.batchnorm import (
     FullBatchNorm,
     Mode,
     full_batch_gradient,
     norms_in_order,
     use_full_batch_statistics,
 )
-from gsnr_sweep.ensemble.chunks import ChunkSizes
-from gsnr_sweep.ensemble.loss import Task, sample_losses
-from gsnr_sweep.ensemble.moments import Method, Moments, gradient_moments
-from gsnr_sweep.ensemble.moments.accumulate import OnChunk
+from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.moments import OnChunk
 
 
 def image_format(model: nn.Module) -> torch.memory_format:

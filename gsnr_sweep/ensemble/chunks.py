@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.listen import listening
-from gsnr_sweep.ensemble.moments import Method
+from gsnr_sweep.gradients import Method
+from gsnr_sweep.gradients.forward_hooks import listening
 
 # A chunk should stay in a core's caches. Measured on Table 2's network (ch 6 to 20): 250 samples,
 # about 16 MB of activations, are within 5 % of the best of 25 to 1000, and 1000 cost up to 1.7

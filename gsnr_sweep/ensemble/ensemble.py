@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from gsnr_sweep.config import Config
 from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.ensemble.autograd_passes import image_format
-from gsnr_sweep.ensemble.batchnorm import replace_batchnorm
-from gsnr_sweep.ensemble.loss import Task
-from gsnr_sweep.ensemble.moments import Moments
 from gsnr_sweep.ensemble.pass_plan import PassPlan
 from gsnr_sweep.ensemble.replica import Losses, Replica
 from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
@@ -25,6 +22,9 @@ from gsnr_sweep.ensemble.stacked import StackedReplicas, can_be_stacked
 from gsnr_sweep.ensemble.steps import ReplicaMap, SeparateSteps, StackedSteps, Steps
 from gsnr_sweep.ensemble.wanted import Wanted
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients import Moments
+from gsnr_sweep.gradients.batchnorm import replace_batchnorm
+from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.schedule import epochs_of
 
 OnEpoch = Callable[[int], None]

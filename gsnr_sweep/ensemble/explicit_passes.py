@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.ensemble.autograd_passes import AutogradPasses
-from gsnr_sweep.ensemble.batchnorm import Mode
 from gsnr_sweep.ensemble.chunks import ChunkSizes
 from gsnr_sweep.ensemble.lanes import ExplicitNetwork, ForwardPass, Kinds, Sums, Workspace
-from gsnr_sweep.ensemble.loss import Task, sample_losses
-from gsnr_sweep.ensemble.moments import Moments
-from gsnr_sweep.ensemble.moments.accumulate import OnChunk
 from gsnr_sweep.ensemble.passes import chunks_of
+from gsnr_sweep.gradients import Moments
+from gsnr_sweep.gradients.batchnorm import Mode
+from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.moments import OnChunk
 
 
 class Workspaces:

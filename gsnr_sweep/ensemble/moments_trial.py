@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode, norms_in_order
-from gsnr_sweep.ensemble.loss import Task, sample_losses
-from gsnr_sweep.ensemble.moments import Method, choose_method
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients import Method, choose_method
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, norms_in_order
+from gsnr_sweep.gradients.loss import Task, sample_losses
 
 
 def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) -> Method:

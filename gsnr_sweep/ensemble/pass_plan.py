@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from gsnr_sweep.config import Config, memory_bytes
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.ensemble.autograd_passes import AutogradPasses
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.chunks import ChunkSizes, bytes_per_sample, chunk_sizes, explicit_chunks
 from gsnr_sweep.ensemble.explicit_passes import ExplicitPasses, Workspaces
 from gsnr_sweep.ensemble.lanes import ExplicitNetwork, Kinds, Sums, explicit_network
-from gsnr_sweep.ensemble.loss import Task
-from gsnr_sweep.ensemble.moments import Method
 from gsnr_sweep.ensemble.moments_trial import choose_moments_method
 from gsnr_sweep.ensemble.passes import Passes
+from gsnr_sweep.gradients import Method
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
+from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.kernels import Kernels, load_kernels
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import Protocol
 from torch import Tensor
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.moments import Moments
-from gsnr_sweep.ensemble.moments.accumulate import OnChunk
+from gsnr_sweep.gradients import Moments
+from gsnr_sweep.gradients.moments import OnChunk
 
 
 class Passes(Protocol):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.ensemble.autograd_passes import AutogradPasses
-from gsnr_sweep.ensemble.loss import Task, count_correct, sample_losses
-from gsnr_sweep.ensemble.moments import Moments
 from gsnr_sweep.ensemble.passes import Passes
+from gsnr_sweep.gradients import Moments
+from gsnr_sweep.gradients.loss import Task, count_correct, sample_losses
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.listen import listening
+from gsnr_sweep.gradients.forward_hooks import listening
 from gsnr_sweep.measures.wants import wants
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.ensemble.ensemble import trained_parameters
-from gsnr_sweep.ensemble.listen import listening
+from gsnr_sweep.gradients.forward_hooks import listening
 from gsnr_sweep.measures.wants import given, wants
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from gsnr_sweep.ensemble.chunks import (
     chunk_sizes,
     explicit_chunks,
 )
-from gsnr_sweep.ensemble.loss import count_correct, sample_losses
-from gsnr_sweep.ensemble.moments import Method
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients import Method
+from gsnr_sweep.gradients.loss import count_correct, sample_losses
 from gsnr_sweep.grid import CommandLine, expand
-from tests.ensemble.oracles import gradient_descent, per_sample_gradients
+from tests.gradients.oracles import gradient_descent, per_sample_gradients
 
 CONF = Path(__file__).parents[2] / "conf"
 CPU = torch.device("cpu")

@@ -143,8 +143,8 @@ def test_the_memory_of_a_sample_is_what_a_pass_takes() -> None:
     assert network is not None
     memory = network.workspace()
     data = samples(case, 20 * memory.lanes)
-    from gsnr_sweep.ensemble.batchnorm import Mode
     from gsnr_sweep.ensemble.lanes import Sums
+    from gsnr_sweep.gradients.batchnorm import Mode
 
     model = copy.deepcopy(plan.model)
     own = plan.explicit_network(model)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples
-from gsnr_sweep.ensemble.loss import sample_losses
+from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.grid import CommandLine, expand
 from tests.conftest import CONF
 

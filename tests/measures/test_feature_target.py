@@ -14,7 +14,7 @@ from gsnr_sweep.ensemble import Ensemble
 from gsnr_sweep.measures import wanted_by
 from gsnr_sweep.measures.feature_target import feature_target
 from gsnr_sweep.record import Measurement
-from tests.ensemble.oracles import gradient_descent
+from tests.gradients.oracles import gradient_descent
 from tests.measures.networks import CLASSES, CPU, config_of, cross_entropy, mlp, sets_of
 
 FC2 = "feature_target/fc2.weight"

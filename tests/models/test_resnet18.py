@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from gsnr_sweep.data import RunSets
 from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.ensemble.ensemble import prepare_network
-from gsnr_sweep.ensemble.moments import Method
 from gsnr_sweep.ensemble.moments_trial import choose_moments_method
+from gsnr_sweep.gradients import Method
 from gsnr_sweep.models.resnet18 import ResNet18
-from tests.ensemble.oracles import per_sample_gradients
+from tests.gradients.oracles import per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, sets_of
 
 CIFAR, SMALL = (3, 32, 32), (3, 16, 16)

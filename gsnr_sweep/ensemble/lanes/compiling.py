@@ -7,13 +7,13 @@ from itertools import count
 
 from torch import nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm
 from gsnr_sweep.ensemble.lanes.conv_block import ConvBlock
 from gsnr_sweep.ensemble.lanes.head import Head
 from gsnr_sweep.ensemble.lanes.network import ExplicitNetwork
 from gsnr_sweep.ensemble.lanes.pooled_conv import PooledConv
 from gsnr_sweep.ensemble.lanes.residual import Residual
 from gsnr_sweep.ensemble.lanes.stage import Stage
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 from gsnr_sweep.kernels import Kernels
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.lanes.stage import Run
 from gsnr_sweep.ensemble.lanes.sums import Sums
 from gsnr_sweep.ensemble.lanes.tensor import Lanes
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.kernels import View
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.lanes.head import Head
 from gsnr_sweep.ensemble.lanes.stage import Run, Stage
 from gsnr_sweep.ensemble.lanes.sums import Sums
 from gsnr_sweep.ensemble.lanes.tensor import Lanes, Workspace
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.kernels import Kernels
 
 

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm
 from gsnr_sweep.ensemble.lanes.conv_block import sum_weights
 from gsnr_sweep.ensemble.lanes.stage import Run
 from gsnr_sweep.ensemble.lanes.sums import Sums
 from gsnr_sweep.ensemble.lanes.tensor import NOWHERE, Lanes
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 
 
 @dataclass(frozen=True)

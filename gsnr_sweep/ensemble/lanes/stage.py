@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.lanes.sums import Sums
 from gsnr_sweep.ensemble.lanes.tensor import Lanes, Workspace
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.kernels import Kernels
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.loss import Task
 from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.ensemble.stacked.functional import can_stack
 from gsnr_sweep.ensemble.stacked.layers import linear_layers
+from gsnr_sweep.gradients.loss import Task
 
 _WIDEST = 64
 """On a CPU, networks with layers up to this width: 2-20-20-1 is 4.9 times as fast as replica by

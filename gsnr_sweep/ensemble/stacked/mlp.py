@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.loss import Task
 from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.ensemble.stacked.inputs import StackedInputs, groups_of
 from gsnr_sweep.ensemble.stacked.layers import (
@@ -20,6 +19,7 @@ from gsnr_sweep.ensemble.stacked.layers import (
     units_by_samples,
 )
 from gsnr_sweep.ensemble.stacked.output_gradient import output_gradient
+from gsnr_sweep.gradients.loss import Task
 
 
 class MLPGradient:

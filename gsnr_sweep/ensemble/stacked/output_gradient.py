@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gsnr_sweep.ensemble.loss import Task, sample_losses
+from gsnr_sweep.gradients.loss import Task, sample_losses
 
 
 @torch.no_grad()

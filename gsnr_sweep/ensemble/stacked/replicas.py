@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm
-from gsnr_sweep.ensemble.loss import Task
 from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.ensemble.stacked.cuda_graph import captured
 from gsnr_sweep.ensemble.stacked.functional import FunctionalGradient
 from gsnr_sweep.ensemble.stacked.layers import linear_layers
 from gsnr_sweep.ensemble.stacked.mlp import MLPGradient
 from gsnr_sweep.ensemble.stacked.two_layers import OneHiddenLayerGradient, has_one_hidden_layer
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm
+from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.kernels import Kernels
 
 

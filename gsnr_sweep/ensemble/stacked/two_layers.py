@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.loss import Task
 from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.ensemble.stacked.inputs import StackedInputs, groups_of
 from gsnr_sweep.ensemble.stacked.layers import (
@@ -33,6 +32,7 @@ from gsnr_sweep.ensemble.stacked.layers import (
 )
 from gsnr_sweep.ensemble.stacked.mlp import forward
 from gsnr_sweep.ensemble.stacked.output_gradient import output_gradient
+from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.kernels import Kernels
 
 _KERNEL_INPUTS = 4  # MOST_INPUTS in two_layers.h

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples, Standardization
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode, replace_batchnorm
 from gsnr_sweep.ensemble.lanes import ExplicitNetwork, Kinds, Sums, explicit_network
-from gsnr_sweep.ensemble.loss import sample_losses
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnorm
+from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.kernels import Kernels
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.resnet18 import ResNet18

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gsnr_sweep.ensemble.batchnorm import replace_batchnorm
 from gsnr_sweep.ensemble.lanes import explicit_network
+from gsnr_sweep.gradients.batchnorm import replace_batchnorm
 from gsnr_sweep.kernels import available, load_kernels
 from tests.ensemble.lanes.networks import CASES
 

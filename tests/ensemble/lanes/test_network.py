@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.ensemble.lanes import Kinds
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.kernels import Kernels, available
 from tests.ensemble.lanes.networks import (
     CASES,
@@ -23,7 +23,7 @@ from tests.ensemble.lanes.networks import (
     samples,
     trained,
 )
-from tests.ensemble.oracles import per_sample_gradients
+from tests.gradients.oracles import per_sample_gradients
 
 if not available():
     pytest.skip(

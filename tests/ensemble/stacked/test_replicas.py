@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from gsnr_sweep.data import Samples
 from gsnr_sweep.data.samples import Standardization
 from gsnr_sweep.ensemble.ensemble import prepare_network, trained_parameters
-from gsnr_sweep.ensemble.loss import Task, sample_losses
 from gsnr_sweep.ensemble.stacked import cuda_graph, inputs, layers
 from gsnr_sweep.ensemble.stacked.functional import FunctionalGradient, can_stack
 from gsnr_sweep.ensemble.stacked.mlp import MLPGradient
 from gsnr_sweep.ensemble.stacked.output_gradient import output_gradient
 from gsnr_sweep.ensemble.stacked.replicas import StackedReplicas, row_views
 from gsnr_sweep.ensemble.stacked.two_layers import OneHiddenLayerGradient
+from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.kernels import Kernels, available
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
-from tests.ensemble.cases import CASES
-from tests.ensemble.test_moments import _Mixing
+from tests.gradients.cases import CASES
+from tests.gradients.test_moments import _Mixing
 
 M, N, LR = 5, 13, 0.05
 CPU = torch.device("cpu")

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.listen import listening
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.forward_hooks import listening
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 LossSum = Callable[[Tensor, Tensor], Tensor]

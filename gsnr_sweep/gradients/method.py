@@ -10,10 +10,10 @@ from enum import Enum
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.moments.generic import network_gradients, single_gradients
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, Receiver, SampleLosses
-from gsnr_sweep.ensemble.moments.tap import LayerTap
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.functional import network_gradients, single_gradients
+from gsnr_sweep.gradients.layer_io import LayerTap
+from gsnr_sweep.gradients.per_sample import PerSampleGradients, Receiver, SampleLosses
 
 Compute = Callable[[Tensor, Tensor, Receiver], tuple[Tensor, Tensor]]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, SampleLosses
-from gsnr_sweep.ensemble.moments.method import Method, gradient_computation
+from gsnr_sweep.gradients.method import Method, gradient_computation
+from gsnr_sweep.gradients.per_sample import PerSampleGradients, SampleLosses
 
 OnChunk = Callable[[Tensor, Tensor, Tensor], None]
 

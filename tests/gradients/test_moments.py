@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.torchvision_import import import_torchvision
-from gsnr_sweep.ensemble.loss import sample_losses
-from gsnr_sweep.ensemble.moments import Method, Moments, choose_method, gradient_moments
-from gsnr_sweep.ensemble.moments.gradients import DenseGradients, PerSampleGradients
-from gsnr_sweep.ensemble.moments.method import gradient_computation
 from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION
 from gsnr_sweep.errors import GsnrError
-from tests.ensemble.cases import CASES
-from tests.ensemble.oracles import per_sample_gradients
+from gsnr_sweep.gradients import Method, Moments, choose_method, gradient_moments
+from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.method import gradient_computation
+from gsnr_sweep.gradients.per_sample import DenseGradients, PerSampleGradients
+from tests.gradients.cases import CASES
+from tests.gradients.oracles import per_sample_gradients
 
 N = 7
 cross_entropy = partial(sample_losses, task="classification")

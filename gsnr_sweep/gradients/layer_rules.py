@@ -3,7 +3,7 @@
 A rule is a function (layer, inputs, output gradients) → gradients by parameter name. `inputs` are
 what the layer was called with, [N, ...]; `output gradients` are ∂L_i/∂output_i, [N, ...], from one
 backward pass of the summed loss. To teach the engine another layer, write its rule and add it to
-`RULES`; a layer without a rule is handled by `gsnr_sweep.ensemble.moments.generic`.
+`RULES`; a layer without a rule is handled by `gsnr_sweep.gradients.functional`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import FullBatchNorm, as_channels
-from gsnr_sweep.ensemble.moments.gradients import (
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, as_channels
+from gsnr_sweep.gradients.per_sample import (
     DenseGradients,
     OuterProductGradients,
     PerSampleGradients,

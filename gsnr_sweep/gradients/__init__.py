@@ -4,7 +4,7 @@
 single backward pass that feeds them, `generic` the slower ways for everything else.
 """
 
-from gsnr_sweep.ensemble.moments.accumulate import Moments, gradient_moments
-from gsnr_sweep.ensemble.moments.method import Method, choose_method
+from gsnr_sweep.gradients.method import Method, choose_method
+from gsnr_sweep.gradients.moments import Moments, gradient_moments
 
 __all__ = ["Method", "Moments", "choose_method", "gradient_moments"]

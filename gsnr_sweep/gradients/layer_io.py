@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gsnr_sweep.ensemble.moments.generic import layer_gradients
-from gsnr_sweep.ensemble.moments.gradients import PerSampleGradients, Receiver, SampleLosses
-from gsnr_sweep.ensemble.moments.layer_rules import RULES
+from gsnr_sweep.gradients.functional import layer_gradients
+from gsnr_sweep.gradients.layer_rules import RULES
+from gsnr_sweep.gradients.per_sample import PerSampleGradients, Receiver, SampleLosses
 
 
 class NotTappableError(Exception):

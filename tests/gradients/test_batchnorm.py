@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.batchnorm import (
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.batchnorm import (
     FullBatchNorm,
     Mode,
     full_batch_gradient,
@@ -14,8 +15,7 @@ from gsnr_sweep.ensemble.batchnorm import (
     replace_batchnorm,
     use_full_batch_statistics,
 )
-from gsnr_sweep.ensemble.loss import sample_losses
-from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.models.table3_cnn import Table3CNN
 
 N = 12

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vjp, vmap
 
-from gsnr_sweep.ensemble.moments.gradients import (
+from gsnr_sweep.gradients.per_sample import (
     DenseGradients,
     PerSampleGradients,
     Receiver,

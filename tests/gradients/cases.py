@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.moments import Method
+from gsnr_sweep.gradients import Method
 
 IMAGES = (3, 8, 8)
 
