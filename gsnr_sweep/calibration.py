@@ -20,8 +20,8 @@ import torch
 from gsnr_sweep.config import Config
 from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.ensemble import Ensemble
-from gsnr_sweep.ensemble.chunks import ChunkSizes
 from gsnr_sweep.ensemble.replica import Replica
 from gsnr_sweep.footprint import noise
 from gsnr_sweep.models import build_model

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.config import Config, NpzConfig
-from gsnr_sweep.ensemble.chunks import ChunkSizes
+from gsnr_sweep.engine.chunking import ChunkSizes
+from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.ensemble.ensemble import prepare_network
-from gsnr_sweep.ensemble.pass_plan import PassPlan
 from gsnr_sweep.models import build_model
 
 if TYPE_CHECKING:

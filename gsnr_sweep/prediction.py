@@ -15,7 +15,7 @@ from gsnr_sweep.config import Config, NpzConfig
 from gsnr_sweep.config import memory_bytes as parse_memory
 from gsnr_sweep.data import DataSpec, distribution
 from gsnr_sweep.device import choose_device
-from gsnr_sweep.ensemble.chunks import ChunkSizes
+from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.footprint import Network, memory_bytes
 from gsnr_sweep.preflight import extra_passes
 from gsnr_sweep.run import available_cores

@@ -33,11 +33,11 @@ from gsnr_sweep.device import (
     reset_peak_memory,
     set_exact_arithmetic,
 )
+from gsnr_sweep.engine.cpu.kernels import load_kernels
 from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
-from gsnr_sweep.kernels import load_kernels
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from gsnr_sweep.config import Config
 from gsnr_sweep.data.draw import RunSets
-from gsnr_sweep.ensemble.autograd_passes import image_format
-from gsnr_sweep.ensemble.pass_plan import PassPlan
+from gsnr_sweep.engine.autograd import image_format
+from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
+from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.ensemble.replica import Losses, Replica
 from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
-from gsnr_sweep.ensemble.stacked import StackedReplicas, can_be_stacked
 from gsnr_sweep.ensemble.steps import ReplicaMap, SeparateSteps, StackedSteps, Steps
 from gsnr_sweep.ensemble.wanted import Wanted
 from gsnr_sweep.errors import GsnrError

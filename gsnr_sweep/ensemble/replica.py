@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.ensemble.autograd_passes import AutogradPasses
-from gsnr_sweep.ensemble.passes import Passes
+from gsnr_sweep.engine.autograd import AutogradPasses
+from gsnr_sweep.engine.base import Passes
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task, count_correct, sample_losses
 

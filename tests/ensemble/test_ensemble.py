@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import RunSets, Samples
-from gsnr_sweep.ensemble import Ensemble, Snapshot
-from gsnr_sweep.ensemble.chunks import (
+from gsnr_sweep.engine.chunking import (
     ChunkSizes,
     bytes_per_sample,
     chunk_sizes,
     explicit_chunks,
 )
+from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gsnr_sweep.engine.batched.functional import can_stack
+from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.ensemble.snapshot import Parameter
-from gsnr_sweep.ensemble.stacked.functional import can_stack
-from gsnr_sweep.ensemble.stacked.layers import linear_layers
 from gsnr_sweep.gradients.loss import Task
 
 _WIDEST = 64

@@ -1,0 +1,1 @@
+"""How networks are computed: by autograd, by compiled kernels, or all replicas as one tensor."""

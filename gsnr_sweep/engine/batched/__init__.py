@@ -1,0 +1,10 @@
+"""All replicas' weights as one tensor, and their steps as a few large operations.
+
+For networks whose operations are too small to fill the machine: tiny ones on a CPU, all of them on
+a GPU. `choosing` decides; `replicas` is the entry point.
+"""
+
+from gsnr_sweep.engine.batched.choosing import can_be_stacked
+from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
+
+__all__ = ["StackedReplicas", "can_be_stacked", "row_views"]

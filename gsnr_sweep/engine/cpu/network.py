@@ -1,0 +1,161 @@
+"""A whole network with its forward and backward pass, without autograd."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.engine.cpu.head import Head
+from gsnr_sweep.engine.cpu.kernels import Kernels
+from gsnr_sweep.engine.cpu.layout import Lanes, Workspace
+from gsnr_sweep.engine.cpu.stage import Run, Stage
+from gsnr_sweep.engine.cpu.sums import Sums
+from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
+
+
+@dataclass
+class ForwardPass:
+    """What a forward pass leaves for its backward pass.
+
+    Attributes:
+        outputs: [n, outputs] of the network.
+        memory: Where it was made.
+        run: What the stages kept.
+        last: Output of the last stage; None if there are no stages.
+        head: What the head kept.
+    """
+
+    outputs: Tensor
+    memory: Workspace
+    run: Run | None
+    last: Lanes | None
+    head: list[Tensor] = field(default_factory=list)
+
+
+class ExplicitNetwork:
+    """Convolutional stages in lanes, and fully connected layers after them.
+
+    Either part may be missing: without stages no compiled kernels are needed.
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], averages: bool, head: Head, kernels: Kernels | None
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            stages: One after the other.
+            averages: Whether the head is given each channel's mean instead of every value.
+            head: What follows.
+            kernels: Needed if there are stages.
+        """
+        self._stages, self._averages, self._head = stages, averages, head
+        self._kernels = kernels
+
+    @property
+    def in_lanes(self) -> bool:
+        """Whether there are stages at all."""
+        return bool(self._stages)
+
+    @property
+    def norms(self) -> list[FullBatchNorm]:
+        """Normalization layers in order."""
+        return [norm for stage in self._stages for norm in stage.norms]
+
+    def workspace(self) -> Workspace:
+        """Return memory for passes, of this or of networks of the same shapes; one a thread."""
+        return Workspace(self._kernels.lanes if self._kernels else 1)
+
+    @torch.no_grad()
+    def forward(
+        self, samples: Samples, start: int, stop: int, mode: Mode, memory: Workspace
+    ) -> ForwardPass:
+        """Compute the outputs of some samples.
+
+        Args:
+            samples: Inputs and their standardization.
+            start: First sample.
+            stop: One past the last.
+            mode: Where batch normalization has its statistics from, `Mode.BATCH` (these samples,
+                remembered) or `Mode.FIXED`.
+            memory: Results live there until the next pass.
+        """
+        kept: list[Tensor] = []
+        if self._kernels is None or not self._stages:
+            features = self._standardized(samples, start, stop)
+            return ForwardPass(self._head.forward(features, kept), memory, None, None, kept)
+        run = Run(self._kernels, memory, mode)
+        h = into_lanes(samples, start, stop, run, self._stages[0].border)
+        for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
+            h = stage.forward(h, run, after.border if after else 0)
+        outputs = self._head.forward(self._features(h, run), kept)
+        return ForwardPass(outputs, memory, run, h, kept)
+
+    def _standardized(self, samples: Samples, start: int, stop: int) -> Tensor:
+        x = samples.x[start:stop]
+        if self._kernels is None or x.dtype != torch.uint8 or x.dim() < 2:
+            return samples.batch(start, stop, torch.float32)[0].flatten(1)
+        n, channels = x.shape[:2]
+        x = x.reshape(n, channels, -1)
+        gain, offset = samples.standardization.by_channel(channels)
+        features = torch.empty(n, channels * x.shape[2])
+        shape = (n, channels, x.shape[2])
+        self._kernels.call("standardize_bytes", x, *shape, gain, offset, features)
+        return features
+
+    def _features(self, h: Lanes, run: Run) -> Tensor:
+        shape = (h.channels, h.height, h.width)
+        features = torch.empty(h.n, math.prod(shape))
+        run.kernels.call("out_of_lanes", h.view(), h.n, *shape, features)
+        return features.view(h.n, h.channels, -1).mean(2) if self._averages else features
+
+    @torch.no_grad()
+    def backward(self, done: ForwardPass, g: Tensor, sums: Sums) -> None:
+        """Add the gradients of the samples of a forward pass to the sums.
+
+        Args:
+            done: The pass; nothing else may have used its memory.
+            g: [n, outputs] gradient by the outputs.
+            sums: Of the network's trained parameters.
+        """
+        trained = self._first_trained(sums)
+        pulled = self._head.backward(g, done.head, sums, trained < len(self._stages), done.memory)
+        if pulled is None or done.run is None or done.last is None:
+            return
+        inside: Lanes | None = self._gradient_into_lanes(pulled, done.last, done.run)
+        for place in reversed(range(trained, len(self._stages))):
+            assert inside is not None
+            inside = self._stages[place].backward(inside, done.run, sums, place > trained)
+
+    def _first_trained(self, sums: Sums) -> int:
+        places = range(len(self._stages))
+        return next((p for p in places if self._stages[p].is_trained(sums)), len(self._stages))
+
+    def _gradient_into_lanes(self, g: Tensor, last: Lanes, run: Run) -> Lanes:
+        shape = (last.channels, last.height, last.width)
+        if self._averages:
+            positions = last.height * last.width
+            g = (g / positions).unsqueeze(2).expand(-1, -1, positions)
+        into = run.workspace.images("head.gx", last.n, last.channels, shape[1:])
+        ones, zeros = torch.ones(last.channels), torch.zeros(last.channels)
+        floats = g.reshape(last.n, -1).contiguous()
+        run.kernels.call("into_lanes_floats", floats, last.n, *shape, ones, zeros, into.view())
+        return into
+
+
+def into_lanes(samples: Samples, start: int, stop: int, run: Run, border: int) -> Lanes:
+    """Standardize some samples, images [channels, height, width] each, into lanes."""
+    x = samples.x[start:stop].contiguous()
+    kind = "bytes" if x.dtype == torch.uint8 else "floats"
+    x = x if kind == "bytes" else x.float()
+    n, channels, height, width = x.shape
+    gain, offset = samples.standardization.by_channel(channels)
+    lanes = run.workspace.images("x", n, channels, (height, width), border)
+    shape = (n, channels, height, width)
+    run.kernels.call(f"into_lanes_{kind}", x, *shape, gain, offset, lanes.view())
+    return lanes
