@@ -7,7 +7,7 @@ for _name in (
     "torch.utils.flop_counter",
     "benchmarks.ours",
     "benchmarks.peers.moments",
-    "gsnr_sweep.ensemble",
+    "gsnr_sweep.training",
     "gsnr_sweep.grid",
 ):
     importlib.import_module(_name)

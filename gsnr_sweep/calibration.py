@@ -21,10 +21,10 @@ from gsnr_sweep.config import Config
 from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.ensemble import Ensemble
-from gsnr_sweep.ensemble.replica import Replica
 from gsnr_sweep.footprint import noise
 from gsnr_sweep.models import build_model
+from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.replica import Replica
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec

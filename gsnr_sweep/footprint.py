@@ -13,8 +13,8 @@ from torch import Tensor
 from gsnr_sweep.config import Config, NpzConfig
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.ensemble.ensemble import prepare_network
 from gsnr_sweep.models import build_model
+from gsnr_sweep.training.ensemble import prepare_network
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.config import ModelConfig
-from gsnr_sweep.ensemble.ensemble import prepare_network, trained_parameters
-from gsnr_sweep.ensemble.moments_trial import choose_moments_method
-from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.flops import count_flops
 from gsnr_sweep.locate import reason
 from gsnr_sweep.models import build_model
+from gsnr_sweep.training.ensemble import prepare_network, trained_parameters
+from gsnr_sweep.training.moments_trial import choose_moments_method
+from gsnr_sweep.training.snapshot import Parameter
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec

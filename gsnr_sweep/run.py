@@ -34,7 +34,6 @@ from gsnr_sweep.device import (
     set_exact_arithmetic,
 )
 from gsnr_sweep.engine.cpu.kernels import load_kernels
-from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.identity import code_version, run_identity
@@ -44,6 +43,7 @@ from gsnr_sweep.models import build_model
 from gsnr_sweep.record import Measurement, RunRecord
 from gsnr_sweep.status import Status, StatusFile, read_status
 from gsnr_sweep.tracking import RunTracker, artifact_files, run_key
+from gsnr_sweep.training import Ensemble, Snapshot
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from gsnr_sweep import config
 from gsnr_sweep.config import Config
 from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.ensemble import Snapshot
 from gsnr_sweep.record import RunRecord
 from gsnr_sweep.run import DivergedError, RunResult, run_point, samples_digest
 from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import RunTracker
+from gsnr_sweep.training import Snapshot
 from tests.conftest import tiny_config
 
 SMALL = ("model=mlp", "ch=4", "n=12", "n_test=20")

@@ -19,10 +19,10 @@ from gsnr_sweep.engine.chunking import ChunkSizes, bytes_per_sample, chunk_sizes
 from gsnr_sweep.engine.cpu import ExplicitNetwork, Kinds, Sums, explicit_network
 from gsnr_sweep.engine.cpu.engine import ExplicitPasses, Workspaces
 from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
-from gsnr_sweep.ensemble.moments_trial import choose_moments_method
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.training.moments_trial import choose_moments_method
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.ensemble.ensemble import trained_parameters
 from gsnr_sweep.gradients.forward_hooks import listening
 from gsnr_sweep.measures.wants import given, wants
+from gsnr_sweep.training.ensemble import trained_parameters
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.replica import Replica
-    from gsnr_sweep.ensemble.snapshot import Parameter, Snapshot
+    from gsnr_sweep.training.replica import Replica
+    from gsnr_sweep.training.snapshot import Parameter, Snapshot
 
 MOST_WEIGHTS = 256
 """Weights of a layer for which the term is computed: each takes a backward pass of its own."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.snapshot import Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 
 def gsnr(snapshot: Snapshot) -> dict[str, float | list[float]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.snapshot import Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 LOWEST, HIGHEST, BINS = -4.0, 1.0, 40
 """Decades of 1 / (n (r_j + 1/n)) that the distribution covers; what lies beyond is in the ends."""

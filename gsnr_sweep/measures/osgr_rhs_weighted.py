@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.snapshot import Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 
 def osgr_rhs_weighted(snapshot: Snapshot) -> dict[str, float]:

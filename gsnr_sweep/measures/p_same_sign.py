@@ -11,7 +11,7 @@ from torch import Tensor
 from gsnr_sweep.measures.wants import given, wants
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.snapshot import Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 BINS = 25
 """Bins of the distribution, evenly spaced from 0.5 to 1."""

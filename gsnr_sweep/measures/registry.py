@@ -9,7 +9,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import locate, reason
 
 if TYPE_CHECKING:
-    from gsnr_sweep.ensemble.snapshot import Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
     Value = float | list[float]
     Measure = Callable[[Snapshot], Mapping[str, Value]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gsnr_sweep.ensemble.wanted import Probe, Wanted
+from gsnr_sweep.training.requirements import Probe, Wanted
 
 if TYPE_CHECKING:
     from torch import Tensor

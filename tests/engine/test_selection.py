@@ -16,11 +16,11 @@ from gsnr_sweep.engine.cpu.conv_block import ConvBlock
 from gsnr_sweep.engine.cpu.engine import ExplicitPasses
 from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.ensemble import Ensemble, Snapshot
-from gsnr_sweep.ensemble.ensemble import prepare_network
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import prepare_network
 from tests.engine.cpu.networks import CASES, Case, samples
-from tests.ensemble.test_ensemble import _config
+from tests.training.test_ensemble import _config
 
 CPU = torch.device("cpu")
 needs_kernels = pytest.mark.skipif(

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.torchvision_import import import_torchvision
-from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method, Moments, choose_method, gradient_moments
 from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.gradients.method import gradient_computation
 from gsnr_sweep.gradients.per_sample import DenseGradients, PerSampleGradients
+from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION
 from tests.gradients.cases import CASES
 from tests.gradients.oracles import per_sample_gradients
 

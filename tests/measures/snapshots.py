@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gsnr_sweep.ensemble import Layer, Snapshot
+from gsnr_sweep.training import Layer, Snapshot
 
 LR = 0.01
 

@@ -5,14 +5,14 @@ import math
 
 import pytest
 import torch
+from gsnr_sweep.training.moments_trial import choose_moments_method
 from torch import Tensor, nn
 
 from gsnr_sweep.data import RunSets
-from gsnr_sweep.ensemble import Ensemble, Snapshot
-from gsnr_sweep.ensemble.ensemble import prepare_network
-from gsnr_sweep.ensemble.moments_trial import choose_moments_method
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.models.resnet18 import ResNet18
+from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import prepare_network
 from tests.gradients.oracles import per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, sets_of
 

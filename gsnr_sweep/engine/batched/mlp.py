@@ -18,8 +18,8 @@ from gsnr_sweep.engine.batched.layers import (
     units_by_samples,
 )
 from gsnr_sweep.engine.batched.output_gradient import output_gradient
-from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.training.snapshot import Parameter
 
 
 class MLPGradient:

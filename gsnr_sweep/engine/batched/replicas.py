@@ -21,9 +21,9 @@ from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, has_one_hidden_layer
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.training.snapshot import Parameter
 
 
 class SummedGradient(Protocol):

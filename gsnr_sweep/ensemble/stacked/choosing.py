@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.batched.functional import can_stack
 from gsnr_sweep.engine.batched.layers import linear_layers
-from gsnr_sweep.ensemble.snapshot import Parameter
 from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.training.snapshot import Parameter
 
 _WIDEST = 64
 """On a CPU, networks with layers up to this width: 2-20-20-1 is 4.9 times as fast as replica by

@@ -17,11 +17,11 @@ from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
 from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
-from gsnr_sweep.ensemble.ensemble import prepare_network, trained_parameters
 from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
+from gsnr_sweep.training.ensemble import prepare_network, trained_parameters
 from tests.gradients.cases import CASES
 from tests.gradients.test_moments import _Mixing
 

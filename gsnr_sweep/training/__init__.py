@@ -3,7 +3,7 @@
 `Ensemble` trains; `Snapshot` is what one measured step leaves for the measures.
 """
 
-from gsnr_sweep.ensemble.ensemble import Ensemble
-from gsnr_sweep.ensemble.snapshot import Layer, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Layer, Snapshot
 
 __all__ = ["Ensemble", "Layer", "Snapshot"]

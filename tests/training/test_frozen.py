@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from gsnr_sweep.data import RunSets, Samples
-from gsnr_sweep.ensemble import Ensemble
-from gsnr_sweep.ensemble.snapshot import Snapshot
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models import build_model
 from gsnr_sweep.run import run_point
+from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config
 from tests.measures.networks import CPU, config_of, sets_of
 

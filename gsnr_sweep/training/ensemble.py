@@ -17,15 +17,15 @@ from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.engine.autograd import image_format
 from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
 from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.ensemble.replica import Losses, Replica
-from gsnr_sweep.ensemble.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
-from gsnr_sweep.ensemble.steps import ReplicaMap, SeparateSteps, StackedSteps, Steps
-from gsnr_sweep.ensemble.wanted import Wanted
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.batchnorm import replace_batchnorm
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.schedule import epochs_of
+from gsnr_sweep.training.replica import Losses, Replica
+from gsnr_sweep.training.requirements import Wanted
+from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
+from gsnr_sweep.training.stepping import ReplicaMap, SeparateSteps, StackedSteps, Steps
 
 OnEpoch = Callable[[int], None]
 

@@ -19,11 +19,11 @@ from gsnr_sweep.engine.chunking import (
     chunk_sizes,
     explicit_chunks,
 )
-from gsnr_sweep.ensemble import Ensemble, Snapshot
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses
 from gsnr_sweep.grid import CommandLine, expand
+from gsnr_sweep.training import Ensemble, Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 
 CONF = Path(__file__).parents[2] / "conf"
