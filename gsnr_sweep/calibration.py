@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from gsnr_sweep.config import Config
-from gsnr_sweep.data.draw import RunSets
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.footprint import noise
 from gsnr_sweep.models import build_model

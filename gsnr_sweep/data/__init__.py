@@ -4,9 +4,9 @@
 the test set of one run from it, label noise included.
 """
 
-from gsnr_sweep.data.distribution import DataSpec, Distribution, distribution
-from gsnr_sweep.data.draw import RunSets, draw_sets
+from gsnr_sweep.data.registry import DataSpec, Distribution, distribution
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.sampling import RunSets, draw_sets
 
 __all__ = [
     "DataSpec",

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsnr_sweep.config import DigitsConfig
-from gsnr_sweep.data.distribution import DataSpec
 from gsnr_sweep.data.generated import GeneratedDistribution
+from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.seeding import Stream, generators
 

@@ -20,9 +20,9 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from gsnr_sweep.config import NpzConfig
-from gsnr_sweep.data.distribution import DataSpec
-from gsnr_sweep.data.pool import PoolDistribution
+from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.errors import GsnrError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from gsnr_sweep.config import TorchvisionConfig
-from gsnr_sweep.data.distribution import DataSpec
-from gsnr_sweep.data.pool import PoolDistribution
+from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import reason

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from gsnr_sweep.config import ToyConfig
-from gsnr_sweep.data.distribution import DataSpec
 from gsnr_sweep.data.generated import GeneratedDistribution
+from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.config import Config
-from gsnr_sweep.data.draw import RunSets
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import image_format
 from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
 from gsnr_sweep.engine.selection import PassPlan
