@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from gsnr_sweep.config import DigitsConfig
+from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data.digits import Digits
 from gsnr_sweep.data.seeding import Stream, torch_seed
 

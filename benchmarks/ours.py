@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.workloads import Workload
-    from gsnr_sweep.config import Config
+    from gsnr_sweep.config.schema import Config
     from gsnr_sweep.training import Ensemble
     from gsnr_sweep.training.replica import Replica
 
@@ -41,7 +41,7 @@ _OVERRIDES = {
 @lru_cache
 def typed_config(*overrides: str) -> Config:
     """Compose a run's config as the command line does."""
-    from gsnr_sweep.grid import CommandLine, expand
+    from gsnr_sweep.config.grid import CommandLine, expand
 
     (point,) = expand(CommandLine.parse(overrides, CONF)).points
     if point.cfg is None:
@@ -51,7 +51,7 @@ def typed_config(*overrides: str) -> Config:
 
 def grid_size(overrides: Sequence[str]) -> int:
     """Count the points of a grid."""
-    from gsnr_sweep.grid import CommandLine, expand
+    from gsnr_sweep.config.grid import CommandLine, expand
 
     return len(expand(CommandLine.parse(["-m", *overrides], CONF)).points)
 
@@ -181,8 +181,8 @@ class WholeRun:
 
     def stated_memory(self, *overrides: str) -> int:
         """Return the bytes that the tool's plan states for a run, the whole process's."""
+        from gsnr_sweep.config.grid import CommandLine, expand
         from gsnr_sweep.estimate import estimate
-        from gsnr_sweep.grid import CommandLine, expand
         from gsnr_sweep.preflight import check
 
         points = check(expand(CommandLine.parse(overrides, CONF)).points)

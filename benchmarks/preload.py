@@ -8,6 +8,6 @@ for _name in (
     "benchmarks.ours",
     "benchmarks.peers.moments",
     "gsnr_sweep.training",
-    "gsnr_sweep.grid",
+    "gsnr_sweep.config.grid",
 ):
     importlib.import_module(_name)

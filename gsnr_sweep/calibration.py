@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes

@@ -9,9 +9,9 @@ from pathlib import Path
 import hydra
 from omegaconf import OmegaConf
 
-from gsnr_sweep.config import LAUNCH_KEYS, TrackingConfig
+from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
+from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.help import help_text
 from gsnr_sweep.loading import load_torch_library, loading_quickly
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.preflight import sample_passes
-from gsnr_sweep.schedule import epochs_of
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gsnr_sweep.config import Config, NpzConfig
+from gsnr_sweep.config.schema import Config, NpzConfig
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.models import build_model

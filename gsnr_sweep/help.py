@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from gsnr_sweep.config import describe_keys
+from gsnr_sweep.config.schema import describe_keys
 
 _GROUPS = {
     "data": "where training sets and test set are drawn from",

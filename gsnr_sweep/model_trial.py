@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import ModelConfig
+from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.flops import count_flops
 from gsnr_sweep.locate import reason

@@ -18,9 +18,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.estimate import Estimate
 from gsnr_sweep.preflight import CheckedPoint
-from gsnr_sweep.schedule import epochs_of
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20

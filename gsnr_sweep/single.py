@@ -17,12 +17,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep import config
 from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.grid import GridPoint
+from gsnr_sweep.config.identity import code_version, run_identity
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import GridPoint
-from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.launcher.ledger import Decision
 from gsnr_sweep.launcher.planning import read_ledger
 from gsnr_sweep.launcher.sweep import run_result

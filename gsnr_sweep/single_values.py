@@ -14,7 +14,7 @@ from typing import Any, get_origin, get_type_hints
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gsnr_sweep.config import Config, DataConfig
+from gsnr_sweep.config.schema import Config, DataConfig
 
 NOT_POSSIBLE: Any = object()
 

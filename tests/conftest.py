@@ -14,8 +14,8 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from gsnr_sweep.config import Config
-from gsnr_sweep.grid import CommandLine, expand
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 
 from gsnr_sweep.checkpoint import CHECKPOINT_FILE
-from gsnr_sweep.config import Config
-from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.config.identity import code_version, run_identity
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.claims import Claim
 from gsnr_sweep.manifest import Manifest, SweepRun
 from gsnr_sweep.record import Measurement, RunRecord

@@ -9,9 +9,9 @@ import torch
 
 from gsnr_sweep import calibration, prediction
 from gsnr_sweep.calibration import Cost, PassCosts, calibrate
+from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.data import distribution
 from gsnr_sweep.estimate import Estimate, Observed, estimate, remaining
-from gsnr_sweep.grid import CommandLine, expand
 from gsnr_sweep.prediction import FamilyCosts, TimedNetwork
 from gsnr_sweep.preflight import CheckedPoint, check
 from tests.conftest import CONF, TINY

@@ -6,7 +6,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from gsnr_sweep.grid import CommandLine, expand
+from gsnr_sweep.config.grid import CommandLine, expand
 from tests.conftest import CONF
 
 

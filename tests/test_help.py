@@ -7,7 +7,7 @@ from itertools import takewhile
 
 import pytest
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.help import help_text
 from tests.conftest import CONF, ROOT, Launched, launch
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console, RenderableType
 
+from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.estimate import Estimate
-from gsnr_sweep.grid import CommandLine, expand
 from gsnr_sweep.plan import PlanRow, duration, show_plan, show_table, summarize
 from gsnr_sweep.preflight import check
 from tests.conftest import CONF, TINY

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from gsnr_sweep import data, model_trial, preflight
-from gsnr_sweep.composer import GridPoint
-from gsnr_sweep.config import DataConfig
+from gsnr_sweep.config.compose import GridPoint
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.schema import DataConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import CommandLine, expand
 from gsnr_sweep.preflight import CheckedPoint, check
 from tests.conftest import CONF, TINY, tiny_config
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gsnr_sweep import config
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.grid import CommandLine, Grid, expand
+from gsnr_sweep.config.identity import run_identity
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures.catalog import FIGURES
-from gsnr_sweep.grid import CommandLine, Grid, expand
-from gsnr_sweep.identity import run_identity
 from gsnr_sweep.preflight import check
 from gsnr_sweep.record import RunRecord
-from gsnr_sweep.schedule import epochs_of
 from tests.conftest import CONF, launch, tiny_config
 
 SCALES = ("smoke", "laptop", "paper")

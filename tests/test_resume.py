@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.checkpoint import CHECKPOINT_FILE, Checkpoint
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.record import RunRecord
 from gsnr_sweep.run import RunResult, RunStoppedError, run_point
-from gsnr_sweep.schedule import epochs_of
 from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import send_record
 from gsnr_sweep.training import Ensemble, Snapshot

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from gsnr_sweep import outage, tracking
 from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.config import TrackingConfig
+from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.record import Measurement, RunRecord

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gsnr_sweep.config import DigitsConfig
+from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data.generated import GeneratedDistribution
 from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from gsnr_sweep.config import (
+from gsnr_sweep.config.schema import (
     DataConfig,
     DigitsConfig,
     NpzConfig,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gsnr_sweep.config import TorchvisionConfig
+from gsnr_sweep.config.schema import TorchvisionConfig
 from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.sources import PoolDistribution

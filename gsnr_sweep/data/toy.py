@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gsnr_sweep.config import ToyConfig
+from gsnr_sweep.config.schema import ToyConfig
 from gsnr_sweep.data.generated import GeneratedDistribution
 from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import Config, memory_bytes
+from gsnr_sweep.config.schema import Config, memory_bytes
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradPasses
 from gsnr_sweep.engine.base import Passes

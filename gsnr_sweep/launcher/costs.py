@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsnr_sweep import config
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.estimate import estimate, remaining
 from gsnr_sweep.launcher.crew import Crew
 from gsnr_sweep.launcher.observed import observed_runs

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.estimate import Observed
 from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.preflight import CheckedPoint, sample_passes

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.composer import Composer
+from gsnr_sweep.config.compose import Composer
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.worker import PAYLOAD_FILE
 from gsnr_sweep.locate import reason

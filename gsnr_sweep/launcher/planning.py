@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep import config
+from gsnr_sweep.config.identity import code_version, run_identity
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.identity import code_version, run_identity
 from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots

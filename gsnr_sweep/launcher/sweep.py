@@ -25,9 +25,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gsnr_sweep.collect import collect
-from gsnr_sweep.config import PresetConfig, TrackingConfig
+from gsnr_sweep.config.grid import points_of
+from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import points_of
 from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.crew import Crew

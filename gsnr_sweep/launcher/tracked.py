@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gsnr_sweep.config import TrackingConfig
+from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.tracking import tracking_uri
 from gsnr_sweep.uri import without_password
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gsnr_sweep.config import ModelConfig
+from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import locate, reason
 from gsnr_sweep.models.init import he_normal, small_normal

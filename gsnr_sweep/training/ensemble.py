@@ -12,7 +12,8 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import image_format
 from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
@@ -21,7 +22,6 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.batchnorm import replace_batchnorm
 from gsnr_sweep.gradients.loss import Task
-from gsnr_sweep.schedule import epochs_of
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Wanted
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot

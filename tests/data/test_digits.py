@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from gsnr_sweep.config import DigitsConfig
+from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data import Samples, digits, distribution
 from gsnr_sweep.data.digits import affine_maps, base_digits, bundled_digits, deform
 from tests.conftest import tiny_config

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gsnr_sweep.config import NpzConfig
+from gsnr_sweep.config.schema import NpzConfig
 from gsnr_sweep.data import Distribution, distribution
 from gsnr_sweep.errors import GsnrError
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.run import samples_digest
 from tests.conftest import tiny_config

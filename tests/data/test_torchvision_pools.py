@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gsnr_sweep.config import TorchvisionConfig
+from gsnr_sweep.config.schema import TorchvisionConfig
 from gsnr_sweep.data import distribution, torchvision_pools
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.data.torchvision_pools import data_root

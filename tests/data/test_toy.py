@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gsnr_sweep.config import ToyConfig
+from gsnr_sweep.config.schema import ToyConfig
 from gsnr_sweep.data import Samples, distribution
 
 N = 40_000

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets
 from gsnr_sweep.engine.cpu import Kinds
 from gsnr_sweep.engine.cpu.conv_block import ConvBlock

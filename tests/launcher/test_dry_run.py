@@ -11,10 +11,10 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep import cli
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.identity import run_identity
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import CommandLine, expand
-from gsnr_sweep.identity import run_identity
 from gsnr_sweep.launcher.dry_run import show_dry_run
 from gsnr_sweep.preflight import check
 from tests.conftest import CONF, ROOT, TINY

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, run_folders, search_roots
 from gsnr_sweep.launcher.stored import finished_runs
 from gsnr_sweep.run import run_point

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.config import Config
-from gsnr_sweep.grid import CommandLine, expand
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.observed import observed_runs
 from gsnr_sweep.preflight import CheckedPoint, check
 from tests.conftest import CONF, TINY

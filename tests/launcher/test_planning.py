@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.checkpoint import CHECKPOINT_FILE
-from gsnr_sweep.identity import code_version, run_identity
+from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.ledger import Earlier, Ledger
 from gsnr_sweep.launcher.planning import (

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.config import TrackingConfig
+from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher import stored
 from gsnr_sweep.launcher.stored import (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.sync import send_unsent, unsent_runs
 from gsnr_sweep.manifest import Manifest
 from gsnr_sweep.record import Measurement, RunRecord

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import ModelConfig
+from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models import build_model
 from tests.conftest import tiny_config

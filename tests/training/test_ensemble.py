@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep import config
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.engine.chunking import (
     ChunkSizes,
@@ -22,7 +23,6 @@ from gsnr_sweep.engine.chunking import (
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses
-from gsnr_sweep.grid import CommandLine, expand
 from gsnr_sweep.training import Ensemble, Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 

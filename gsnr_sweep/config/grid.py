@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
-from gsnr_sweep.composer import Composer, GridPoint, own_overrides
+from gsnr_sweep.config.compose import Composer, GridPoint, own_overrides
 from gsnr_sweep.errors import GsnrError
 
 __all__ = ["VERSION_BASE", "CommandLine", "Composer", "Grid", "GridPoint", "expand", "points_of"]

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep import config
-from gsnr_sweep.grid import CommandLine, expand
-from gsnr_sweep.identity import run_identity
+from gsnr_sweep.config.grid import CommandLine, expand
+from gsnr_sweep.config.identity import run_identity
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.preflight import check
-from gsnr_sweep.schedule import epochs_of
 from tests.conftest import CONF, TINY, tiny_config
 
 

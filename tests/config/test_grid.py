@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from gsnr_sweep.config import Config
+from gsnr_sweep.config.grid import CommandLine, Grid, expand
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.grid import CommandLine, Grid, expand
 from tests.conftest import CONF
 
 

@@ -25,8 +25,8 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.schedule import epochs_of
 
 DTYPES = ("float32", "float64")
 INITS = ("torch", "he", "small")

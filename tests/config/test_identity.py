@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gsnr_sweep
-from gsnr_sweep.config import Config
-from gsnr_sweep.identity import code_version, file_digest, run_identity
+from gsnr_sweep.config.identity import code_version, file_digest, run_identity
+from gsnr_sweep.config.schema import Config
 from tests.conftest import tiny_config
 
 MODEL = "class Net:\n    pass\n"
