@@ -69,9 +69,9 @@ def aggregate(runs: int) -> tuple[float, int]:
 def _write_sweep(folder: Path, count: int) -> tuple[Any, int]:
     import random
 
-    from gsnr_sweep.manifest import Manifest, SweepRun
-    from gsnr_sweep.record import Measurement, RunRecord
-    from gsnr_sweep.status import Status, write_status
+    from gsnr_sweep.records.manifest import Manifest, SweepRun
+    from gsnr_sweep.records.record import Measurement, RunRecord
+    from gsnr_sweep.records.status import Status, write_status
 
     rng = random.Random(0)
     names = ["osgr_lhs", "osgr_rhs", *(f"layer/{i}/gsnr" for i in range(38))]

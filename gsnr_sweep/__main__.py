@@ -16,7 +16,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 if TYPE_CHECKING:
-    from gsnr_sweep.manifest import Manifest
+    from gsnr_sweep.records.manifest import Manifest
 
 DESCRIPTION = """\
 Follow, collect or stop a sweep that was launched in this folder, by this or another process.

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsnr_sweep.checkpoint import Checkpoint
-from gsnr_sweep.record import Measurement, RunRecord, read_record
+from gsnr_sweep.records.checkpoint import Checkpoint
+from gsnr_sweep.records.record import Measurement, RunRecord, read_record
 
 
 @dataclass(frozen=True)

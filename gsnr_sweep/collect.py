@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import reason
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

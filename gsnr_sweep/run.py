@@ -21,7 +21,6 @@ from omegaconf import DictConfig
 
 from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.beginning import Beginning, finished_record
-from gsnr_sweep.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import schema as config
@@ -40,8 +39,9 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model
-from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.status import Status, StatusFile, read_status
+from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
+from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.status import Status, StatusFile, read_status
 from gsnr_sweep.tracking import RunTracker, artifact_files, run_key
 from gsnr_sweep.training import Ensemble, Snapshot
 

@@ -29,7 +29,7 @@ from gsnr_sweep.launcher.sweep import run_result
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import CheckedPoint, check
-from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.run import RunResult, RunStoppedError, available_cores, run_point
 
 _SHOWN = {

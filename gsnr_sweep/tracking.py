@@ -21,8 +21,8 @@ from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.outage import Outage
-from gsnr_sweep.record import RECORD_FILE, Measurement, RunRecord, flatten
-from gsnr_sweep.status import ENDED, STATUS_FILE, read_status, write_status
+from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
+from gsnr_sweep.records.status import ENDED, STATUS_FILE, read_status, write_status
 from gsnr_sweep.uri import store_uri, without_password
 
 if TYPE_CHECKING:

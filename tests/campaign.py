@@ -34,9 +34,9 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from gsnr_sweep.launcher.claims import last_claim  # noqa: E402
-from gsnr_sweep.record import RunRecord  # noqa: E402
-from gsnr_sweep.status import Status, read_status  # noqa: E402
+from gsnr_sweep.records.leases import last_claim  # noqa: E402
+from gsnr_sweep.records.record import RunRecord  # noqa: E402
+from gsnr_sweep.records.status import Status, read_status  # noqa: E402
 
 EXPERIMENT = "campaign"
 NAP = """

@@ -9,13 +9,13 @@ from typing import Any
 
 import psutil
 
-from gsnr_sweep.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.claims import Claim
-from gsnr_sweep.manifest import Manifest, SweepRun
-from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.status import UNDER_WAY, Status, write_status
+from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
+from gsnr_sweep.records.leases import Claim
+from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.status import UNDER_WAY, Status, write_status
 
 LONG_AGO = 1000.0
 """When processes started that are gone: ours has the same number and started later."""

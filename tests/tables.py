@@ -6,7 +6,7 @@ from typing import Any
 
 from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.aggregate.table import LeftOut, SweepTable, table_of
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.records.record import Measurement, RunRecord
 
 EPOCHS = (0, 1, 10, 25, 50, 75, 100)
 Curve = float | Sequence[float] | Callable[[int], float]

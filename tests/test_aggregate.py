@@ -21,7 +21,7 @@ from gsnr_sweep.aggregate.files import file_safe
 from gsnr_sweep.aggregate.sweep import aggregate
 from gsnr_sweep.aggregate.table import SHORT_NAMES, read_sweep
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.records.record import Measurement, RunRecord
 
 SWEEP = "digits sweep 2026-11-20 23:15"
 EPOCHS = (0, 20, 100)

@@ -16,7 +16,7 @@ from gsnr_sweep.aggregate.table import SweepTable
 from gsnr_sweep.claims import HOLDS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS, FigureKind
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 
 BOTH = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25, "osgr_diff_se": 0.2}

@@ -10,8 +10,8 @@ from gsnr_sweep.aggregate.folder import read_folder
 from gsnr_sweep.aggregate.lookup import find_parent
 from gsnr_sweep.aggregate.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import Manifest, SweepRun
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.record import Measurement, RunRecord
 from tests.conftest import tiny_config
 from tests.fakes import METRICS, put_record, put_run, put_sweep
 

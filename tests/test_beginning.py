@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from gsnr_sweep.beginning import Beginning
-from gsnr_sweep.checkpoint import CHECKPOINT_FILE, Checkpoint
-from gsnr_sweep.record import RECORD_FILE, Measurement
+from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
+from gsnr_sweep.records.record import RECORD_FILE, Measurement
 from tests.fakes import put_record
 
 IDENTITY, CODE, DIGEST = "feed", "0.1.0+abc", "d1+d2"

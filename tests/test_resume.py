@@ -13,14 +13,14 @@ import torch
 from mlflow import MlflowClient
 
 from gsnr_sweep.attempt import Attempt, Request
-from gsnr_sweep.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import RunResult, RunStoppedError, run_point
-from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import send_record
 from gsnr_sweep.training import Ensemble, Snapshot
 from tests.conftest import tiny_config
@@ -246,7 +246,7 @@ def test_an_attempt_that_fails_leaves_the_last_checkpoint(
 
     def on_epoch(epoch: int) -> None:
         if epoch == 3:
-            monkeypatch.setattr("gsnr_sweep.checkpoint.Checkpoint.write", fail)
+            monkeypatch.setattr("gsnr_sweep.records.checkpoint.Checkpoint.write", fail)
 
     with pytest.raises(GsnrError, match="the disk is full"):
         run_point(cfg, folder, folder, on_epoch)

@@ -15,9 +15,9 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import DivergedError, RunResult, run_point, samples_digest
-from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import RunTracker
 from gsnr_sweep.training import Snapshot
 from tests.conftest import tiny_config

@@ -18,9 +18,9 @@ from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.outage import Outage
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import run_point
-from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import (
     RunTracker,
     SweepTracker,

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.uri import without_password
 
 if TYPE_CHECKING:

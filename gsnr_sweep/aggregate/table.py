@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from gsnr_sweep.aggregate.lookup import SHORT_ID, find_sweep, first_line
 from gsnr_sweep.aggregate.preset import Preset
-from gsnr_sweep.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

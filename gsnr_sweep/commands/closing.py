@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gsnr_sweep.commands.overview import view_runs
 from gsnr_sweep.commands.status import is_over
-from gsnr_sweep.launcher.claims import close_killed, standing
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.leases import close_killed, standing
+from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking import close_killed_run, close_parent
 
 

@@ -10,7 +10,7 @@ from gsnr_sweep.commands.closing import close_runs, close_sweep, is_complete
 from gsnr_sweep.commands.overview import headline, view_runs
 from gsnr_sweep.commands.status import is_over
 from gsnr_sweep.launcher.sync import send_unsent
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 
 
 def collect_command(manifest: Manifest, console: Console) -> int:

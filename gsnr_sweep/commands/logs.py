@@ -11,9 +11,9 @@ from rich.text import Text
 from gsnr_sweep.commands.overview import RunView, view_runs
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backend import log_files
-from gsnr_sweep.launcher.claims import last_claim
 from gsnr_sweep.launcher.watch import last_lines
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.leases import last_claim
+from gsnr_sweep.records.manifest import Manifest
 
 _TROUBLED = ("failed", "diverged", "killed", "interrupted")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest, read_manifests
+from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest, read_manifests
 from gsnr_sweep.uri import store_uri
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from gsnr_sweep.launcher.claims import Standing, standing
-from gsnr_sweep.manifest import Manifest, SweepRun
-from gsnr_sweep.status import ENDED, UNDER_WAY
+from gsnr_sweep.records.leases import Standing, standing
+from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.status import ENDED, UNDER_WAY
 
 _ORDER = ("finished", *UNDER_WAY, "waiting", "interrupted", "killed", "failed", "diverged")
 
@@ -19,7 +19,7 @@ class RunView:
 
     Attributes:
         run: The run.
-        state: As in `gsnr_sweep.launcher.claims.Standing`; ``reused`` for one that an earlier
+        state: As in `gsnr_sweep.records.leases.Standing`; ``reused`` for one that an earlier
             launch finished, ``elsewhere`` for one that another launch is at.
         share: How much of it is done, 0 to 1.
         epochs: Epochs done and to do, empty if unknown.

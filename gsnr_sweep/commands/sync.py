@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gsnr_sweep.commands.closing import close_sweep
 from gsnr_sweep.launcher.sync import send_unsent, unsent_runs, unsent_single_runs
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking import send_record
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import SweepJob
+from gsnr_sweep.records.manifest import SweepJob
 
 JOBS_FOLDER = "jobs"
 

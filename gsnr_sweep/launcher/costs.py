@@ -10,9 +10,9 @@ from gsnr_sweep.estimate import estimate, remaining
 from gsnr_sweep.launcher.crew import Crew
 from gsnr_sweep.launcher.observed import observed_runs
 from gsnr_sweep.launcher.planning import describe_action
-from gsnr_sweep.manifest import SweepRun
 from gsnr_sweep.plan import PlanRow
 from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.records.manifest import SweepRun
 
 
 def plan_rows(

@@ -11,7 +11,7 @@ from gsnr_sweep.launcher.backend import Backend
 from gsnr_sweep.launcher.packing import pack
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import Manifest, SweepRun
+from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.run import available_cores
 
 _SECONDS_OF_MARGIN = 15.0

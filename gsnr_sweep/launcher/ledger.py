@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gsnr_sweep.checkpoint import has_checkpoint
-from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.stored import StoredRun
-from gsnr_sweep.manifest import Manifest, read_manifests
-from gsnr_sweep.record import RECORD_FILE
-from gsnr_sweep.status import STATUS_FILE, UNDER_WAY, Status, read_status
+from gsnr_sweep.records.checkpoint import has_checkpoint
+from gsnr_sweep.records.leases import standing
+from gsnr_sweep.records.manifest import Manifest, read_manifests
+from gsnr_sweep.records.record import RECORD_FILE
+from gsnr_sweep.records.status import STATUS_FILE, UNDER_WAY, Status, read_status
 
 _RESULTS = ("finished", "diverged")
 
@@ -22,7 +22,7 @@ class Earlier:
     """A run of an earlier launch.
 
     Attributes:
-        state: As in `gsnr_sweep.status.Status`, ``killed`` where its process is gone.
+        state: As in `gsnr_sweep.records.status.Status`, ``killed`` where its process is gone.
         code: Version of the code that computed it.
         when: Last report, seconds since 1970.
         folder: Where its record is; None if only MLflow has it.

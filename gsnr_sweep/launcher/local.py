@@ -22,8 +22,8 @@ from gsnr_sweep.launcher.backend import (
     environment,
 )
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import SweepJob
-from gsnr_sweep.status import SECONDS_UNTIL_SILENT, process_alive, read_status
+from gsnr_sweep.records.manifest import SweepJob
+from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, process_alive, read_status
 
 _MINUTES_WITHOUT_END = 60 * 24 * 3650
 

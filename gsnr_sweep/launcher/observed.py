@@ -10,8 +10,8 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.estimate import Observed
 from gsnr_sweep.launcher.ledger import run_folders
 from gsnr_sweep.preflight import CheckedPoint, sample_passes
-from gsnr_sweep.record import RunRecord, read_record
-from gsnr_sweep.status import read_status
+from gsnr_sweep.records.record import RunRecord, read_record
+from gsnr_sweep.records.status import read_status
 
 _MOST_STATUS_FILES = 400
 _MOST_RECORDS = 40

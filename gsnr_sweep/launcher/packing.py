@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Sequence
 
-from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.records.manifest import SweepRun
 
 
 def pack(runs: Sequence[SweepRun], runs_per_job: int) -> list[list[SweepRun]]:

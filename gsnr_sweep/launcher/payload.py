@@ -20,8 +20,8 @@ from gsnr_sweep.config.compose import Composer
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.worker import PAYLOAD_FILE
 from gsnr_sweep.locate import reason
-from gsnr_sweep.manifest import SweepRun
-from gsnr_sweep.record import replace_file
+from gsnr_sweep.records.manifest import SweepRun
+from gsnr_sweep.records.record import replace_file
 
 
 @dataclass(frozen=True)

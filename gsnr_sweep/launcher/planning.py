@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.crew import backend_of
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, search_roots
 from gsnr_sweep.launcher.stored import LookUp, read_finished_runs, store_to_read
-from gsnr_sweep.manifest import Manifest, SweepRun
+from gsnr_sweep.records.leases import standing
+from gsnr_sweep.records.manifest import Manifest, SweepRun
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight import CheckedPoint

@@ -19,9 +19,9 @@ from rich.progress import (
 from rich.text import Text
 
 from gsnr_sweep.launcher.watch import Outcome
-from gsnr_sweep.manifest import SweepRun
-from gsnr_sweep.record import read_record
-from gsnr_sweep.status import ENDED, UNDER_WAY, Status, read_status
+from gsnr_sweep.records.manifest import SweepRun
+from gsnr_sweep.records.record import read_record
+from gsnr_sweep.records.status import ENDED, UNDER_WAY, Status, read_status
 
 
 class EtaColumn(ProgressColumn):

@@ -28,7 +28,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backend import JOBS_FOLDER, JobState
 from gsnr_sweep.launcher.settings import SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import SweepJob
+from gsnr_sweep.records.manifest import SweepJob
 
 log = logging.getLogger(__name__)
 

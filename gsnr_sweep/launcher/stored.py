@@ -38,7 +38,7 @@ class StoredRun:
         config_hash: Its identity.
         run_id: Its MLflow run.
         when: When it ended, seconds since 1970.
-        state: As in `gsnr_sweep.status.Status`.
+        state: As in `gsnr_sweep.records.status.Status`.
         code: Version of the code that computed it.
     """
 

@@ -28,7 +28,6 @@ from gsnr_sweep.collect import collect
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.crew import Crew
 from gsnr_sweep.launcher.ledger import Ledger, search_roots
@@ -47,13 +46,14 @@ from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.outage import Outage
 from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
-from gsnr_sweep.record import flatten, read_record
+from gsnr_sweep.records.leases import close_killed, standing
+from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.records.record import flatten, read_record
+from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import RunResult
-from gsnr_sweep.status import read_status
 from gsnr_sweep.tracking import SweepTracker, close_killed_run, tracking_uri
 
 log = logging.getLogger(__name__)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gsnr_sweep.launcher.claims import close_killed, standing
 from gsnr_sweep.launcher.ledger import run_folders
-from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.record import read_record
-from gsnr_sweep.status import read_status
+from gsnr_sweep.records.leases import close_killed, standing
+from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.records.record import read_record
+from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking import MLFLOW_STATUS, send_record
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backend import Backend, JobState, log_files
-from gsnr_sweep.launcher.claims import PROCESS_DIED, Standing, close_killed, standing
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import Manifest, SweepJob, SweepRun
-from gsnr_sweep.status import ENDED, UNDER_WAY
+from gsnr_sweep.records.leases import PROCESS_DIED, Standing, close_killed, standing
+from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.status import ENDED, UNDER_WAY
 
 MakeWorkers = Callable[[Sequence[SweepRun], int], list[Worker]]
 _MOST_LINES = 12
@@ -31,7 +31,7 @@ class Outcome:
     Attributes:
         run: The run.
         folder: Where its files are.
-        state: As in `gsnr_sweep.launcher.claims.Standing`.
+        state: As in `gsnr_sweep.records.leases.Standing`.
         error: Why it has no result, in a sentence; empty if it has.
         logs: What its job printed, where the run itself left no log.
     """

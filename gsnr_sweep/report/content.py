@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.claims.series import trained
 from gsnr_sweep.claims.verdict import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.figures.catalog import FIGURES
-from gsnr_sweep.record import RunRecord, flatten
+from gsnr_sweep.records.record import RunRecord, flatten
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.sweep import AggregateResult

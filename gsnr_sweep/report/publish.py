@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.aggregate.lookup import readable_store_errors
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import write_atomically
+from gsnr_sweep.records.record import write_atomically
 from gsnr_sweep.report.content import Section
 from gsnr_sweep.report.page import render
 

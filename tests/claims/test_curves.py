@@ -5,7 +5,7 @@ import pytest
 
 from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, judge
 from gsnr_sweep.claims.series import early, late, mean_curve
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.claims.lhs_rhs import WITH_BATCH_NORM, lhs_rhs_claims
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 
 NOISE = np.random.default_rng(5).normal(size=200).round(3).tolist()

@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep.commands.cancel import cancel
-from gsnr_sweep.manifest import Manifest, SweepJob
-from gsnr_sweep.status import read_status
+from gsnr_sweep.records.manifest import Manifest, SweepJob
+from gsnr_sweep.records.status import read_status
 from tests.commands.test_status import dead_job
 from tests.fakes import listing, put_run, put_status, put_sweep
 

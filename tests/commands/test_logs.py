@@ -8,7 +8,7 @@ from rich.console import Console
 
 from gsnr_sweep.commands.logs import show_logs
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import Manifest, SweepJob
+from gsnr_sweep.records.manifest import Manifest, SweepJob
 from tests.fakes import put_claim, put_run, put_sweep
 
 

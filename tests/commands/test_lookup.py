@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.commands.lookup import all_sweeps, find_sweep
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 from tests.fakes import listing, put_sweep
 
 DAY = "multirun/2026-11-20"

@@ -13,7 +13,7 @@ from rich.console import Console
 from gsnr_sweep.__main__ import main
 from gsnr_sweep.commands.report import report_command
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 from tests.fakes import put_record, put_run, put_sweep
 from tests.report.reading import Page
 from tests.tables import make_run

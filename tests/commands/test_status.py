@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gsnr_sweep.commands.overview import RunView, cost_done, headline, view_runs
 from gsnr_sweep.commands.status import is_over, show_status
-from gsnr_sweep.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.fakes import gone_pid, listing, put_claim, put_run, put_sweep
 
 STATES = ("finished", "running", "preparing", "interrupted", "killed", "failed", "diverged")

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from gsnr_sweep.figures.catalog import FIGURES
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_table
 
 LOG = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2500)

@@ -14,7 +14,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures import curves
 from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS
 from gsnr_sweep.figures.grid import save_figure
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.figures.reading import EVEN, LOG, curves_of, draw, illegible, legend_of, titles_of
 from tests.tables import make_run, make_table
 

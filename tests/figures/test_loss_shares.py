@@ -14,7 +14,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures.catalog import FIGURES
 from gsnr_sweep.figures.grid import save_figure
 from gsnr_sweep.figures.loss_shares import DENSITIES, MOST_LAYERS, SHARES
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from tests.figures.reading import LOG, draw, illegible, legend_of, titles_of
 from tests.tables import make_run, make_table
 

@@ -15,7 +15,7 @@ from gsnr_sweep.launcher.crew import Crew, backend_of, make_backend, own_path
 from gsnr_sweep.launcher.local import LocalBackend
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.slurm import SlurmBackend
-from gsnr_sweep.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.fakes import gone_pid
 
 

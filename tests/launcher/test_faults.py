@@ -14,10 +14,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from gsnr_sweep.checkpoint import has_checkpoint
-from gsnr_sweep.launcher.claims import last_claim
-from gsnr_sweep.record import RunRecord
-from gsnr_sweep.status import Status, read_status
+from gsnr_sweep.records.checkpoint import has_checkpoint
+from gsnr_sweep.records.leases import last_claim
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import Status, read_status
 from tests.conftest import ROOT, TINY, Launched, launch
 
 FRAGILE = """

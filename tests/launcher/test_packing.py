@@ -5,7 +5,7 @@ import random
 import pytest
 
 from gsnr_sweep.launcher.packing import pack
-from gsnr_sweep.manifest import SweepRun
+from gsnr_sweep.records.manifest import SweepRun
 
 
 def _runs(*costs: float) -> list[SweepRun]:

@@ -10,9 +10,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.launcher.claims import standing
 from gsnr_sweep.launcher.ledger import Earlier, Ledger
 from gsnr_sweep.launcher.planning import (
     axes_of,
@@ -22,8 +20,10 @@ from gsnr_sweep.launcher.planning import (
     plan_runs,
     read_ledger,
 )
-from gsnr_sweep.manifest import Manifest, SweepJob, SweepRun
 from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
+from gsnr_sweep.records.leases import standing
+from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.conftest import tiny_config
 from tests.fakes import listing, put_run, put_sweep
 

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from gsnr_sweep.launcher.progress import SweepProgress, clock
 from gsnr_sweep.launcher.watch import Outcome
-from gsnr_sweep.manifest import SweepRun
-from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.status import Status, StatusFile
+from gsnr_sweep.records.manifest import SweepRun
+from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.status import Status, StatusFile
 
 
 @pytest.mark.parametrize(

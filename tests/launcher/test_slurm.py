@@ -16,7 +16,7 @@ from gsnr_sweep.launcher.backend import JobState
 from gsnr_sweep.launcher.settings import SlurmSettings
 from gsnr_sweep.launcher.slurm import SlurmBackend, partitions, sbatch_parameters
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import SweepJob
+from gsnr_sweep.records.manifest import SweepJob
 
 RUNNING, GONE = JobState("running"), JobState("gone")
 

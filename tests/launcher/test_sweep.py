@@ -13,8 +13,8 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from gsnr_sweep.record import RunRecord
-from gsnr_sweep.status import Status, read_status
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import Status, read_status
 from tests.conftest import TINY, Launched, launch
 
 NAMES = [f"n=30 ch={ch} p={p}" for ch in (2, 3) for p in (0.0, 0.5)]

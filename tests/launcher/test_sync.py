@@ -7,9 +7,9 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.sync import send_unsent, unsent_runs
-from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.record import Measurement, RunRecord
-from gsnr_sweep.status import read_status, write_status
+from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.status import read_status, write_status
 from tests.conftest import tiny_config
 from tests.fakes import METRICS, put_claim, put_record, put_run, put_status, put_sweep
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep.launcher.backend import JobState
-from gsnr_sweep.launcher.claims import PROCESS_DIED, claim_run, last_claim
 from gsnr_sweep.launcher.packing import pack
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.manifest import Manifest, SweepJob, SweepRun
-from gsnr_sweep.status import read_status
+from gsnr_sweep.records.leases import PROCESS_DIED, claim_run, last_claim
+from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.status import read_status
 from tests.fakes import put_claim, put_record, put_run, put_status, put_sweep
 
 SECONDS = 20

@@ -11,12 +11,12 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.claims import Claim, claim_run, fail_run, last_claim, standing
 from gsnr_sweep.launcher.payload import _error
 from gsnr_sweep.launcher.sweep import run_result
 from gsnr_sweep.launcher.worker import PAYLOAD_FILE, Place, Worker, load_payload
-from gsnr_sweep.record import RunRecord
-from gsnr_sweep.status import Status, read_status, write_status
+from gsnr_sweep.records.leases import Claim, claim_run, fail_run, last_claim, standing
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import Status, read_status, write_status
 
 SLURM = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}
 

@@ -12,7 +12,7 @@ from torch import nn
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.measures import wanted_by
 from gsnr_sweep.measures.feature_target import feature_target
-from gsnr_sweep.record import Measurement
+from gsnr_sweep.records.record import Measurement
 from gsnr_sweep.training import Ensemble
 from tests.gradients.oracles import gradient_descent
 from tests.measures.networks import CLASSES, CPU, config_of, cross_entropy, mlp, sets_of

@@ -10,7 +10,7 @@ import pytest
 
 from gsnr_sweep.measures.gsnr import gsnr
 from gsnr_sweep.measures.p_same_sign import BINS, p_same_sign
-from gsnr_sweep.record import Measurement, RunRecord
+from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.training.snapshot import Parameter
 from tests.measures.snapshots import snapshot
 

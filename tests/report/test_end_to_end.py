@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.__main__ import main
 from gsnr_sweep.aggregate.__main__ import main as aggregate_main
-from gsnr_sweep.manifest import Manifest
+from gsnr_sweep.records.manifest import Manifest
 from tests.conftest import Launched, launch
 from tests.report.reading import Page
 

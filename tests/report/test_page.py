@@ -13,7 +13,7 @@ from gsnr_sweep.aggregate.sweep import aggregate_table
 from gsnr_sweep.aggregate.table import LeftOut, SweepTable
 from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.report import Section, render, section_of
 from gsnr_sweep.report.content import Picture, Table
 from gsnr_sweep.report.publish import write_page

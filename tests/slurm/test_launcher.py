@@ -22,11 +22,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from gsnr_sweep.launcher.claims import Claim, last_claim, standing
-from gsnr_sweep.manifest import Manifest
-from gsnr_sweep.record import RunRecord
+from gsnr_sweep.records.leases import Claim, last_claim, standing
+from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import Status, read_status
 from gsnr_sweep.run import run_point
-from gsnr_sweep.status import Status, read_status
 from tests.conftest import ROOT, Launched, tiny_config
 from tests.slurm.cluster import Cluster
 

@@ -11,15 +11,15 @@ import safetensors
 import safetensors.torch
 import torch
 
-from gsnr_sweep.checkpoint import (
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.checkpoint import (
     CHECKPOINT_FILE,
     Checkpoint,
     Checkpointer,
     has_checkpoint,
     remove_checkpoint,
 )
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import Measurement
+from gsnr_sweep.records.record import Measurement
 
 
 def _checkpoint(epoch: int = 3, **fields: Any) -> Checkpoint:
@@ -269,7 +269,7 @@ def test_when_the_next_one_is_due(
     due: bool,
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("gsnr_sweep.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gsnr_sweep.records.checkpoint.time.monotonic", lambda: now[0])
     checkpointer = Checkpointer(tmp_path, minutes)
     now[0] += passed
     assert checkpointer.due == due

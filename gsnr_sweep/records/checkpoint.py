@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gsnr_sweep.record import Measurement, replace_file
+from gsnr_sweep.records.record import Measurement, replace_file
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _SCHEMA = 1

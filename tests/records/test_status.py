@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep import status as status_module
-from gsnr_sweep.status import Status, StatusFile, process_alive, read_status
+from gsnr_sweep.records import status as status_module
+from gsnr_sweep.records.status import Status, StatusFile, process_alive, read_status
 
 
 def test_a_run_is_seen_from_its_beginning(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_progress_is_written_about_twice_a_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(0.1 * i for i in range(1, 1000))
-    monkeypatch.setattr("gsnr_sweep.status.time.time", lambda: next(clock))
+    monkeypatch.setattr("gsnr_sweep.records.status.time.time", lambda: next(clock))
     writes: list[int] = []
     file = StatusFile(tmp_path, Status(epochs=100))
     plain = StatusFile.write

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from gsnr_sweep.record import read_record
-from gsnr_sweep.status import (
+from gsnr_sweep.records.record import read_record
+from gsnr_sweep.records.status import (
     ENDED,
     SECONDS_UNTIL_SILENT,
     UNDER_WAY,
@@ -67,7 +67,7 @@ class Standing:
     """Where a run stands.
 
     Attributes:
-        state: ``waiting`` or a `gsnr_sweep.status.Status` state; ``killed`` also where nobody has
+        state: ``waiting`` or a `gsnr_sweep.records.status.Status` state; ``killed`` also where nobody has
             written it yet.
         claim: The last attempt, None if there was none.
         status: Its last report, None if there was none.

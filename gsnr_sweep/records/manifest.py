@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.record import write_atomically
+from gsnr_sweep.records.record import write_atomically
 
 SWEEP_FILE = "sweep.json"
 STOP_FILE = "stop"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.manifest import SWEEP_FILE, Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest, SweepJob, SweepRun
 from tests.fakes import put_sweep
 
 RUNS = [

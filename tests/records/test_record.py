@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.record import Measurement, RunRecord, flatten, write_atomically
+from gsnr_sweep.records.record import Measurement, RunRecord, flatten, write_atomically
 
 
 def _record(**changes: object) -> RunRecord:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.launcher.claims import (
+from gsnr_sweep.records.leases import (
     PROCESS_DIED,
     Claim,
     claim_run,
@@ -23,8 +23,8 @@ from gsnr_sweep.launcher.claims import (
     last_claim,
     standing,
 )
-from gsnr_sweep.record import RunRecord
-from gsnr_sweep.status import SECONDS_UNTIL_SILENT, Status, read_status
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, Status, read_status
 from tests.conftest import ROOT
 from tests.fakes import gone_pid, put_claim, put_record, put_run, put_status
 
@@ -46,7 +46,7 @@ def _files(folder: Path) -> list[str]:
 RACER = """
 import sys, time
 from pathlib import Path
-from gsnr_sweep.launcher.claims import claim_run
+from gsnr_sweep.records.leases import claim_run
 
 folder, n = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
@@ -164,7 +164,7 @@ def test_a_run_that_kills_its_process_is_tried_so_many_times(
 def test_a_real_process_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from gsnr_sweep.launcher.claims import claim_run\n"
+        "from gsnr_sweep.records.leases import claim_run\n"
         "assert claim_run(Path(sys.argv[1]), 'j1', 0, 2)\n"
         "print('claimed', flush=True); time.sleep(60)\n"
     )

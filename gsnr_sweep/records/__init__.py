@@ -1,0 +1,1 @@
+"""The files on disk: record, status, checkpoint, manifest, leases."""
