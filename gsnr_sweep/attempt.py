@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsnr_sweep.outage import Outage
+from gsnr_sweep.tracking.circuit_breaker import Outage
 
 
 class Request:

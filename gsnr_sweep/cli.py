@@ -65,7 +65,7 @@ def _checked(command: CommandLine) -> bool:
     """
     from gsnr_sweep.launcher.settings import launcher_problems
     from gsnr_sweep.preflight import check, prepare
-    from gsnr_sweep.tracking import open_store, tracking_uri
+    from gsnr_sweep.tracking.run_tracker import open_store, tracking_uri
 
     load_torch_library()
     grid = expand(command)
@@ -91,7 +91,7 @@ def _checked(command: CommandLine) -> bool:
 
 def _show(grid: Grid, tracking: TrackingConfig) -> None:
     """Check a grid and show what a launch would do."""
-    from gsnr_sweep.launcher.stored import looking_up
+    from gsnr_sweep.tracking.background_query import looking_up
 
     here = Path.cwd()
     with looking_up(tracking, here) as look_up:  # before PyTorch is imported, which takes as long

@@ -42,7 +42,7 @@ from gsnr_sweep.models import build_model
 from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import Status, StatusFile, read_status
-from gsnr_sweep.tracking import RunTracker, artifact_files, run_key
+from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
 from gsnr_sweep.training import Ensemble, Snapshot
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.aggregate.folder import read_folder
-from gsnr_sweep.aggregate.lookup import find_parent
 from gsnr_sweep.aggregate.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.tracking.query import find_parent
 from tests.conftest import tiny_config
 from tests.fakes import METRICS, put_record, put_run, put_sweep
 
@@ -167,7 +167,7 @@ def test_a_sweep_in_mlflow_has_the_runs_that_it_reuses(
 def test_a_sweep_that_reuses_everything(
     store: MlflowClient, folder: Path, experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gsnr_sweep.aggregate.lookup.IDS_AT_ONCE", 2)
+    monkeypatch.setattr("gsnr_sweep.tracking.query.IDS_AT_ONCE", 2)
     old = [_stored(store, folder, seed, experiment) for seed in range(5)]
     runs = [SweepRun(i, "", "", action="reuse", run_id=run) for i, run in enumerate(old)]
     parent = _parent(store, folder, experiment, "new sweep", runs)

@@ -18,7 +18,7 @@ from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import DivergedError, RunResult, run_point, samples_digest
-from gsnr_sweep.tracking import RunTracker
+from gsnr_sweep.tracking.run_tracker import RunTracker
 from gsnr_sweep.training import Snapshot
 from tests.conftest import tiny_config
 

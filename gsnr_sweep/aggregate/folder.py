@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.lookup import first_line, readable_store_errors
 from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.aggregate.table import LeftOut, SweepTable, read_record, table_of, what_became_of
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord
 from gsnr_sweep.records.status import read_status
+from gsnr_sweep.tracking.query import first_line, readable_store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.lookup import readable_store_errors
+from gsnr_sweep.tracking.query import readable_store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from gsnr_sweep.aggregate.lookup import SHORT_ID, find_sweep, first_line
 from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from gsnr_sweep.commands.overview import view_runs
 from gsnr_sweep.commands.status import is_over
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.tracking import close_killed_run, close_parent
+from gsnr_sweep.tracking.run_tracker import close_killed_run, close_parent
 
 
 def is_complete(manifest: Manifest) -> bool:

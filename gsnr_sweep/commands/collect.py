@@ -9,8 +9,8 @@ from gsnr_sweep.collect import collect
 from gsnr_sweep.commands.closing import close_runs, close_sweep, is_complete
 from gsnr_sweep.commands.overview import headline, view_runs
 from gsnr_sweep.commands.status import is_over
-from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.tracking.sync import send_unsent
 
 
 def collect_command(manifest: Manifest, console: Console) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest, read_manifests
-from gsnr_sweep.uri import store_uri
+from gsnr_sweep.tracking.uri import store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,7 +88,7 @@ def parent_in_store(wanted: str, here: Path, uri: str | None) -> tuple[MlflowCli
         return None
     from mlflow import MlflowClient
 
-    from gsnr_sweep.aggregate.lookup import find_parent, readable_store_errors
+    from gsnr_sweep.tracking.query import find_parent, readable_store_errors
 
     with readable_store_errors(uri):
         client = MlflowClient(uri)

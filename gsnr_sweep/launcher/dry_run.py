@@ -21,11 +21,11 @@ from gsnr_sweep.launcher.planning import (
     read_ledger,
 )
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
-from gsnr_sweep.launcher.stored import LookUp
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.plan import show_plan, show_table
 from gsnr_sweep.preflight import CheckedPoint
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.tracking.background_query import LookUp
 
 
 def show_dry_run(

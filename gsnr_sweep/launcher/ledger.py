@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gsnr_sweep.launcher.stored import StoredRun
 from gsnr_sweep.records.checkpoint import has_checkpoint
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
 from gsnr_sweep.records.record import RECORD_FILE
 from gsnr_sweep.records.status import STATUS_FILE, UNDER_WAY, Status, read_status
+from gsnr_sweep.tracking.background_query import StoredRun
 
 _RESULTS = ("finished", "diverged")
 

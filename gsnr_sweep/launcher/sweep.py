@@ -42,11 +42,9 @@ from gsnr_sweep.launcher.planning import (
 )
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.settings import Settings
-from gsnr_sweep.launcher.sync import send_unsent
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.outage import Outage
 from gsnr_sweep.plan import show_plan, summarize
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.records.leases import close_killed, standing
@@ -54,7 +52,9 @@ from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten, read_record
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import RunResult
-from gsnr_sweep.tracking import SweepTracker, close_killed_run, tracking_uri
+from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.run_tracker import SweepTracker, close_killed_run, tracking_uri
+from gsnr_sweep.tracking.sync import send_unsent
 
 log = logging.getLogger(__name__)
 

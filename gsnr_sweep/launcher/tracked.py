@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gsnr_sweep.config.schema import TrackingConfig
-from gsnr_sweep.tracking import tracking_uri
-from gsnr_sweep.uri import without_password
+from gsnr_sweep.tracking.run_tracker import tracking_uri
+from gsnr_sweep.tracking.uri import without_password
 
 
 def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:

@@ -25,10 +25,10 @@ from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.locate import reason
-from gsnr_sweep.outage import Outage
 from gsnr_sweep.records.leases import claim_run, fail_run, standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.status import ENDED, UNDER_WAY
+from gsnr_sweep.tracking.circuit_breaker import Outage
 
 if TYPE_CHECKING:
     from gsnr_sweep.launcher.payload import Payload

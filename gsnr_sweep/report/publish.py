@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.lookup import readable_store_errors
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import write_atomically
 from gsnr_sweep.report.content import Section
 from gsnr_sweep.report.page import render
+from gsnr_sweep.tracking.query import readable_store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -38,7 +38,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         write_status(folder, status)
         return problem
 
-    monkeypatch.setattr("gsnr_sweep.launcher.sync.send_record", send)
+    monkeypatch.setattr("gsnr_sweep.tracking.sync.send_record", send)
     return answers
 
 

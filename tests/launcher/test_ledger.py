@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, run_folders, search_roots
-from gsnr_sweep.launcher.stored import finished_runs
 from gsnr_sweep.run import run_point
+from gsnr_sweep.tracking.background_query import finished_runs
 from tests.conftest import tiny_config
 from tests.fakes import put_run, put_status, put_sweep
 
@@ -380,7 +380,7 @@ def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
 
 
 def test_more_runs_than_a_page_holds(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gsnr_sweep.aggregate.lookup.PAGE", 2)
+    monkeypatch.setattr("gsnr_sweep.tracking.query.PAGE", 2)
     ids = {_tracked(store, "finished") for _ in range(5)}
     ledger = Ledger()
     ledger.enter_stored(finished_runs(store, "tests"), {"feed"})

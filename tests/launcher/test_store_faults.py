@@ -16,11 +16,11 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.outage import Outage
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import run_point
+from gsnr_sweep.tracking.circuit_breaker import Outage
 from tests.campaign import (
     ROOT,
     Server,
@@ -339,7 +339,7 @@ import mlflow.entities  # before there are many processes: it takes seconds
 import mlflow.store.tracking.sqlalchemy_store
 
 from gsnr_sweep.records.record import Measurement, RunRecord
-from gsnr_sweep.tracking import RunTracker
+from gsnr_sweep.tracking.run_tracker import RunTracker
 from tests.conftest import tiny_config
 
 here, processes, runs = Path.cwd(), 16, 2

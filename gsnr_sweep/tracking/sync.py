@@ -9,7 +9,7 @@ from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import read_record
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.tracking import MLFLOW_STATUS, send_record
+from gsnr_sweep.tracking.run_tracker import MLFLOW_STATUS, send_record
 
 
 def unsent_runs(manifest: Manifest) -> list[Path]:

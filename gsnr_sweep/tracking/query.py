@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
-from gsnr_sweep.uri import without_password
+from gsnr_sweep.tracking.uri import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

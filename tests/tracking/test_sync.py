@@ -6,10 +6,10 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.sync import send_unsent, unsent_runs
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status, write_status
+from gsnr_sweep.tracking.sync import send_unsent, unsent_runs
 from tests.conftest import tiny_config
 from tests.fakes import METRICS, put_claim, put_record, put_run, put_status, put_sweep
 
@@ -110,7 +110,7 @@ def test_a_store_that_fails_is_asked_once(
         asked.append(run)
         return "" if len(asked) == 1 else "no answer"
 
-    monkeypatch.setattr("gsnr_sweep.launcher.sync.send_record", send)
+    monkeypatch.setattr("gsnr_sweep.tracking.sync.send_record", send)
     assert send_unsent(manifest) == (2, "no answer")
     assert len(asked) == 2
 
@@ -190,8 +190,8 @@ def test_a_run_launched_alone_is_sent_later(store: MlflowClient, folder: Path) -
     from rich.console import Console
 
     from gsnr_sweep.commands.sync import sync
-    from gsnr_sweep.launcher.sync import unsent_single_runs
     from gsnr_sweep.run import run_point
+    from gsnr_sweep.tracking.sync import unsent_single_runs
     from tests.conftest import tiny_config
 
     place = folder / "outputs" / "day" / "time"

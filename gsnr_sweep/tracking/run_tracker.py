@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.outage import Outage
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.records.status import ENDED, STATUS_FILE, read_status, write_status
-from gsnr_sweep.uri import store_uri, without_password
+from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.uri import store_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

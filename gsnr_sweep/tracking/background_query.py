@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.lookup import readable_store_errors, search_runs
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.tracking import HASH_TAG, KIND_TAG, STATE_TAG, tracking_uri
-from gsnr_sweep.uri import without_password
+from gsnr_sweep.tracking.query import readable_store_errors, search_runs
+from gsnr_sweep.tracking.run_tracker import HASH_TAG, KIND_TAG, STATE_TAG, tracking_uri
+from gsnr_sweep.tracking.uri import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

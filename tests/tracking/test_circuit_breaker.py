@@ -2,14 +2,14 @@
 
 import pytest
 
-from gsnr_sweep.outage import SECONDS_OF_REST, Outage
+from gsnr_sweep.tracking.circuit_breaker import SECONDS_OF_REST, Outage
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock, to be set."""
     time = [50.0]
-    monkeypatch.setattr("gsnr_sweep.outage.time.monotonic", lambda: time[0])
+    monkeypatch.setattr("gsnr_sweep.tracking.circuit_breaker.time.monotonic", lambda: time[0])
     return time
 
 

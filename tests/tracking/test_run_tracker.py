@@ -13,21 +13,22 @@ from mlflow.store.tracking.dbmodels.models import SqlDataset
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from gsnr_sweep import outage, tracking
 from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.outage import Outage
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.run import run_point
-from gsnr_sweep.tracking import (
+from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.run_tracker import (
     RunTracker,
     SweepTracker,
     close_killed_run,
     open_store,
     tracking_uri,
 )
+from gsnr_sweep.tracking.run_tracker import circuit_breaker as outage
+from gsnr_sweep.tracking.run_tracker import run_tracker as tracking
 from tests.conftest import tiny_config
 
 

@@ -10,8 +10,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher import stored
-from gsnr_sweep.launcher.stored import (
+from gsnr_sweep.tracking.background_query import (
     LookUp,
     StoredRun,
     finished_runs,
@@ -19,6 +18,7 @@ from gsnr_sweep.launcher.stored import (
     read_finished_runs,
     store_to_read,
 )
+from gsnr_sweep.tracking.run_tracker import background_query as stored
 from tests.conftest import tiny_config
 
 

@@ -1,0 +1,1 @@
+"""MLflow: the store, what runs and sweeps send to it, what is read from it."""
