@@ -158,7 +158,7 @@ class Cost:
 
 def _run(*overrides: str) -> dict[str, Any]:
     """Run a grid point in a temporary folder and return its summary."""
-    from gsnr_sweep.run import run_point
+    from gsnr_sweep.runs.runner import run_point
 
     cfg = typed_config(*overrides, "tracking=none", f"threads={cores()}")
     with tempfile.TemporaryDirectory() as folder:

@@ -49,7 +49,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
 
 def _task(multirun: bool) -> hydra.types.TaskFunction:
     if multirun:
-        from gsnr_sweep import run
+        from gsnr_sweep.runs import runner as run
 
         return run.task
     from gsnr_sweep import single

@@ -55,7 +55,7 @@ class Observed:
         flops: As `CheckedPoint.flops` estimates them for its settings.
         seconds: Its wall time.
         peak_memory_bytes: Its largest memory.
-        device: As `gsnr_sweep.device.describe_device` names it.
+        device: As `gsnr_sweep.runs.device.describe_device` names it.
     """
 
     model: str
@@ -155,7 +155,7 @@ def _alike(point: CheckedPoint, observed: Iterable[Observed]) -> list[Observed]:
 
 
 def _device_name(name: str) -> str | None:
-    from gsnr_sweep.device import choose_device, describe_device
+    from gsnr_sweep.runs.device import choose_device, describe_device
 
     try:
         return describe_device(choose_device(name))

@@ -168,7 +168,7 @@ class _Inspections:
         return self._once(repr(cfg), lambda: distribution(cfg).spec)
 
     def device(self, name: str) -> None:
-        from gsnr_sweep.device import choose_device
+        from gsnr_sweep.runs.device import choose_device
 
         self._once(("device", name), lambda: choose_device(name))
 

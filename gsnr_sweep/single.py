@@ -17,7 +17,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
@@ -30,7 +29,8 @@ from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.plan import show_plan
 from gsnr_sweep.preflight import CheckedPoint, check
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
-from gsnr_sweep.run import RunResult, RunStoppedError, available_cores, run_point
+from gsnr_sweep.runs.control import Attempt
+from gsnr_sweep.runs.runner import RunResult, RunStoppedError, available_cores, run_point
 
 _SHOWN = {
     "LHS (23)": "osgr_lhs",

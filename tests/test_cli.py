@@ -169,7 +169,7 @@ def test_what_is_well_is_handed_on_as_it_was_given(
     cli.main(CONF, ["--cfg", "job"])
     assert handed == [
         ("gsnr_sweep.single", (*TINY, "ch=3")),
-        ("gsnr_sweep.run", ("-m", *TINY, "ch=3,4")),
+        ("gsnr_sweep.runs.runner", ("-m", *TINY, "ch=3,4")),
         ("gsnr_sweep.cli", ("--cfg", "job")),
     ]
 

@@ -51,7 +51,7 @@ from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten, read_record
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.run import RunResult
+from gsnr_sweep.runs.runner import RunResult
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from gsnr_sweep.tracking.run_tracker import SweepTracker, close_killed_run, tracking_uri
 from gsnr_sweep.tracking.sync import send_unsent

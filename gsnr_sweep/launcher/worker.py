@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 from submitit.core.utils import DelayedSubmission
 
 from gsnr_sweep._startup import leaving_quickly
-from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.locate import reason
 from gsnr_sweep.records.leases import claim_run, fail_run, standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.status import ENDED, UNDER_WAY
+from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.tracking.circuit_breaker import Outage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.ledger import Decision, Earlier, Ledger, run_folders, search_roots
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.background_query import finished_runs
 from tests.conftest import tiny_config
 from tests.fakes import put_run, put_status, put_sweep

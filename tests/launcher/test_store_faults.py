@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.control import Attempt
+from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from tests.campaign import (
     ROOT,

@@ -26,7 +26,7 @@ from gsnr_sweep.records.leases import Claim, last_claim, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.runner import run_point
 from tests.conftest import ROOT, Launched, tiny_config
 from tests.slurm.cluster import Cluster
 

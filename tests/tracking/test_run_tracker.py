@@ -13,12 +13,12 @@ from mlflow.store.tracking.dbmodels.models import SqlDataset
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from gsnr_sweep.attempt import Attempt
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.control import Attempt
+from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from gsnr_sweep.tracking.run_tracker import (
     RunTracker,

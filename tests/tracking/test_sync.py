@@ -190,7 +190,7 @@ def test_a_run_launched_alone_is_sent_later(store: MlflowClient, folder: Path) -
     from rich.console import Console
 
     from gsnr_sweep.commands.sync import sync
-    from gsnr_sweep.run import run_point
+    from gsnr_sweep.runs.runner import run_point
     from gsnr_sweep.tracking.sync import unsent_single_runs
     from tests.conftest import tiny_config
 

@@ -14,7 +14,7 @@ from gsnr_sweep.gradients import gradient_moments
 from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.measures import load_measures, measure_all
 from gsnr_sweep.models import build_model
-from gsnr_sweep.run import build_ensemble
+from gsnr_sweep.runs.runner import build_ensemble
 from tests.gradients.oracles import per_sample_gradients
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models import build_model
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.training import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config

@@ -19,22 +19,12 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gsnr_sweep.attempt import Attempt
-from gsnr_sweep.beginning import Beginning, finished_record
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.device import (
-    choose_device,
-    describe_device,
-    peak_memory_mb,
-    reset_peak_memory,
-    set_exact_arithmetic,
-)
 from gsnr_sweep.engine.cpu.kernels import load_kernels
-from gsnr_sweep.environment import describe_environment
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.locate import reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
@@ -42,6 +32,16 @@ from gsnr_sweep.models import build_model
 from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import Status, StatusFile, read_status
+from gsnr_sweep.runs.control import Attempt
+from gsnr_sweep.runs.device import (
+    choose_device,
+    describe_device,
+    peak_memory_mb,
+    reset_peak_memory,
+    set_exact_arithmetic,
+)
+from gsnr_sweep.runs.environment import describe_environment
+from gsnr_sweep.runs.resume import Beginning, finished_record
 from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
 from gsnr_sweep.training import Ensemble, Snapshot
 

@@ -17,7 +17,7 @@ from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.run import DivergedError, RunResult, run_point, samples_digest
+from gsnr_sweep.runs.runner import DivergedError, RunResult, run_point, samples_digest
 from gsnr_sweep.tracking.run_tracker import RunTracker
 from gsnr_sweep.training import Snapshot
 from tests.conftest import tiny_config
@@ -180,7 +180,7 @@ def test_the_status_names_the_mlflow_run_before_training_starts(
         seen.append(status.run_id)
         raise RuntimeError("far enough")
 
-    monkeypatch.setattr("gsnr_sweep.run.draw_sets", draw)
+    monkeypatch.setattr("gsnr_sweep.runs.runner.draw_sets", draw)
     with pytest.raises(RuntimeError, match="far enough"):
         run_point(tiny_config(*SMALL), folder, folder)
     assert seen

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsnr_sweep.device import choose_device, describe_device, set_exact_arithmetic
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.run import run_point
+from gsnr_sweep.runs.device import choose_device, describe_device, set_exact_arithmetic
+from gsnr_sweep.runs.runner import run_point
 from tests.conftest import MakeConfig
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import torch
 
-from gsnr_sweep.environment import describe_environment
+from gsnr_sweep.runs.environment import describe_environment
 from tests.conftest import ROOT
 
 

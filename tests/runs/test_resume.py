@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from gsnr_sweep.beginning import Beginning
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RECORD_FILE, Measurement
+from gsnr_sweep.runs.resume import Beginning
 from tests.fakes import put_record
 
 IDENTITY, CODE, DIGEST = "feed", "0.1.0+abc", "d1+d2"

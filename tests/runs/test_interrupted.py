@@ -12,7 +12,6 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from gsnr_sweep.attempt import Attempt, Request
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets
@@ -20,7 +19,8 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.run import RunResult, RunStoppedError, run_point
+from gsnr_sweep.runs.control import Attempt, Request
+from gsnr_sweep.runs.runner import RunResult, RunStoppedError, run_point
 from gsnr_sweep.tracking.run_tracker import send_record
 from gsnr_sweep.training import Ensemble, Snapshot
 from tests.conftest import tiny_config
@@ -288,7 +288,7 @@ def test_other_code_starts_anew_and_says_so(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("gsnr_sweep.run.code_version", lambda _: "0.0.1+old")
+        patch.setattr("gsnr_sweep.runs.runner.code_version", lambda _: "0.0.1+old")
         _stop(_cfg(*MLP), folder, 3)
     found = _starts_anew(_cfg(*MLP), folder, caplog, "the code changed")
     assert found == _undisturbed(*MLP)
@@ -296,7 +296,7 @@ def test_other_code_starts_anew_and_says_so(
 
 def _other_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run draw sets in which one pixel is another."""
-    from gsnr_sweep import run
+    from gsnr_sweep.runs import runner as run
 
     plain = run.draw_sets
 
@@ -305,7 +305,7 @@ def _other_draw(monkeypatch: pytest.MonkeyPatch) -> None:
         sets.train[0].x.view(-1)[300] += 1
         return sets
 
-    monkeypatch.setattr("gsnr_sweep.run.draw_sets", draw)
+    monkeypatch.setattr("gsnr_sweep.runs.runner.draw_sets", draw)
 
 
 @pytest.mark.parametrize("with_checkpoint", [True, False])
@@ -498,7 +498,7 @@ def test_a_run_that_starts_anew_has_every_value_once_in_mlflow(
 ) -> None:
     with monkeypatch.context() as patch:
         if changed == "code":
-            patch.setattr("gsnr_sweep.run.code_version", lambda _: "0.0.1+old")
+            patch.setattr("gsnr_sweep.runs.runner.code_version", lambda _: "0.0.1+old")
         else:
             _other_draw(patch)
         _stop(_tracked(), folder, 3)
@@ -514,7 +514,7 @@ def test_a_run_that_starts_anew_has_every_value_once_in_mlflow(
 @pytest.fixture(scope="module")
 def make_ensemble() -> Callable[[], Ensemble]:
     from gsnr_sweep.data import distribution, draw_sets
-    from gsnr_sweep.run import build_ensemble
+    from gsnr_sweep.runs.runner import build_ensemble
 
     cfg = _cfg(*CASES["table3"], "measure_at=[0,1,2,3,4,5]")
     sets = draw_sets(distribution(cfg.data), cfg)
