@@ -182,8 +182,8 @@ class WholeRun:
     def stated_memory(self, *overrides: str) -> int:
         """Return the bytes that the tool's plan states for a run, the whole process's."""
         from gsnr_sweep.config.grid import CommandLine, expand
-        from gsnr_sweep.estimate import estimate
-        from gsnr_sweep.preflight import check
+        from gsnr_sweep.preflight.check import check
+        from gsnr_sweep.preflight.cost import estimate
 
         points = check(expand(CommandLine.parse(overrides, CONF)).points)
         return estimate(points, [])[0].memory_bytes

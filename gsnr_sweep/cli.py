@@ -64,7 +64,7 @@ def _checked(command: CommandLine) -> bool:
         Whether to launch: False for a dry run, which is over now.
     """
     from gsnr_sweep.launcher.settings import launcher_problems
-    from gsnr_sweep.preflight import check, prepare
+    from gsnr_sweep.preflight.check import check, prepare
     from gsnr_sweep.tracking.run_tracker import open_store, tracking_uri
 
     load_torch_library()
@@ -98,7 +98,7 @@ def _show(grid: Grid, tracking: TrackingConfig) -> None:
         from rich.console import Console
 
         from gsnr_sweep.launcher.dry_run import show_dry_run
-        from gsnr_sweep.preflight import check
+        from gsnr_sweep.preflight.check import check
 
         points = check(grid.points)
         folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()

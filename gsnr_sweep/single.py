@@ -26,8 +26,8 @@ from gsnr_sweep.launcher.ledger import Decision
 from gsnr_sweep.launcher.planning import read_ledger
 from gsnr_sweep.launcher.sweep import run_result
 from gsnr_sweep.launcher.tracked import describe_tracking
-from gsnr_sweep.plan import show_plan
-from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import RunResult, RunStoppedError, available_cores, run_point

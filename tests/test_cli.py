@@ -151,7 +151,7 @@ def test_arrays_that_do_not_fit(empty: Path) -> None:
 def test_the_whole_grid_is_checked_before_its_data_are_fetched(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gsnr_sweep.preflight.prepare", lambda points: pytest.fail("fetched"))
+    monkeypatch.setattr("gsnr_sweep.preflight.check.prepare", lambda points: pytest.fail("fetched"))
     assert "n=60001" in _refusal("-m", "data=mnist", "n=100,60001")
 
 

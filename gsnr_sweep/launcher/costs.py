@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsnr_sweep.config.schema import schema as config
-from gsnr_sweep.estimate import estimate, remaining
 from gsnr_sweep.launcher.crew import Crew
-from gsnr_sweep.launcher.observed import observed_runs
 from gsnr_sweep.launcher.planning import describe_action
-from gsnr_sweep.plan import PlanRow
-from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.preflight.check import CheckedPoint
+from gsnr_sweep.preflight.cost import estimate, remaining
+from gsnr_sweep.preflight.past_costs import observed_runs
+from gsnr_sweep.preflight.plan_view import PlanRow
 from gsnr_sweep.records.manifest import SweepRun
 
 

@@ -22,8 +22,8 @@ from gsnr_sweep.launcher.planning import (
 )
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
 from gsnr_sweep.launcher.tracked import describe_tracking
-from gsnr_sweep.plan import show_plan, show_table
-from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.preflight.check import CheckedPoint
+from gsnr_sweep.preflight.plan_view import show_plan, show_table
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.background_query import LookUp
 

@@ -19,7 +19,7 @@ from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.tracking.background_query import LookUp, read_finished_runs, store_to_read
 
 if TYPE_CHECKING:
-    from gsnr_sweep.preflight import CheckedPoint
+    from gsnr_sweep.preflight.check import CheckedPoint
 
 
 def read_ledger(

@@ -45,8 +45,8 @@ from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.plan import show_plan, summarize
-from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.preflight.plan_view import show_plan, summarize
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten, read_record

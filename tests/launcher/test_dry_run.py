@@ -16,7 +16,7 @@ from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.dry_run import show_dry_run
-from gsnr_sweep.preflight import check
+from gsnr_sweep.preflight.check import check
 from tests.conftest import CONF, ROOT, TINY
 from tests.fakes import listing, put_run
 
@@ -28,7 +28,7 @@ Show = Callable[..., str]
 def show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
     """Dry runs in an empty folder, as text without line breaks within cells."""
     # what timing gives is none of these tests' business
-    monkeypatch.setattr("gsnr_sweep.prediction.BUDGET_S", 0.0)
+    monkeypatch.setattr("gsnr_sweep.preflight.cost_model.BUDGET_S", 0.0)
 
     def dry(*overrides: str) -> str:
         grid = expand(CommandLine.parse([*SMALL, *overrides], CONF))
@@ -198,14 +198,14 @@ def test_the_command_line_ends_there(
     arguments: tuple[str, ...],
 ) -> None:
     """Hydra is not called, no store is opened, no data are fetched, no file is made."""
-    monkeypatch.setattr("gsnr_sweep.prediction.BUDGET_S", 0.0)
+    monkeypatch.setattr("gsnr_sweep.preflight.cost_model.BUDGET_S", 0.0)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a dry run does none of this")
 
     monkeypatch.setattr(cli, "_hand_to_hydra", refuse)
     monkeypatch.setattr("gsnr_sweep.tracking.run_tracker.open_store", refuse)
-    monkeypatch.setattr("gsnr_sweep.preflight.prepare", refuse)
+    monkeypatch.setattr("gsnr_sweep.preflight.check.prepare", refuse)
     cli.main(CONF, [*SMALL, *arguments])
     assert "nothing was launched, nothing was written" in capsys.readouterr().out
     assert listing(folder) == {}

@@ -20,7 +20,7 @@ from gsnr_sweep.launcher.planning import (
     plan_runs,
     read_ledger,
 )
-from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun

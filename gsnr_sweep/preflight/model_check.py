@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.flops import count_flops
 from gsnr_sweep.locate import reason
 from gsnr_sweep.models import build_model
+from gsnr_sweep.preflight.flops import count_flops
 from gsnr_sweep.training.ensemble import prepare_network, trained_parameters
 from gsnr_sweep.training.moments_trial import choose_moments_method
 from gsnr_sweep.training.snapshot import Parameter

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from gsnr_sweep import calibration, prediction
-from gsnr_sweep.calibration import Cost, PassCosts, calibrate
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.data import distribution
-from gsnr_sweep.estimate import Estimate, Observed, estimate, remaining
-from gsnr_sweep.prediction import FamilyCosts, TimedNetwork
-from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.preflight.check import cost_model as prediction
+from gsnr_sweep.preflight.check import microbenchmark as calibration
+from gsnr_sweep.preflight.cost import Estimate, Observed, estimate, remaining
+from gsnr_sweep.preflight.cost_model import FamilyCosts, TimedNetwork
+from gsnr_sweep.preflight.microbenchmark import Cost, PassCosts, calibrate
 from tests.conftest import CONF, TINY
 
 CPU = torch.device("cpu")

@@ -21,8 +21,8 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.footprint import noise
 from gsnr_sweep.models import build_model
+from gsnr_sweep.preflight.memory import noise
 from gsnr_sweep.training import Ensemble
 from gsnr_sweep.training.replica import Replica
 

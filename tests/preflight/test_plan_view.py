@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from gsnr_sweep.config.grid import CommandLine, expand
-from gsnr_sweep.estimate import Estimate
-from gsnr_sweep.plan import PlanRow, duration, show_plan, show_table, summarize
-from gsnr_sweep.preflight import check
+from gsnr_sweep.preflight.check import check
+from gsnr_sweep.preflight.cost import Estimate
+from gsnr_sweep.preflight.plan_view import PlanRow, duration, show_plan, show_table, summarize
 from tests.conftest import CONF, TINY
 
 

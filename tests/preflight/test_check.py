@@ -10,12 +10,14 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gsnr_sweep import data, model_trial, preflight
+from gsnr_sweep import data
 from gsnr_sweep.config.compose import GridPoint
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import DataConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.preflight.check import check as preflight
+from gsnr_sweep.preflight.check import model_check as model_trial
 from tests.conftest import CONF, TINY, tiny_config
 
 
@@ -226,7 +228,7 @@ def test_model_and_data_must_fit() -> None:
 def test_measures_that_cannot_be_found() -> None:
     told = _told("+measures.functions.mine=no_such_module.f")
     assert told.startswith("measures.functions.mine=no_such_module.f: it cannot be imported")
-    assert "no function" in _told("+measures.functions.mine=tests.test_preflight.number")
+    assert "no function" in _told("+measures.functions.mine=tests.preflight.test_check.number")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

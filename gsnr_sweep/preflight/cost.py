@@ -1,8 +1,8 @@
 """What a grid point will cost: time and memory, before it runs.
 
 Time comes from finished runs of the same network, data and device where there are any, else from
-timing the network on this machine for a moment (`gsnr_sweep.prediction`). Memory is counted
-(`gsnr_sweep.footprint`), unless this very point has been run before.
+timing the network on this machine for a moment (`gsnr_sweep.preflight.cost_model`). Memory is counted
+(`gsnr_sweep.preflight.memory`), unless this very point has been run before.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.preflight import sample_passes
+from gsnr_sweep.preflight.check import sample_passes
 
 if TYPE_CHECKING:
-    from gsnr_sweep.preflight import CheckedPoint
+    from gsnr_sweep.preflight.check import CheckedPoint
 
 UNKNOWN = "unknown"
 
@@ -183,6 +183,6 @@ def _counted(
     This happens on one core, as runs do it.
     """
     from gsnr_sweep.one_core import on_one_core
-    from gsnr_sweep.prediction import predict
+    from gsnr_sweep.preflight.cost_model import predict
 
     return on_one_core(predict, points, timed, workers, threads)

@@ -19,8 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.estimate import Estimate
-from gsnr_sweep.preflight import CheckedPoint
+from gsnr_sweep.preflight.check import CheckedPoint
+from gsnr_sweep.preflight.cost import Estimate
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gsnr_sweep.flops import count_flops
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
+from gsnr_sweep.preflight.flops import count_flops
 
 
 class Attention(nn.Module):
@@ -44,7 +44,7 @@ def test_the_count_is_that_of_pytorch(name: str) -> None:
 
 def test_counting_does_not_load_the_compiler() -> None:
     code = (
-        "import sys, torch; from gsnr_sweep.flops import count_flops; "
+        "import sys, torch; from gsnr_sweep.preflight.flops import count_flops; "
         "count_flops(lambda: torch.nn.Linear(2, 3)(torch.ones(1, 2))); "
         "sys.exit('torch._dynamo' in sys.modules)"
     )

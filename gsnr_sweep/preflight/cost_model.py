@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from gsnr_sweep.calibration import Cost, PassCosts, calibrate
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, NpzConfig
 from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.data import DataSpec, distribution
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.footprint import Network, memory_bytes
-from gsnr_sweep.preflight import extra_passes
+from gsnr_sweep.preflight.check import extra_passes
+from gsnr_sweep.preflight.memory import Network, memory_bytes
+from gsnr_sweep.preflight.microbenchmark import Cost, PassCosts, calibrate
 from gsnr_sweep.runs.device import choose_device
 from gsnr_sweep.runs.runner import available_cores
 
 if TYPE_CHECKING:
-    from gsnr_sweep.preflight import CheckedPoint
+    from gsnr_sweep.preflight.check import CheckedPoint
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pytest
 
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.observed import observed_runs
-from gsnr_sweep.preflight import CheckedPoint, check
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.preflight.past_costs import observed_runs
 from tests.conftest import CONF, TINY
 from tests.fakes import put_record, put_run
 

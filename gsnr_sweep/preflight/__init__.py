@@ -1,0 +1,1 @@
+"""Before a launch: every point checked, its cost estimated, the plan shown."""
