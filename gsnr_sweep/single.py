@@ -22,9 +22,9 @@ from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.ledger import Decision
-from gsnr_sweep.launcher.planning import read_ledger
-from gsnr_sweep.launcher.sweep import run_result
+from gsnr_sweep.launcher.history import Decision
+from gsnr_sweep.launcher.launch import run_result
+from gsnr_sweep.launcher.reuse import read_ledger
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan

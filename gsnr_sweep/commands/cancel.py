@@ -9,7 +9,7 @@ from rich.console import Console
 from gsnr_sweep.commands.closing import close_runs
 from gsnr_sweep.commands.overview import view_runs
 from gsnr_sweep.commands.status import is_over
-from gsnr_sweep.launcher.crew import backend_of
+from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.status import UNDER_WAY

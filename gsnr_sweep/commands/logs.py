@@ -10,8 +10,8 @@ from rich.text import Text
 
 from gsnr_sweep.commands.overview import RunView, view_runs
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backend import log_files
-from gsnr_sweep.launcher.watch import last_lines
+from gsnr_sweep.launcher.backends.base import log_files
+from gsnr_sweep.launcher.monitor import last_lines
 from gsnr_sweep.records.leases import last_claim
 from gsnr_sweep.records.manifest import Manifest
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.commands.overview import RunView, cost_done, headline, view_runs
-from gsnr_sweep.launcher.crew import backend_of
+from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.launcher.progress import clock
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.status import UNDER_WAY

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsnr_sweep.config.schema import schema as config
-from gsnr_sweep.launcher.crew import Crew
-from gsnr_sweep.launcher.planning import describe_action
+from gsnr_sweep.launcher.jobs import Crew
+from gsnr_sweep.launcher.reuse import describe_action
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import estimate, remaining
 from gsnr_sweep.preflight.past_costs import observed_runs

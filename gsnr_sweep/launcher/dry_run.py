@@ -11,9 +11,9 @@ from rich.text import Text
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.costs import plan_rows
-from gsnr_sweep.launcher.crew import Crew
-from gsnr_sweep.launcher.ledger import search_roots
-from gsnr_sweep.launcher.planning import (
+from gsnr_sweep.launcher.history import search_roots
+from gsnr_sweep.launcher.jobs import Crew
+from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_reuse,
     name_runs,

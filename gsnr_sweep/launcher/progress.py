@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gsnr_sweep.launcher.watch import Outcome
+from gsnr_sweep.launcher.monitor import Outcome
 from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import read_record
 from gsnr_sweep.records.status import ENDED, UNDER_WAY, Status, read_status

@@ -198,7 +198,7 @@ def _slurm_problems(given: Mapping[str, Any]) -> list[str]:
 
 
 def _partition_problems(wanted: object) -> list[str]:
-    from gsnr_sweep.launcher.slurm import partitions
+    from gsnr_sweep.launcher.backends.slurm import partitions
 
     known = partitions() if wanted is not None else []
     unknown = [name for name in str(wanted).split(",") if known and name not in known]

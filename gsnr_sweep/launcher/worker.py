@@ -31,7 +31,7 @@ from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.tracking.circuit_breaker import Outage
 
 if TYPE_CHECKING:
-    from gsnr_sweep.launcher.payload import Payload
+    from gsnr_sweep.launcher.job_context import Payload
 
 PAYLOAD_FILE = "payload.pkl"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -192,7 +192,7 @@ class _Session:
             self._error = error
 
     def _try(self, run: SweepRun, payload: Payload) -> None:
-        from gsnr_sweep.launcher.payload import execute
+        from gsnr_sweep.launcher.job_context import execute
 
         folder = self._manifest.folder_of(run)
         place, retries = self._place, self._manifest.max_retries

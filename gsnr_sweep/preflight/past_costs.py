@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.ledger import run_folders
+from gsnr_sweep.launcher.history import run_folders
 from gsnr_sweep.preflight.check import CheckedPoint, sample_passes
 from gsnr_sweep.preflight.cost import Observed
 from gsnr_sweep.records.record import RunRecord, read_record

@@ -33,8 +33,8 @@ class LocalLauncher(Launcher):
         from rich.console import Console
 
         from gsnr_sweep.errors import GsnrError
+        from gsnr_sweep.launcher.launch import Sweep
         from gsnr_sweep.launcher.settings import read_settings
-        from gsnr_sweep.launcher.sweep import Sweep
 
         assert self._setup is not None
         context, task_function, config = self._setup

@@ -115,7 +115,7 @@ def test_a_cluster_is_asked_for_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("a dry run submits nothing")
 
-    monkeypatch.setattr("gsnr_sweep.launcher.slurm.SlurmBackend.submit", refuse)
+    monkeypatch.setattr("gsnr_sweep.launcher.backends.slurm.SlurmBackend.submit", refuse)
     out = show("-m", "ch=2,3,4", "hydra/launcher=slurm", "hydra.launcher.runs_per_job=2")
     assert "2 jobs of 1 process of 1 thread on SLURM" in out
     assert sorted(_line(out, f"ch={ch}").split()[-1] for ch in (2, 3, 4)) in (

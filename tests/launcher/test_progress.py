@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from gsnr_sweep.launcher.monitor import Outcome
 from gsnr_sweep.launcher.progress import SweepProgress, clock
-from gsnr_sweep.launcher.watch import Outcome
 from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import Status, StatusFile

@@ -11,8 +11,8 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.payload import _error
-from gsnr_sweep.launcher.sweep import run_result
+from gsnr_sweep.launcher.job_context import _error
+from gsnr_sweep.launcher.launch import run_result
 from gsnr_sweep.launcher.worker import PAYLOAD_FILE, Place, Worker, load_payload
 from gsnr_sweep.records.leases import Claim, claim_run, fail_run, last_claim, standing
 from gsnr_sweep.records.record import RunRecord

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsnr_sweep.launcher.backend import Backend
+from gsnr_sweep.launcher.backends.base import Backend
 from gsnr_sweep.launcher.packing import pack
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
@@ -126,10 +126,10 @@ class Crew:
 def make_backend(folder: Path, settings: Settings) -> Backend:
     """Return the backend that goes with the settings."""
     if isinstance(settings, SlurmSettings):
-        from gsnr_sweep.launcher.slurm import SlurmBackend
+        from gsnr_sweep.launcher.backends.slurm import SlurmBackend
 
         return SlurmBackend(folder, settings)
-    from gsnr_sweep.launcher.local import LocalBackend
+    from gsnr_sweep.launcher.backends.local import LocalBackend
 
     return LocalBackend(folder)
 

@@ -15,7 +15,7 @@ import psutil
 from submitit import LocalExecutor
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backend import (
+from gsnr_sweep.launcher.backends.base import (
     JOBS_FOLDER,
     JobState,
     deaf_to_the_terminal,

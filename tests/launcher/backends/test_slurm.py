@@ -11,10 +11,10 @@ import pytest
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher import slurm
-from gsnr_sweep.launcher.backend import JobState
+from gsnr_sweep.launcher.backends import slurm
+from gsnr_sweep.launcher.backends.base import JobState
+from gsnr_sweep.launcher.backends.slurm import SlurmBackend, partitions, sbatch_parameters
 from gsnr_sweep.launcher.settings import SlurmSettings
-from gsnr_sweep.launcher.slurm import SlurmBackend, partitions, sbatch_parameters
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
 

@@ -25,7 +25,7 @@ from submitit import SlurmExecutor
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backend import JOBS_FOLDER, JobState
+from gsnr_sweep.launcher.backends.base import JOBS_FOLDER, JobState
 from gsnr_sweep.launcher.settings import SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob

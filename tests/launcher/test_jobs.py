@@ -11,10 +11,10 @@ import psutil
 import pytest
 import torch
 
-from gsnr_sweep.launcher.crew import Crew, backend_of, make_backend, own_path
-from gsnr_sweep.launcher.local import LocalBackend
+from gsnr_sweep.launcher.backends.local import LocalBackend
+from gsnr_sweep.launcher.backends.slurm import SlurmBackend
+from gsnr_sweep.launcher.jobs import Crew, backend_of, make_backend, own_path
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
-from gsnr_sweep.launcher.slurm import SlurmBackend
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.fakes import gone_pid
 
@@ -22,7 +22,7 @@ from tests.fakes import gone_pid
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 8 cores and no GPU."""
-    monkeypatch.setattr("gsnr_sweep.launcher.crew.available_cores", lambda: 8)
+    monkeypatch.setattr("gsnr_sweep.launcher.jobs.available_cores", lambda: 8)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
 

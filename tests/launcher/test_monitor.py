@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.launcher.backend import JobState
+from gsnr_sweep.launcher.backends.base import JobState
+from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
 from gsnr_sweep.launcher.packing import pack
-from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.leases import PROCESS_DIED, claim_run, last_claim
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
@@ -29,7 +29,7 @@ def time_limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, over)
     signal.alarm(SECONDS)
-    monkeypatch.setattr("gsnr_sweep.launcher.watch.time.sleep", lambda _: None)
+    monkeypatch.setattr("gsnr_sweep.launcher.monitor.time.sleep", lambda _: None)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

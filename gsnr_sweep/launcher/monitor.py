@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backend import Backend, JobState, log_files
+from gsnr_sweep.launcher.backends.base import Backend, JobState, log_files
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.leases import PROCESS_DIED, Standing, close_killed, standing
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun

@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.launcher.ledger import Earlier, Ledger
-from gsnr_sweep.launcher.planning import (
+from gsnr_sweep.launcher.history import Earlier, Ledger
+from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_action,
     describe_reuse,

@@ -29,10 +29,12 @@ from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.costs import plan_rows
-from gsnr_sweep.launcher.crew import Crew
-from gsnr_sweep.launcher.ledger import Ledger, search_roots
-from gsnr_sweep.launcher.payload import Payload
-from gsnr_sweep.launcher.planning import (
+from gsnr_sweep.launcher.history import Ledger, search_roots
+from gsnr_sweep.launcher.job_context import Payload
+from gsnr_sweep.launcher.jobs import Crew
+from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
+from gsnr_sweep.launcher.progress import SweepProgress
+from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_reuse,
     has_jobs,
@@ -40,10 +42,8 @@ from gsnr_sweep.launcher.planning import (
     plan_runs,
     read_ledger,
 )
-from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
-from gsnr_sweep.launcher.watch import Outcome, Watch, last_lines
 from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan, summarize
