@@ -27,8 +27,8 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
     Returns:
         What came out; None if there is nothing to aggregate.
     """
-    from gsnr_sweep.aggregate.folder import read_folder
     from gsnr_sweep.aggregate.sweep import aggregate_table
+    from gsnr_sweep.analysis.read_folder import read_folder
 
     try:
         client = client_of(manifest)

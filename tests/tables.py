@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gsnr_sweep.aggregate.preset import Preset
-from gsnr_sweep.aggregate.table import LeftOut, SweepTable, table_of
+from gsnr_sweep.analysis.preset import Preset
+from gsnr_sweep.analysis.table import LeftOut, SweepTable, table_of
 from gsnr_sweep.records.record import Measurement, RunRecord
 
 EPOCHS = (0, 1, 10, 25, 50, 75, 100)

@@ -19,7 +19,7 @@ from rich.console import Console
 from gsnr_sweep.aggregate.__main__ import main
 from gsnr_sweep.aggregate.files import file_safe
 from gsnr_sweep.aggregate.sweep import aggregate
-from gsnr_sweep.aggregate.table import SHORT_NAMES, read_sweep
+from gsnr_sweep.analysis.table import SHORT_NAMES, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 
@@ -214,7 +214,7 @@ def test_runs_that_did_not_finish_are_left_out_with_their_reason(store):
 def test_records_elsewhere_are_downloaded(store, monkeypatch):
     parent = with_failures(store)
     here = read_sweep(store.client, parent)
-    monkeypatch.setattr("gsnr_sweep.aggregate.table._local_folder", lambda uri: None)
+    monkeypatch.setattr("gsnr_sweep.analysis.table._local_folder", lambda uri: None)
     there = read_sweep(store.client, parent)
     pd.testing.assert_frame_equal(there.frame, here.frame)
     assert len(there.left_out) == 5

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from gsnr_sweep.aggregate.drawings import draw_all
 from gsnr_sweep.aggregate.files import View
-from gsnr_sweep.aggregate.preset import Preset
 from gsnr_sweep.aggregate.sweep import AggregateResult, aggregate_table
-from gsnr_sweep.aggregate.table import SweepTable
+from gsnr_sweep.analysis.preset import Preset
+from gsnr_sweep.analysis.table import SweepTable
 from gsnr_sweep.claims import HOLDS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS, FigureKind

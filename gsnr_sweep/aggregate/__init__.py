@@ -4,6 +4,6 @@ This package sees only what tracking reads back; it knows nothing of training.
 """
 
 from gsnr_sweep.aggregate.sweep import AggregateResult, aggregate
-from gsnr_sweep.aggregate.table import SweepTable, read_sweep
+from gsnr_sweep.analysis.table import SweepTable, read_sweep
 
 __all__ = ["AggregateResult", "SweepTable", "aggregate", "read_sweep"]

@@ -13,7 +13,7 @@ from gsnr_sweep.locate import reason
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 
 @dataclass

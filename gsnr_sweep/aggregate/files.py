@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.features import feature_table
+from gsnr_sweep.analysis.features import feature_table
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.drawings import Drawings
-    from gsnr_sweep.aggregate.table import SweepTable
-    from gsnr_sweep.statistics import PairStatistics
+    from gsnr_sweep.analysis.statistics import PairStatistics
+    from gsnr_sweep.analysis.table import SweepTable
 
 DEFAULT_X, DEFAULT_Y = "osgr_rhs", "osgr_lhs"
 
@@ -70,9 +70,9 @@ def write_files(
     """
     from pandas import DataFrame
 
+    from gsnr_sweep.analysis.statistics import statistics_table
     from gsnr_sweep.figures.grid import save_figure
     from gsnr_sweep.figures.lhs_rhs import draw_lhs_rhs
-    from gsnr_sweep.statistics import statistics_table
 
     figures = dict(drawings.figures)
     tables = {"table.csv": table.frame}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from gsnr_sweep.statistics import PairStatistics
+    from gsnr_sweep.analysis.statistics import PairStatistics
 
 ARTIFACT_FOLDER = "aggregate"
 LOGGED = (

@@ -11,14 +11,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep.claims.verdict import FAILS, HOLDS, UNCLEAR
+from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gsnr_sweep.aggregate.table import LeftOut, SweepTable
+    from gsnr_sweep.analysis.statistics import PairStatistics
+    from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.claims import Claim
-    from gsnr_sweep.statistics import PairStatistics
 
 MAX_LEFT_OUT = 10
 UNDEFINED = "–"

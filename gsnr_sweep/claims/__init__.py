@@ -4,7 +4,7 @@ One file a figure: each claim with its source, its rule and the numbers behind t
 is in the claim's docstring and in its evidence; the thresholds are ours, the paper names none.
 """
 
+from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.claims.judge import judge
-from gsnr_sweep.claims.verdict import FAILS, HOLDS, UNCLEAR, Claim
 
 __all__ = ["FAILS", "HOLDS", "UNCLEAR", "Claim", "judge"]

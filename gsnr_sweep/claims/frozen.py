@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.features import feature_table
-from gsnr_sweep.claims.series import (
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.curves import (
     RISE,
     is_course,
     is_frozen,
@@ -13,12 +13,12 @@ from gsnr_sweep.claims.series import (
     too_short,
     trained,
 )
-from gsnr_sweep.claims.verdict import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.features import feature_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 METRIC = "gsnr_followed_mean"
 MOST, FEW = 0.8, 0.2

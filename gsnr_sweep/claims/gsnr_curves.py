@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import RISE, is_course, mean_curve, too_short
-from gsnr_sweep.claims.verdict import Claim, verdict
+from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.curves import RISE, is_course, mean_curve, too_short
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 LOW = 0.5
 """GSNR with random labels over that with real ones, below which it counts as low."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.analysis.claim import Claim
 from gsnr_sweep.claims.first_term import first_term_claims
 from gsnr_sweep.claims.frozen import frozen_claims
 from gsnr_sweep.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.claims.same_sign import same_sign_claims
-from gsnr_sweep.claims.verdict import Claim
 from gsnr_sweep.claims.weight_gradient import weight_gradient_claims
 
 if TYPE_CHECKING:
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 BY_FIGURE: dict[str, Callable[[SweepTable], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from gsnr_sweep.claims.series import mean_curve
-from gsnr_sweep.claims.verdict import UNCLEAR, Claim, verdict
-from gsnr_sweep.statistics import CONFIDENCE, PairStatistics, pair_statistics, statistics_by_epoch
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.curves import mean_curve
+from gsnr_sweep.analysis.statistics import (
+    CONFIDENCE,
+    PairStatistics,
+    pair_statistics,
+    statistics_by_epoch,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 STRONG = 0.7
 """Pearson coefficient from which a correlation is called strong."""

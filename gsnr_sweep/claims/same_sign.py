@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import is_course, mean_curve, too_short
-from gsnr_sweep.claims.verdict import Claim, verdict
+from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
 
 if TYPE_CHECKING:
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 SOURCE = "3.1, Fig. 5c"
 CLEAR = 0.02

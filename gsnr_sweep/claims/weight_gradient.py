@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import early, is_course, late, mean_curve, too_short
-from gsnr_sweep.claims.verdict import Claim, verdict
+from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, too_short
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
 
 CLEAR = 0.01
 """Correlation, or share beyond one half, that counts as more than nothing."""

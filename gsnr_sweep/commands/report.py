@@ -17,7 +17,7 @@ from gsnr_sweep.errors import GsnrError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from gsnr_sweep.aggregate.table import SweepTable
+    from gsnr_sweep.analysis.table import SweepTable
     from gsnr_sweep.report import Section
 
 
@@ -68,7 +68,7 @@ def report_command(
 
 def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
     """Read a sweep from its folder; if it has none here, from the tracking store."""
-    from gsnr_sweep.aggregate.folder import read_folder
+    from gsnr_sweep.analysis.read_folder import read_folder
 
     try:
         manifest = find_sweep(wanted, here, uri)
@@ -84,7 +84,7 @@ def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
 
 def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
     """Read a sweep from the tracking store; None if there is no such sweep or no store."""
-    from gsnr_sweep.aggregate.table import read_sweep
+    from gsnr_sweep.analysis.table import read_sweep
 
     if (found := parent_in_store(wanted, here, uri)) is None:
         return None

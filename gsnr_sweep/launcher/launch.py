@@ -354,9 +354,8 @@ def _load_what_comes_last() -> None:
     """Import the aggregation's libraries while workers work: it takes seconds."""
     with contextlib.suppress(ImportError), loading_quickly():
         import gsnr_sweep.aggregate.files
-        import gsnr_sweep.aggregate.folder
-        import gsnr_sweep.figures.lhs_rhs
-        import gsnr_sweep.statistics  # noqa: F401
+        import gsnr_sweep.analysis.read_folder
+        import gsnr_sweep.analysis.statistics  # noqa: F401
 
 
 def _refuse_a_busy_folder(folder: Path) -> None:

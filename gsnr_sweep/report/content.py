@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.series import trained
-from gsnr_sweep.claims.verdict import FAILS, HOLDS, UNCLEAR
+from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
+from gsnr_sweep.analysis.curves import trained
 from gsnr_sweep.figures.catalog import FIGURES
 from gsnr_sweep.records.record import RunRecord, flatten
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.sweep import AggregateResult
-    from gsnr_sweep.aggregate.table import LeftOut, SweepTable
+    from gsnr_sweep.analysis.statistics import PairStatistics
+    from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.claims import Claim
-    from gsnr_sweep.statistics import PairStatistics
 
 _TOP_FEATURES = 5
 _NOT_SHOWN = ("tracking.", "preset.", "measures.functions.", "model._target_")
@@ -237,7 +237,7 @@ def _statistics(by_epoch: dict[int, PairStatistics]) -> Table:
 
 def _features(table: SweepTable) -> list[Table]:
     """Lay out Table 1 for the first run of each kind of initial weights that trains all layers."""
-    from gsnr_sweep.aggregate.features import feature_table
+    from gsnr_sweep.analysis.features import feature_table
 
     features = feature_table(table)
     if features is None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from gsnr_sweep.aggregate.sweep import aggregate_table
-from gsnr_sweep.aggregate.table import LeftOut, SweepTable
+from gsnr_sweep.analysis.table import LeftOut, SweepTable
 from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import RunRecord

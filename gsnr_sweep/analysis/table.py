@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from gsnr_sweep.aggregate.preset import Preset
+from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
 from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
 

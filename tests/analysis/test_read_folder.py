@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.aggregate.folder import read_folder
-from gsnr_sweep.aggregate.table import SweepTable, read_sweep
+from gsnr_sweep.analysis.read_folder import read_folder
+from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord

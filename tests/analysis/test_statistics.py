@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gsnr_sweep.statistics import (
+from gsnr_sweep.analysis.statistics import (
     PairStatistics,
     difference_columns,
     pair_statistics,

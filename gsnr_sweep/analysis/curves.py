@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.claims.verdict import UNCLEAR, Claim
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.preset import Preset
-from gsnr_sweep.aggregate.table import LeftOut, SweepTable, read_record, table_of, what_became_of
+from gsnr_sweep.analysis.preset import Preset
+from gsnr_sweep.analysis.table import LeftOut, SweepTable, read_record, table_of, what_became_of
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord
 from gsnr_sweep.records.status import read_status

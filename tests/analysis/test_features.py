@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.aggregate.features import feature_table
+from gsnr_sweep.analysis.features import feature_table
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 
