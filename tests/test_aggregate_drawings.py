@@ -13,9 +13,9 @@ from gsnr_sweep.aggregate.files import View
 from gsnr_sweep.aggregate.sweep import AggregateResult, aggregate_table
 from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.analysis.table import SweepTable
-from gsnr_sweep.claims import HOLDS
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS, FigureKind
+from gsnr_sweep.papers import HOLDS
+from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS, FigureKind
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 

@@ -71,8 +71,8 @@ def write_files(
     from pandas import DataFrame
 
     from gsnr_sweep.analysis.statistics import statistics_table
-    from gsnr_sweep.figures.grid import save_figure
-    from gsnr_sweep.figures.lhs_rhs import draw_lhs_rhs
+    from gsnr_sweep.papers.liu2020.figures.lhs_rhs import draw_lhs_rhs
+    from gsnr_sweep.papers.plotting.panels import save_figure
 
     figures = dict(drawings.figures)
     tables = {"table.csv": table.frame}

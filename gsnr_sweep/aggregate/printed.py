@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
-    from gsnr_sweep.claims import Claim
+    from gsnr_sweep.papers import Claim
 
 MAX_LEFT_OUT = 10
 UNDEFINED = "–"

@@ -16,14 +16,14 @@ from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y, View, file_safe, wr
 from gsnr_sweep.aggregate.log import log_to_parent
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.catalog import LHS_RHS
+from gsnr_sweep.papers.liu2020.catalog import LHS_RHS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
     from gsnr_sweep.analysis.statistics import PairStatistics
-    from gsnr_sweep.claims import Claim
+    from gsnr_sweep.papers import Claim
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def aggregate_table(
     from gsnr_sweep.aggregate.drawings import draw_all
     from gsnr_sweep.aggregate.printed import print_claims, print_files, print_statistics
     from gsnr_sweep.analysis.statistics import statistics_by_epoch
-    from gsnr_sweep.claims import judge
-    from gsnr_sweep.figures.lhs_rhs import MAX_PANELS
+    from gsnr_sweep.papers import judge
+    from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
 
     view = view or View()
     figures = table.preset.figures if view.is_default_pair else ()

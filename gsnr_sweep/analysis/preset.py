@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from gsnr_sweep.figures.catalog import LHS_RHS
+from gsnr_sweep.papers.liu2020.catalog import LHS_RHS
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
 
 
 def _check_figures(cfg: Config) -> None:
-    from gsnr_sweep.figures.catalog import FIGURES
+    from gsnr_sweep.papers.liu2020.catalog import FIGURES
 
     for name in cfg.preset.figures:
         if name not in FIGURES:

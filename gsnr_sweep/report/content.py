@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
-from gsnr_sweep.figures.catalog import FIGURES
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.records.record import RunRecord, flatten
 
 if TYPE_CHECKING:
     from gsnr_sweep.aggregate.sweep import AggregateResult
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
-    from gsnr_sweep.claims import Claim
+    from gsnr_sweep.papers import Claim
 
 _TOP_FEATURES = 5
 _NOT_SHOWN = ("tracking.", "preset.", "measures.functions.", "model._target_")

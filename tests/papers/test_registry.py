@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, judge
-from gsnr_sweep.claims.judge import BY_FIGURE
-from gsnr_sweep.figures.catalog import FIGURES
+from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, judge
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.registry import BY_FIGURE
 from tests.tables import Curve, make_run, make_table
 
 METRICS = {

@@ -49,35 +49,35 @@ FIGURES = {
         "LHS = RHS; c: Pearson's correlation coefficient.",
     ),
     "gsnr_curves": FigureKind(
-        "gsnr_sweep.figures.gsnr_curves.draw_gsnr_curves",
+        "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_gsnr_curves",
         "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",
     ),
     "layer_curves": FigureKind(
-        "gsnr_sweep.figures.layer_curves.draw_layer_curves",
+        "gsnr_sweep.papers.liu2020.figures.layer_curves.draw_layer_curves",
         "Mean GSNR of each layer over training, from the first (dark) to the last (light).",
     ),
     "same_sign": FigureKind(
-        "gsnr_sweep.figures.same_sign.draw_same_sign",
+        "gsnr_sweep.papers.liu2020.figures.same_sign.draw_same_sign",
         "Share of samples whose gradients have the more frequent sign, mean over the parameters.",
     ),
     "frozen": FigureKind(
-        "gsnr_sweep.figures.frozen.draw_frozen",
+        "gsnr_sweep.papers.liu2020.figures.frozen.draw_frozen",
         "Mean GSNR of the second layer's weights (a) and training loss (b) with the first layer "
         "trained and frozen, mean and range over the seeds; (c) GSNR of each weight, first layer "
         "trained, first seed.",
     ),
     "weight_gradient": FigureKind(
-        "gsnr_sweep.figures.weight_gradient.draw_weight_gradient",
+        "gsnr_sweep.papers.liu2020.figures.weight_gradient.draw_weight_gradient",
         "Correlation of the change of the gradient with the weight, and share of weights whose "
         "gradient has the opposite sign; thick: all layers, thin: each layer.",
     ),
     "first_term": FigureKind(
-        "gsnr_sweep.figures.first_term.draw_first_term",
+        "gsnr_sweep.papers.liu2020.figures.first_term.draw_first_term",
         "The first term of eq. (28) against the whole change Δg of the gradient, by layer: how "
         "often the signs agree, how both correlate, and how large the term is.",
     ),
     "loss_shares": FigureKind(
-        "gsnr_sweep.figures.loss_shares.draw_loss_shares",
+        "gsnr_sweep.papers.liu2020.figures.loss_shares.draw_loss_shares",
         "Terms of eq. (22): by layer, the share in the training loss's decrease and in 1 − R, mean "
         "and standard deviation over the runs; and the distribution of the parameters' noise "
         "shares 1 / (n (r + 1/n)), 0 for signal only, 1 for noise only; the last bin holds all "

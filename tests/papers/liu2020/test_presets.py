@@ -14,7 +14,7 @@ from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.catalog import FIGURES
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.preflight.check import check
 from gsnr_sweep.records.record import RunRecord
 from tests.conftest import CONF, launch, tiny_config

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend, Look
 
 PANELS = {
     "first_term_same_sign": ("same sign", "share", 0.5),

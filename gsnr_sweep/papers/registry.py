@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.claims.first_term import first_term_claims
-from gsnr_sweep.claims.frozen import frozen_claims
-from gsnr_sweep.claims.gsnr_curves import gsnr_curve_claims
-from gsnr_sweep.claims.lhs_rhs import lhs_rhs_claims
-from gsnr_sweep.claims.same_sign import same_sign_claims
-from gsnr_sweep.claims.weight_gradient import weight_gradient_claims
+from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
+from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
+from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
+from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
+from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
+from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.table import SweepTable

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from gsnr_sweep.analysis.curves import early, late, mean_curve
-from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, judge
+from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, judge
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, Claim, judge
+from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, Claim, judge
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 

@@ -11,11 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.catalog import FIGURES, LHS_RHS
-from gsnr_sweep.figures.grid import save_figure
+from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.panels import save_figure
 from gsnr_sweep.records.record import RunRecord
-from tests.figures.reading import EVEN, LOG, curves_of, draw, illegible, legend_of, titles_of
+from tests.papers.liu2020.figures.reading import (
+    EVEN,
+    LOG,
+    curves_of,
+    draw,
+    illegible,
+    legend_of,
+    titles_of,
+)
 from tests.tables import make_run, make_table
 
 FLOOR = "floor 1/n of the estimate"

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend, Look
 
 SETS = {"": ("all weights", curves.REAL), "_top10": ("10 % of largest |W|", curves.RANDOM)}
 LAYER_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]

@@ -20,9 +20,9 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.statistics import PairStatistics
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.grid import finish_grid, panel_grid, set_equal_axes
-from gsnr_sweep.figures.legend import add_legend
-from gsnr_sweep.figures.levels import Levels, color_levels, labels_of, marker_levels
+from gsnr_sweep.papers.plotting.legend import add_legend
+from gsnr_sweep.papers.plotting.levels import Levels, color_levels, labels_of, marker_levels
+from gsnr_sweep.papers.plotting.panels import finish_grid, panel_grid, set_equal_axes
 
 AXIS_LABELS = {
     "osgr_rhs": "RHS: from GSNR, eq. (24)",

@@ -9,8 +9,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend, Look
 
 SHARES = {
     "loss_share": ("W: share in loss decrease", curves.COLORS[0]),

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend, Look
 
 NOT_FROZEN, FROZEN = "first layer trained", "first layer frozen"
 LOOKS = {NOT_FROZEN: Look(curves.REAL), FROZEN: Look(curves.RANDOM, "--")}

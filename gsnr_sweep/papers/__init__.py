@@ -5,6 +5,6 @@ is in the claim's docstring and in its evidence; the thresholds are ours, the pa
 """
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
-from gsnr_sweep.claims.judge import judge
+from gsnr_sweep.papers.registry import judge
 
 __all__ = ["FAILS", "HOLDS", "UNCLEAR", "Claim", "judge"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gsnr_sweep.claims import FAILS, HOLDS, UNCLEAR, Claim
-from gsnr_sweep.claims.lhs_rhs import WITH_BATCH_NORM, lhs_rhs_claims
+from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, Claim
+from gsnr_sweep.papers.liu2020.claims.lhs_rhs import WITH_BATCH_NORM, lhs_rhs_claims
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_run, make_table
 

@@ -11,11 +11,11 @@ from matplotlib.container import BarContainer
 from matplotlib.patches import StepPatch
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.catalog import FIGURES
-from gsnr_sweep.figures.grid import save_figure
-from gsnr_sweep.figures.loss_shares import DENSITIES, MOST_LAYERS, SHARES
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.liu2020.figures.loss_shares import DENSITIES, MOST_LAYERS, SHARES
+from gsnr_sweep.papers.plotting.panels import save_figure
 from gsnr_sweep.records.record import RunRecord
-from tests.figures.reading import LOG, draw, illegible, legend_of, titles_of
+from tests.papers.liu2020.figures.reading import LOG, draw, illegible, legend_of, titles_of
 from tests.tables import make_run, make_table
 
 CNN = ("conv1", "conv2", "fc1", "fc2")

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.curves import Legend
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend
 
 TITLES = {
     "table2_cnn": "simple CNN",

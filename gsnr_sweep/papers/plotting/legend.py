@@ -11,7 +11,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from seaborn.utils import adjust_legend_subtitles
 
-from gsnr_sweep.figures.levels import Levels
+from gsnr_sweep.papers.plotting.levels import Levels
 
 FONT_SIZE = 7.5
 LINE_HEIGHT = 0.155

@@ -12,9 +12,7 @@ from matplotlib.markers import MarkerStyle
 
 from gsnr_sweep.analysis.statistics import pair_statistics, statistics_by_epoch
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.figures.grid import save_figure
-from gsnr_sweep.figures.levels import MARKERS, color_levels, marker_levels
-from gsnr_sweep.figures.lhs_rhs import (
+from gsnr_sweep.papers.liu2020.figures.lhs_rhs import (
     DIAGONAL,
     FIT,
     MAX_PANELS,
@@ -22,6 +20,8 @@ from gsnr_sweep.figures.lhs_rhs import (
     panel_epochs,
     panel_title,
 )
+from gsnr_sweep.papers.plotting.levels import MARKERS, color_levels, marker_levels
+from gsnr_sweep.papers.plotting.panels import save_figure
 
 PAPER_N = (1000, 2000, 4000, 6000, 8000, 10000, 15000)
 PAPER_P = (0.0, 0.1, 0.2, 0.3, 0.5)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.by_labels import draw_by_labels
+from gsnr_sweep.papers.liu2020.figures.by_labels import draw_by_labels
+from gsnr_sweep.papers.plotting import curves
 
 
 def draw_gsnr_curves(frame: DataFrame, arrays: DataFrame) -> Figure:

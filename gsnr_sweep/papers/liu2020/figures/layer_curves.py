@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
-from gsnr_sweep.figures import curves
-from gsnr_sweep.figures.by_labels import TITLES
-from gsnr_sweep.figures.curves import Legend, Look
+from gsnr_sweep.papers.liu2020.figures.by_labels import TITLES
+from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.curves import Legend, Look
 
 PREFIX = "gsnr_mean/"
 MOST_NAMED = 12

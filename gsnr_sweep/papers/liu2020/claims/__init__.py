@@ -1,0 +1,1 @@
+"""What Liu et al. 2020 claim, one figure a module."""

@@ -1,0 +1,1 @@
+"""The figures of Liu et al. 2020, one a module."""
