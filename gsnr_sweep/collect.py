@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
-    from gsnr_sweep.aggregate.sweep import AggregateResult
+    from gsnr_sweep.report.pipeline import AggregateResult
 
 
 def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
@@ -27,8 +27,8 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
     Returns:
         What came out; None if there is nothing to aggregate.
     """
-    from gsnr_sweep.aggregate.sweep import aggregate_table
     from gsnr_sweep.analysis.read_folder import read_folder
+    from gsnr_sweep.report.pipeline import aggregate_table
 
     try:
         client = client_of(manifest)

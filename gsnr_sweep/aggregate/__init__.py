@@ -3,7 +3,7 @@
 This package sees only what tracking reads back; it knows nothing of training.
 """
 
-from gsnr_sweep.aggregate.sweep import AggregateResult, aggregate
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
+from gsnr_sweep.report.pipeline import AggregateResult, aggregate
 
 __all__ = ["AggregateResult", "SweepTable", "aggregate", "read_sweep"]

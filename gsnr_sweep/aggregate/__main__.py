@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import leaving_quickly
-from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y
-from gsnr_sweep.aggregate.sweep import aggregate
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
+from gsnr_sweep.report.files import DEFAULT_X, DEFAULT_Y
+from gsnr_sweep.report.pipeline import aggregate
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.uri import store_uri
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gsnr_sweep.aggregate.files import file_safe
 from gsnr_sweep.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.report.files import file_safe
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,8 +96,8 @@ def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
 
 def _section(source: _Source, console: Console) -> Section:
     """Draw a sweep's figures anew and gather what there is to say."""
-    from gsnr_sweep.aggregate.sweep import aggregate_table
     from gsnr_sweep.report import section_of
+    from gsnr_sweep.report.pipeline import aggregate_table
 
     quiet = Console(file=io.StringIO())
     name = source.table.name

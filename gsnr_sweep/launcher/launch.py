@@ -353,7 +353,6 @@ def _ending_politely() -> Iterator[None]:
 def _load_what_comes_last() -> None:
     """Import the aggregation's libraries while workers work: it takes seconds."""
     with contextlib.suppress(ImportError), loading_quickly():
-        import gsnr_sweep.aggregate.files
         import gsnr_sweep.analysis.read_folder
         import gsnr_sweep.analysis.statistics  # noqa: F401
 

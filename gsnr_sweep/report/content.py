@@ -15,10 +15,10 @@ from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.records.record import RunRecord, flatten
 
 if TYPE_CHECKING:
-    from gsnr_sweep.aggregate.sweep import AggregateResult
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.papers import Claim
+    from gsnr_sweep.report.pipeline import AggregateResult
 
 _TOP_FEATURES = 5
 _NOT_SHOWN = ("tracking.", "preset.", "measures.functions.", "model._target_")

@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep.aggregate.__main__ import main
-from gsnr_sweep.aggregate.files import file_safe
-from gsnr_sweep.aggregate.sweep import aggregate
 from gsnr_sweep.analysis.table import SHORT_NAMES, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.report.files import file_safe
+from gsnr_sweep.report.pipeline import aggregate
 
 SWEEP = "digits sweep 2026-11-20 23:15"
 EPOCHS = (0, 20, 100)

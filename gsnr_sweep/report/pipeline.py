@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.aggregate.files import DEFAULT_X, DEFAULT_Y, View, file_safe, write_files
-from gsnr_sweep.aggregate.log import log_to_parent
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import LHS_RHS
+from gsnr_sweep.report.files import DEFAULT_X, DEFAULT_Y, View, file_safe, write_files
+from gsnr_sweep.report.mlflow_log import log_to_parent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,11 +110,11 @@ def aggregate_table(
     """
     from rich.console import Console
 
-    from gsnr_sweep.aggregate.drawings import draw_all
-    from gsnr_sweep.aggregate.printed import print_claims, print_files, print_statistics
     from gsnr_sweep.analysis.statistics import statistics_by_epoch
     from gsnr_sweep.papers import judge
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
+    from gsnr_sweep.report.console import print_claims, print_files, print_statistics
+    from gsnr_sweep.report.drawings import draw_all
 
     view = view or View()
     figures = table.preset.figures if view.is_default_pair else ()

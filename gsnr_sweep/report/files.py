@@ -12,9 +12,9 @@ from gsnr_sweep.analysis.features import feature_table
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
-    from gsnr_sweep.aggregate.drawings import Drawings
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.report.drawings import Drawings
 
 DEFAULT_X, DEFAULT_Y = "osgr_rhs", "osgr_lhs"
 
