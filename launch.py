@@ -8,5 +8,5 @@ from gsnr_sweep.loading import loading_quickly
 if __name__ == "__main__":
     with leaving_quickly():
         with loading_quickly():
-            from gsnr_sweep.cli import main
+            from gsnr_sweep.cli.launch import main
         main(Path(__file__).resolve().parent / "conf")

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.status import show_status
+    from gsnr_sweep.cli.commands.status import show_status
 
     show_status(_found(options), Console(), options.watch)
     return 0
@@ -54,7 +54,7 @@ def _status(options: argparse.Namespace) -> int:
 def _collect(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.collect import collect_command
+    from gsnr_sweep.cli.commands.collect import collect_command
 
     return collect_command(_found(options), Console())
 
@@ -62,7 +62,7 @@ def _collect(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.report import report_command
+    from gsnr_sweep.cli.commands.report import report_command
 
     return report_command(
         options.sweeps, Path.cwd(), options.tracking_uri, options.output, Console()
@@ -72,7 +72,7 @@ def _report(options: argparse.Namespace) -> int:
 def _cancel(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.cancel import cancel
+    from gsnr_sweep.cli.commands.cancel import cancel
 
     cancel(_found(options), Console(), 0.0 if options.now else options.wait)
     return 0
@@ -81,7 +81,7 @@ def _cancel(options: argparse.Namespace) -> int:
 def _logs(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.logs import show_logs
+    from gsnr_sweep.cli.commands.logs import show_logs
 
     show_logs(_found(options), Console(), options.run, options.lines)
     return 0
@@ -90,15 +90,15 @@ def _logs(options: argparse.Namespace) -> int:
 def _sync(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from gsnr_sweep.commands.lookup import all_sweeps
-    from gsnr_sweep.commands.sync import sync
+    from gsnr_sweep.cli.commands.lookup import all_sweeps
+    from gsnr_sweep.cli.commands.sync import sync
 
     sweeps = [_found(options)] if options.sweep else all_sweeps(Path.cwd())
     return sync(sweeps, Console(), None if options.sweep else Path.cwd())
 
 
 def _found(options: argparse.Namespace) -> Manifest:
-    from gsnr_sweep.commands.lookup import find_sweep
+    from gsnr_sweep.cli.commands.lookup import find_sweep
 
     return find_sweep(options.sweep, Path.cwd(), options.tracking_uri)
 

@@ -189,7 +189,7 @@ def test_what_was_measured_is_sent_with_its_own_times(
 def test_a_run_launched_alone_is_sent_later(store: MlflowClient, folder: Path) -> None:
     from rich.console import Console
 
-    from gsnr_sweep.commands.sync import sync
+    from gsnr_sweep.cli.commands.sync import sync
     from gsnr_sweep.runs.runner import run_point
     from gsnr_sweep.tracking.sync import unsent_single_runs
     from tests.conftest import tiny_config

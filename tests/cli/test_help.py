@@ -7,8 +7,8 @@ from itertools import takewhile
 
 import pytest
 
+from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.help import help_text
 from tests.conftest import CONF, ROOT, Launched, launch
 
 KEYS = [item for item in dataclasses.fields(Config) if "help" in item.metadata]

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep.commands.overview import RunView, cost_done, headline, view_runs
+from gsnr_sweep.cli.commands.overview import RunView, cost_done, headline, view_runs
 from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.launcher.progress import clock
 from gsnr_sweep.records.manifest import Manifest

@@ -6,9 +6,9 @@ import time
 
 from rich.console import Console
 
-from gsnr_sweep.commands.closing import close_runs
-from gsnr_sweep.commands.overview import view_runs
-from gsnr_sweep.commands.status import is_over
+from gsnr_sweep.cli.commands.closing import close_runs
+from gsnr_sweep.cli.commands.overview import view_runs
+from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest

@@ -7,11 +7,11 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.commands.collect import collect_command
+from gsnr_sweep.cli.commands.collect import collect_command
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
-from tests.commands.test_status import alive_job, dead_job
+from tests.cli.commands.test_status import alive_job, dead_job
 from tests.conftest import tiny_config
 from tests.fakes import METRICS, listing, put_record, put_run, put_sweep
 

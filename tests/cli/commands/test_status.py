@@ -10,8 +10,8 @@ import psutil
 import pytest
 from rich.console import Console
 
-from gsnr_sweep.commands.overview import RunView, cost_done, headline, view_runs
-from gsnr_sweep.commands.status import is_over, show_status
+from gsnr_sweep.cli.commands.overview import RunView, cost_done, headline, view_runs
+from gsnr_sweep.cli.commands.status import is_over, show_status
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.fakes import gone_pid, listing, put_claim, put_run, put_sweep
 
@@ -218,7 +218,7 @@ def test_watching_ends_with_the_sweep(sweep: Manifest, monkeypatch: pytest.Monke
             for run in sweep.runs:
                 put_run(sweep.folder_of(run), "finished")
 
-    monkeypatch.setattr("gsnr_sweep.commands.status.time.sleep", sleep)
+    monkeypatch.setattr("gsnr_sweep.cli.commands.status.time.sleep", sleep)
     console = Console(file=io.StringIO(), width=160, force_terminal=True)
     show_status(sweep, console, watch=True)
     assert len(looks) == 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gsnr_sweep.commands.logs import show_logs
+from gsnr_sweep.cli.commands.logs import show_logs
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest, SweepJob
 from tests.fakes import put_claim, put_run, put_sweep

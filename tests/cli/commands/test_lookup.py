@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.commands.lookup import all_sweeps, find_sweep
+from gsnr_sweep.cli.commands.lookup import all_sweeps, find_sweep
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest
 from tests.fakes import listing, put_sweep

@@ -14,10 +14,10 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.commands.cancel import cancel
+from gsnr_sweep.cli.commands.cancel import cancel
 from gsnr_sweep.records.manifest import Manifest, SweepJob
 from gsnr_sweep.records.status import read_status
-from tests.commands.test_status import dead_job
+from tests.cli.commands.test_status import dead_job
 from tests.fakes import listing, put_run, put_status, put_sweep
 
 
@@ -53,7 +53,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     """What happens at each sleep, in order; nobody really sleeps."""
     steps: list[Callable[[], None]] = []
     monkeypatch.setattr(
-        "gsnr_sweep.commands.cancel.time.sleep", lambda _: steps.pop(0)() if steps else None
+        "gsnr_sweep.cli.commands.cancel.time.sleep", lambda _: steps.pop(0)() if steps else None
     )
     return steps
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gsnr_sweep.commands.overview import RunView, view_runs
+from gsnr_sweep.cli.commands.overview import RunView, view_runs
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backends.base import log_files
 from gsnr_sweep.launcher.monitor import last_lines

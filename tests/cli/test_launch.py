@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep import cli
+from gsnr_sweep.cli.launch import launch as cli
 from tests.conftest import CONF, TINY, launch
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -168,9 +168,9 @@ def test_what_is_well_is_handed_on_as_it_was_given(
     cli.main(CONF, [*TINY, "-m", "ch=3,4"])
     cli.main(CONF, ["--cfg", "job"])
     assert handed == [
-        ("gsnr_sweep.single", (*TINY, "ch=3")),
+        ("gsnr_sweep.cli.single_run", (*TINY, "ch=3")),
         ("gsnr_sweep.runs.runner", ("-m", *TINY, "ch=3,4")),
-        ("gsnr_sweep.cli", ("--cfg", "job")),
+        ("gsnr_sweep.cli.launch", ("--cfg", "job")),
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gsnr_sweep.commands.sync import sync
+from gsnr_sweep.cli.commands.sync import sync
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.status import read_status, write_status
 from tests.fakes import put_run, put_sweep

@@ -108,5 +108,5 @@ def test_ctrl_c_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     put_sweep(folder / "multirun" / "d" / "t", 1)
-    monkeypatch.setattr("gsnr_sweep.commands.status.show_status", interrupt)
+    monkeypatch.setattr("gsnr_sweep.cli.commands.status.show_status", interrupt)
     assert main(["status"]) == 130

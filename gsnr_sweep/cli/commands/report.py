@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from gsnr_sweep.commands.lookup import find_sweep, parent_in_store
+from gsnr_sweep.cli.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.report.files import file_safe
 

@@ -1,0 +1,1 @@
+"""The command line: launching, single runs, help, and commands on a sweep."""
