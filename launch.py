@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from gsnr_sweep._startup import leaving_quickly
-from gsnr_sweep.loading import loading_quickly
+from gsnr_sweep._startup import leaving_quickly, loading_quickly
 
 if __name__ == "__main__":
     with leaving_quickly():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import reason
+from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.records.manifest import Manifest
 
 if TYPE_CHECKING:

@@ -1,5 +1,8 @@
 """The one exception that users are meant to read."""
 
+import importlib
+from typing import Any
+
 from hydra.errors import CompactHydraException
 
 
@@ -8,3 +11,19 @@ class GsnrError(CompactHydraException):
 
     Hydra prints exceptions of this family as one message, without a stack trace, and exits with 1.
     """
+
+
+def locate(path: str) -> Any:
+    """Import the object that a dotted path such as ``package.module.Class`` names.
+
+    Raises:
+        Exception: Whatever importing the module raises, or AttributeError for an unknown name.
+    """
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def reason(error: BaseException) -> str:
+    """Say in one line what an exception that others raised says."""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.locate import locate, reason
+from gsnr_sweep.errors import locate, reason
 
 
 def test_what_a_path_names() -> None:
     assert locate("pathlib.Path") is Path
-    assert locate("gsnr_sweep.locate.reason") is reason
+    assert locate("gsnr_sweep.errors.reason") is reason
 
 
 @pytest.mark.parametrize(

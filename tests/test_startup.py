@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep import loading
-from gsnr_sweep.loading import load_torch_library, loading_quickly
+from gsnr_sweep._startup import load_torch_library, loading_quickly
 from tests.conftest import ROOT, TINY
 
 LISTENER = """

@@ -9,11 +9,11 @@ from pathlib import Path
 import hydra
 from omegaconf import OmegaConf
 
+from gsnr_sweep._startup import load_torch_library, loading_quickly
 from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.loading import load_torch_library, loading_quickly
 from gsnr_sweep.mlflow_settings import apply_mlflow_settings
 
 
@@ -52,7 +52,7 @@ def _task(multirun: bool) -> hydra.types.TaskFunction:
         from gsnr_sweep.runs import runner as run
 
         return run.task
-    from gsnr_sweep.cli.launch import single_run as single
+    from gsnr_sweep.cli import single_run as single
 
     return single.task
 

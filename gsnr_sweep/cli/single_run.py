@@ -17,10 +17,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.launch import run_result

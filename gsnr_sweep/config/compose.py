@@ -22,8 +22,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.schema import Config, DataConfig
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.single_values import NOT_POSSIBLE, converted, is_single_value, single_value_keys
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import gsnr_sweep
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.schema import Config, NpzConfig
-from gsnr_sweep.config.schema import schema as config
 
 _DIGITS = 12
 

@@ -20,8 +20,7 @@ from gsnr_sweep.data.registry import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.torchvision_import import import_torchvision
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import reason
+from gsnr_sweep.errors import GsnrError, reason
 
 DATA_ROOT_VARIABLE = "GSNR_DATA_ROOT"
 DEFAULT_ROOT = "data_cache"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsnr_sweep.config.schema import schema as config
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.launcher.jobs import Crew
 from gsnr_sweep.launcher.reuse import describe_action
 from gsnr_sweep.preflight.check import CheckedPoint

@@ -24,6 +24,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from rich.console import Console
 
+from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.collect import collect
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
@@ -44,7 +45,6 @@ from gsnr_sweep.launcher.reuse import (
 )
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
-from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan, summarize
 from gsnr_sweep.records.leases import close_killed, standing

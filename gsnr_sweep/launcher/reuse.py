@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision, Earlier, Ledger, search_roots
 from gsnr_sweep.launcher.jobs import backend_of

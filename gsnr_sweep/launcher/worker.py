@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from submitit.core.utils import DelayedSubmission
 
-from gsnr_sweep._startup import leaving_quickly
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.loading import loading_quickly
-from gsnr_sweep.locate import reason
+from gsnr_sweep._startup import leaving_quickly, loading_quickly
+from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.records.leases import claim_run, fail_run, standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.status import ENDED, UNDER_WAY

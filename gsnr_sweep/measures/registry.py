@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import locate, reason
+from gsnr_sweep.errors import GsnrError, locate, reason
 
 if TYPE_CHECKING:
     from gsnr_sweep.training.snapshot import Snapshot

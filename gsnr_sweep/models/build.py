@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from gsnr_sweep.config.schema import ModelConfig
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import locate, reason
+from gsnr_sweep.errors import GsnrError, locate, reason
 from gsnr_sweep.models.init import he_normal, small_normal
 
 _INITS = {"he": he_normal, "small": small_normal}

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import reason
+from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS
 
 if TYPE_CHECKING:

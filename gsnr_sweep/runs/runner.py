@@ -19,14 +19,13 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.engine.cpu.kernels import load_kernels
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.locate import reason
+from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model
 from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint

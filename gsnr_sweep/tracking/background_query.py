@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.tracking.query import readable_store_errors, search_runs
 from gsnr_sweep.tracking.run_tracker import HASH_TAG, KIND_TAG, STATE_TAG, tracking_uri
 from gsnr_sweep.tracking.uri import without_password

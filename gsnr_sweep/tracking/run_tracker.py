@@ -17,9 +17,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.loading import loading_quickly
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.records.status import ENDED, STATUS_FILE, read_status, write_status
 from gsnr_sweep.tracking.circuit_breaker import Outage

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.cli.launch import launch as cli
+from gsnr_sweep.cli import launch as cli
 from tests.conftest import CONF, TINY, launch
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")

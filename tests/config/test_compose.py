@@ -12,9 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.compose import Composer, GridPoint
 from gsnr_sweep.config.grid import CommandLine, expand, points_of
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF
 

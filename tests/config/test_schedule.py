@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.preflight.check import check
 from tests.conftest import CONF, TINY, tiny_config
 

@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.schema import Config, TorchvisionConfig, ToyConfig
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF, MakeConfig, tiny_config
 

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.cli.launch import launch as cli
+from gsnr_sweep.cli import launch as cli
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schema import Config

@@ -5,11 +5,11 @@ import math
 
 import pytest
 import torch
-from gsnr_sweep.training.moments_trial import choose_moments_method
 from torch import Tensor, nn
 
 from gsnr_sweep.data import RunSets
 from gsnr_sweep.gradients import Method
+from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.training import Ensemble, Snapshot
 from gsnr_sweep.training.ensemble import prepare_network

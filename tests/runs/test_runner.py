@@ -11,8 +11,8 @@ import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.records.record import RunRecord

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.engine.chunking import (
     ChunkSizes,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.config.schema import schema as config
 from gsnr_sweep.data import distribution, draw_sets
 from gsnr_sweep.gradients import gradient_moments
 from gsnr_sweep.gradients.loss import sample_losses

@@ -4,7 +4,7 @@ For networks whose operations are too small to fill the machine: tiny ones on a 
 a GPU. `choosing` decides; `replicas` is the entry point.
 """
 
-from gsnr_sweep.engine.batched.choosing import can_be_stacked
 from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
+from gsnr_sweep.engine.selection import can_be_stacked
 
 __all__ = ["StackedReplicas", "can_be_stacked", "row_views"]

@@ -17,8 +17,7 @@ from gsnr_sweep.engine.batched.layers import (
     stacked_layers,
     units_by_samples,
 )
-from gsnr_sweep.engine.batched.output_gradient import output_gradient
-from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.loss import Task, output_gradient
 from gsnr_sweep.training.snapshot import Parameter
 
 

@@ -30,9 +30,8 @@ from gsnr_sweep.engine.batched.layers import (
     units_by_samples,
 )
 from gsnr_sweep.engine.batched.mlp import forward
-from gsnr_sweep.engine.batched.output_gradient import output_gradient
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.loss import Task, output_gradient
 from gsnr_sweep.training.snapshot import Parameter
 
 _KERNEL_INPUTS = 4  # MOST_INPUTS in two_layers.h

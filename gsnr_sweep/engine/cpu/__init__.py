@@ -6,8 +6,7 @@ hardly more than the gradient itself.
 """
 
 from gsnr_sweep.engine.cpu.compile import explicit_network
-from gsnr_sweep.engine.cpu.layout import Workspace
+from gsnr_sweep.engine.cpu.layout import Kinds, Sums, Workspace
 from gsnr_sweep.engine.cpu.network import ExplicitNetwork, ForwardPass
-from gsnr_sweep.engine.cpu.sums import Kinds, Sums
 
 __all__ = ["ExplicitNetwork", "ForwardPass", "Kinds", "Sums", "Workspace", "explicit_network"]

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.kernels import View
-from gsnr_sweep.engine.cpu.layout import Lanes
+from gsnr_sweep.engine.cpu.layout import Lanes, Sums
 from gsnr_sweep.engine.cpu.stage import Run
-from gsnr_sweep.engine.cpu.sums import Sums
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 

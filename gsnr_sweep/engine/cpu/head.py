@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.engine.cpu.layout import Workspace
-from gsnr_sweep.engine.cpu.sums import Kinds, Sums
+from gsnr_sweep.engine.cpu.layout import Kinds, Sums, Workspace
 
 _EXACT = 4096
 """Float32 adds whole numbers below 4096² exactly: two counts below 4096 fit into one number."""

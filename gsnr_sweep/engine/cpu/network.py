@@ -12,9 +12,8 @@ from torch import Tensor
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.cpu.head import Head
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.engine.cpu.layout import Lanes, Workspace
+from gsnr_sweep.engine.cpu.layout import Lanes, Sums, Workspace
 from gsnr_sweep.engine.cpu.stage import Run, Stage
-from gsnr_sweep.engine.cpu.sums import Sums
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.conv_block import sum_weights
-from gsnr_sweep.engine.cpu.layout import NOWHERE, Lanes
+from gsnr_sweep.engine.cpu.layout import NOWHERE, Lanes, Sums
 from gsnr_sweep.engine.cpu.stage import Run
-from gsnr_sweep.engine.cpu.sums import Sums
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 
 

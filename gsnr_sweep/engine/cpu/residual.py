@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from gsnr_sweep.engine.cpu.layout import Lanes
+from gsnr_sweep.engine.cpu.layout import Lanes, Sums
 from gsnr_sweep.engine.cpu.stage import Run, Stage
-from gsnr_sweep.engine.cpu.sums import Sums
 
 
 class Residual:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.engine.cpu.layout import Lanes, Workspace
-from gsnr_sweep.engine.cpu.sums import Sums
+from gsnr_sweep.engine.cpu.layout import Lanes, Sums, Workspace
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 

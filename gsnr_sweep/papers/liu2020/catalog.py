@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.locate import locate
+from gsnr_sweep.errors import locate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

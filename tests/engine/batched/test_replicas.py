@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from gsnr_sweep.engine.batched.output_gradient import output_gradient
 from torch import Tensor, nn
 
 from gsnr_sweep.data import Samples
@@ -17,7 +16,7 @@ from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
 from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
-from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.loss import Task, output_gradient, sample_losses
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
