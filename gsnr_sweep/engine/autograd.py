@@ -17,6 +17,7 @@ from gsnr_sweep.gradients.batchnorm import (
     Mode,
     full_batch_gradient,
     norms_in_order,
+    replace_batchnorm,
     use_full_batch_statistics,
 )
 from gsnr_sweep.gradients.loss import Task, sample_losses
@@ -114,3 +115,9 @@ class AutogradPasses:
 
     def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._loss(outputs, targets).sum()
+
+
+def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Bring a network into the form that replicas use, in evaluation mode, weights unchanged."""
+    model = replace_batchnorm(model).to(device=device, dtype=dtype).eval()
+    return model.to(memory_format=image_format(model))  # type: ignore[call-overload,no-any-return]

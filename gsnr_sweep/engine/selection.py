@@ -25,7 +25,7 @@ from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.method import choose_moments_method
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 log = logging.getLogger(__name__)
 

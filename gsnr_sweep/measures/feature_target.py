@@ -13,8 +13,9 @@ from gsnr_sweep.gradients.forward_hooks import listening
 from gsnr_sweep.measures.wants import wants
 
 if TYPE_CHECKING:
+    from gsnr_sweep.gradients.parameters import Parameter
     from gsnr_sweep.training.replica import Replica
-    from gsnr_sweep.training.snapshot import Parameter, Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 
 def correlate_features(replica: Replica, followed: tuple[Parameter, ...]) -> dict[str, Tensor]:

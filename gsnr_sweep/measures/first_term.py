@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.gradients.forward_hooks import listening
+from gsnr_sweep.gradients.parameters import trained_parameters
 from gsnr_sweep.measures.wants import given, wants
-from gsnr_sweep.training.ensemble import trained_parameters
 
 if TYPE_CHECKING:
+    from gsnr_sweep.gradients.parameters import Parameter
     from gsnr_sweep.training.replica import Replica
-    from gsnr_sweep.training.snapshot import Parameter, Snapshot
+    from gsnr_sweep.training.snapshot import Snapshot
 
 MOST_WEIGHTS = 256
 """Weights of a layer for which the term is computed: each takes a backward pass of its own."""

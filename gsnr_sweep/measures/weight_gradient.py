@@ -12,7 +12,8 @@ from torch import Tensor
 from gsnr_sweep.measures.wants import given, wants
 
 if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Parameter, Snapshot
+    from gsnr_sweep.gradients.parameters import Parameter
+    from gsnr_sweep.training.snapshot import Snapshot
 
 TOP_SHARE = 0.1
 """Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""

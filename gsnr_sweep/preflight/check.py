@@ -138,7 +138,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
     inspections.measures(cfg.measures)
     cost = inspections.model(cfg.model, cfg.ch, spec)
     if cfg.measures.parameters:
-        from gsnr_sweep.training.ensemble import followed_parameters
+        from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
     return cost

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.config.schema import Config, NpzConfig
+from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.models import build_model
-from gsnr_sweep.training.ensemble import prepare_network
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.config.schema import ModelConfig
+from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.gradients.method import choose_moments_method
+from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
 from gsnr_sweep.models import build_model
 from gsnr_sweep.preflight.flops import count_flops
-from gsnr_sweep.training.ensemble import prepare_network, trained_parameters
-from gsnr_sweep.training.snapshot import Parameter
 
 if TYPE_CHECKING:
     from gsnr_sweep.data import DataSpec

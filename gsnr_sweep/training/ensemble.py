@@ -15,23 +15,24 @@ from torch import Tensor, nn
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.sampling import RunSets
-from gsnr_sweep.engine.autograd import image_format
+from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
 from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Moments
-from gsnr_sweep.gradients.batchnorm import replace_batchnorm
 from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.parameters import (
+    _layers,
+    followed_parameters,
+    trained_parameters,
+)
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Wanted
-from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Layer, Parameter, Snapshot
+from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
 from gsnr_sweep.training.stepping import ReplicaMap, SeparateSteps, StackedSteps, Steps
 
 OnEpoch = Callable[[int], None]
 
 _EXAMPLES = 3
-MOST_FOLLOWED = 2000
-"""Parameters that can be followed one by one: each is a number in a run's record at each epoch."""
 
 
 class Ensemble:
@@ -284,63 +285,6 @@ class MomentTable:
         ):
             if mine is not None and found is not None:
                 mine[m] = found
-
-
-def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Bring a network into the form that replicas use, in evaluation mode, weights unchanged."""
-    model = replace_batchnorm(model).to(device=device, dtype=dtype).eval()
-    return model.to(memory_format=image_format(model))  # type: ignore[call-overload,no-any-return]
-
-
-def _layers(parameters: Sequence[Parameter]) -> tuple[Layer, ...]:
-    """Group the trained parameters by the module that owns them, in order."""
-    layers: list[Layer] = []
-    for parameter in parameters:
-        owner, start = parameter.name.rpartition(".")[0], parameter.start
-        if layers and layers[-1].name == owner:
-            start = layers.pop().start
-        layers.append(Layer(owner, start, parameter.stop))
-    return tuple(layers)
-
-
-def trained_parameters(model: nn.Module) -> tuple[Parameter, ...]:
-    """List the trained parameters with their places, in the order of ``named_parameters``."""
-    found: list[Parameter] = []
-    place = 0
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            stop = place + parameter.numel()
-            found.append(Parameter(name, place, stop, tuple(parameter.shape)))
-            place = stop
-    return tuple(found)
-
-
-def followed_parameters(
-    parameters: Sequence[Parameter], names: Sequence[str]
-) -> tuple[Parameter, ...]:
-    """Return the parameters that some names stand for: a parameter's own, or its layer's.
-
-    Raises:
-        GsnrError: A name stands for no trained parameter, or they are too many to follow.
-    """
-    found = []
-    for name in names:
-        own = [p for p in parameters if p.name == name or p.name.startswith(f"{name}.")]
-        if not own:
-            known = ", ".join(p.name for p in parameters)
-            raise GsnrError(
-                f"measures.parameters: {name!r} is no trained parameter or layer of this network. "
-                f"There is: {known}."
-            )
-        found += [p for p in own if p not in found]
-    total = sum(p.stop - p.start for p in found)
-    if total > MOST_FOLLOWED:
-        raise GsnrError(
-            f"measures.parameters={list(names)} stands for {total} parameters; at most "
-            f"{MOST_FOLLOWED} can be followed one by one. Name smaller layers: means over all "
-            "layers are measured in any case."
-        )
-    return tuple(found)
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

@@ -9,50 +9,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from gsnr_sweep.gradients.parameters import Layer, Parameter
+
 GRADIENT_RESOLUTION = {"float32": 16 * 2.0**-24, "float64": 256 * 2.0**-53}
 """Relative rounding of E[g²] − E[g]² by the dtype that per-sample gradients are computed in."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer's place among the flattened parameters.
-
-    Attributes:
-        name: Dotted name of the module.
-        start: First parameter.
-        stop: One past the last.
-    """
-
-    name: str
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter tensor's place among the flattened parameters.
-
-    Attributes:
-        name: Dotted name, such as ``fc2.weight``.
-        start: First element.
-        stop: One past the last.
-        shape: Of the tensor.
-    """
-
-    name: str
-    start: int
-    stop: int
-    shape: tuple[int, ...]
-
-    @property
-    def layer(self) -> str:
-        """Dotted name of the module that owns it."""
-        return self.name.rpartition(".")[0] or "model"
-
-    @property
-    def is_weight(self) -> bool:
-        """Whether it is a matrix or a kernel, not a bias or a gain."""
-        return len(self.shape) > 1
 
 
 @dataclass(frozen=True)

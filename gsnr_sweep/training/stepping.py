@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 
 from gsnr_sweep.engine.batched import StackedReplicas, row_views
+from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.training.replica import Replica
-from gsnr_sweep.training.snapshot import Parameter
 
 Result = TypeVar("Result")
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets
+from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.cpu import Kinds
 from gsnr_sweep.engine.cpu.conv_block import ConvBlock
 from gsnr_sweep.engine.cpu.engine import ExplicitPasses
@@ -18,7 +19,6 @@ from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.training import Ensemble, Snapshot
-from gsnr_sweep.training.ensemble import prepare_network
 from tests.engine.cpu.networks import CASES, Case, samples
 from tests.training.test_ensemble import _config
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.measures.gsnr import gsnr
 from gsnr_sweep.measures.p_same_sign import BINS, p_same_sign
 from gsnr_sweep.records.record import Measurement, RunRecord
-from gsnr_sweep.training.snapshot import Parameter
 from tests.measures.snapshots import snapshot
 
 FOLLOWED = (Parameter("second.weight", 2, 6, (2, 2)), Parameter("first.bias", 1, 2, (1,)))

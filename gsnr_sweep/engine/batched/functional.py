@@ -14,7 +14,7 @@ from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.batched.inputs import StackedInputs, groups_of
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.gradients.loss import Task, sample_losses
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.batched.inputs import even
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 # Activations of the replicas in a pass. Measured on the 2-N-1 networks (N 6 and 20, n 50 to 6000)
 # from 1 to 8 MB: below 4 MB the calls of so many small passes cost more than the caches save.

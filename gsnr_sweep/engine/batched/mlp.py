@@ -18,7 +18,7 @@ from gsnr_sweep.engine.batched.layers import (
     units_by_samples,
 )
 from gsnr_sweep.gradients.loss import Task, output_gradient
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 
 class MLPGradient:

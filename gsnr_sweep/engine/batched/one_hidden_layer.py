@@ -32,7 +32,7 @@ from gsnr_sweep.engine.batched.layers import (
 from gsnr_sweep.engine.batched.mlp import forward
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.loss import Task, output_gradient
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 _KERNEL_INPUTS = 4  # MOST_INPUTS in two_layers.h
 _KERNEL_GROUPS = 8

@@ -23,7 +23,7 @@ from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, h
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 from gsnr_sweep.gradients.loss import Task
-from gsnr_sweep.training.snapshot import Parameter
+from gsnr_sweep.gradients.parameters import Parameter
 
 
 class SummedGradient(Protocol):

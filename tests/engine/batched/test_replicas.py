@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data import Samples
 from gsnr_sweep.data.samples import Standardization
+from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import cuda_graph, inputs, layers
 from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_stack
 from gsnr_sweep.engine.batched.mlp import MLPGradient
@@ -17,10 +18,10 @@ from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
 from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
 from gsnr_sweep.gradients.loss import Task, output_gradient, sample_losses
+from gsnr_sweep.gradients.parameters import trained_parameters
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
-from gsnr_sweep.training.ensemble import prepare_network, trained_parameters
 from tests.gradients.cases import CASES
 from tests.gradients.test_moments import _Mixing
 

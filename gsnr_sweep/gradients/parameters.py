@@ -1,0 +1,107 @@
+"""Places of a network's trained parameters in one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from gsnr_sweep.errors import GsnrError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's place among the flattened parameters.
+
+    Attributes:
+        name: Dotted name of the module.
+        start: First parameter.
+        stop: One past the last.
+    """
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter tensor's place among the flattened parameters.
+
+    Attributes:
+        name: Dotted name, such as ``fc2.weight``.
+        start: First element.
+        stop: One past the last.
+        shape: Of the tensor.
+    """
+
+    name: str
+    start: int
+    stop: int
+    shape: tuple[int, ...]
+
+    @property
+    def layer(self) -> str:
+        """Dotted name of the module that owns it."""
+        return self.name.rpartition(".")[0] or "model"
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a matrix or a kernel, not a bias or a gain."""
+        return len(self.shape) > 1
+
+
+MOST_FOLLOWED = 2000
+"""Parameters that can be followed one by one: each is a number in a run's record at each epoch."""
+
+
+def _layers(parameters: Sequence[Parameter]) -> tuple[Layer, ...]:
+    """Group the trained parameters by the module that owns them, in order."""
+    layers: list[Layer] = []
+    for parameter in parameters:
+        owner, start = parameter.name.rpartition(".")[0], parameter.start
+        if layers and layers[-1].name == owner:
+            start = layers.pop().start
+        layers.append(Layer(owner, start, parameter.stop))
+    return tuple(layers)
+
+
+def trained_parameters(model: nn.Module) -> tuple[Parameter, ...]:
+    """List the trained parameters with their places, in the order of ``named_parameters``."""
+    found: list[Parameter] = []
+    place = 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            stop = place + parameter.numel()
+            found.append(Parameter(name, place, stop, tuple(parameter.shape)))
+            place = stop
+    return tuple(found)
+
+
+def followed_parameters(
+    parameters: Sequence[Parameter], names: Sequence[str]
+) -> tuple[Parameter, ...]:
+    """Return the parameters that some names stand for: a parameter's own, or its layer's.
+
+    Raises:
+        GsnrError: A name stands for no trained parameter, or they are too many to follow.
+    """
+    found = []
+    for name in names:
+        own = [p for p in parameters if p.name == name or p.name.startswith(f"{name}.")]
+        if not own:
+            known = ", ".join(p.name for p in parameters)
+            raise GsnrError(
+                f"measures.parameters: {name!r} is no trained parameter or layer of this network. "
+                f"There is: {known}."
+            )
+        found += [p for p in own if p not in found]
+    total = sum(p.stop - p.start for p in found)
+    if total > MOST_FOLLOWED:
+        raise GsnrError(
+            f"measures.parameters={list(names)} stands for {total} parameters; at most "
+            f"{MOST_FOLLOWED} can be followed one by one. Name smaller layers: means over all "
+            "layers are measured in any case."
+        )
+    return tuple(found)
