@@ -17,10 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.launch import run_result
@@ -103,7 +102,7 @@ def _run(
         ) as progress,
         _stopping_at_ctrl_c(attempt, console),
     ):
-        bar = progress.add_task(config.run_name(cfg), total=max(cfg.epochs, 1))
+        bar = progress.add_task(run_name(cfg), total=max(cfg.epochs, 1))
         try:
             return run_point(
                 cfg, folder, launch_folder, lambda t: progress.update(bar, completed=t), attempt

@@ -8,10 +8,12 @@ it with their own values set, each distinct value typed once.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, get_origin, get_type_hints
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
@@ -19,13 +21,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gsnr_sweep.config import schema as config
-from gsnr_sweep.config.schema import Config, DataConfig
+from gsnr_sweep.config.parse import describe_omegaconf_error, from_omegaconf, unknown_key
+from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, DataConfig, known_keys
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.single_values import NOT_POSSIBLE, converted, is_single_value, single_value_keys
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class GridPoint:
     def of(cls, cfg: DictConfig, label: str = "", overrides: Sequence[str] = ()) -> GridPoint:
         """Type a config that is composed already, without its ``hydra`` part."""
         try:
-            return cls(label, tuple(overrides), config.from_omegaconf(cfg))
+            return cls(label, tuple(overrides), from_omegaconf(cfg))
         except GsnrError as error:
             return cls(label, tuple(overrides), None, str(error))
 
@@ -283,7 +284,7 @@ class Composer:
                 return reason + where
         cause = error.__cause__
         if isinstance(cause, OmegaConfBaseException):
-            return config.describe_omegaconf_error(cause) + where
+            return describe_omegaconf_error(cause) + where
         return " ".join(str(error).split()) + where
 
     def _fault(self, override: Override) -> str:
@@ -295,13 +296,13 @@ class Composer:
             return ""
         if OmegaConf.select(self._combination(()).cfg, key, default=_NOTHING) is _NOTHING:
             groups = [g for g in self._loader.list_groups("") if g != "hydra"]
-            known = config.known_keys()
+            known = known_keys()
             if key in known:
                 return (
                     f"{override.input_line}: this key does not belong to the "
                     f"{key.partition('.')[0]} chosen here."
                 )
-            return config.unknown_key(key, known + groups)
+            return unknown_key(key, known + groups)
         return ""
 
 
@@ -359,7 +360,7 @@ def _keys(cfg: DictConfig) -> dict[str, Any]:
     if _refers(content):
         return {}
     name = OmegaConf.select(cfg, "data.name", throw_on_missing=False)
-    schema = config.DATA_SCHEMAS.get(name, DataConfig) if isinstance(name, str) else DataConfig
+    schema = DATA_SCHEMAS.get(name, DataConfig) if isinstance(name, str) else DataConfig
     return single_value_keys(schema)
 
 
@@ -380,3 +381,58 @@ def _with_values(pattern: Config, keys: Sequence[str], values: Sequence[Any]) ->
             section, _, name = key.rpartition(".")
             setattr(getattr(cfg, section) if section else cfg, name, copy.copy(value))
     return cfg
+
+
+NOT_POSSIBLE: Any = object()
+
+
+def single_value_keys(data: type[DataConfig]) -> dict[str, Any]:
+    """Return the dotted keys that hold a single value or a list of them, with their types.
+
+    Args:
+        data: Dataclass of the config's ``data`` section. Its name is not among the keys, since that
+            decides which other keys there are.
+    """
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(Config).items():
+        section = data if name == "data" else hint
+        if dataclasses.is_dataclass(section):
+            inner = get_type_hints(section).items()
+            found |= {f"{name}.{key}": inner_hint for key, inner_hint in inner}
+        else:
+            found[name] = hint
+    return {
+        key: hint
+        for key, hint in found.items()
+        if key != "data.name" and not _may_hold_a_mapping(hint)
+    }
+
+
+def _may_hold_a_mapping(hint: Any) -> bool:
+    return hint is Any or get_origin(hint) is dict or dataclasses.is_dataclass(hint)
+
+
+def is_single_value(value: object) -> bool:
+    """Tell whether a value can be typed by itself: it is there and refers to nothing else."""
+    if isinstance(value, list):
+        return all(is_single_value(item) and not isinstance(item, list) for item in value)
+    if isinstance(value, str):
+        return "${" not in value and value != MISSING
+    return value is None or isinstance(value, bool | int | float)
+
+
+def converted(hint: Any, value: object) -> Any:
+    """Return the value as a typed config holds it, or NOT_POSSIBLE if it is of another type."""
+    try:
+        merged = OmegaConf.merge(_config_of_one(hint), {"value": value})
+        return OmegaConf.to_container(merged)["value"]  # type: ignore[index, call-overload]
+    except OmegaConfBaseException:
+        return NOT_POSSIBLE
+
+
+@lru_cache
+def _config_of_one(hint: Any) -> DictConfig:
+    field = ("value", hint, dataclasses.field(default=MISSING))
+    schema = OmegaConf.structured(dataclasses.make_dataclass("One", [field]))
+    assert isinstance(schema, DictConfig)
+    return schema

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import json
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import gsnr_sweep
-from gsnr_sweep.config import schema as config
-from gsnr_sweep.config.schema import Config, NpzConfig
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import LAUNCH_KEYS, Config, NpzConfig
 
 _DIGITS = 12
 
@@ -23,8 +25,8 @@ def run_identity(cfg: Config) -> str:
     same, and so is the content of the file of a user's own data, wherever it lies.
     """
     if not isinstance(cfg.data, NpzConfig):
-        return config.config_hash(cfg)
-    content = config.science_part(cfg)
+        return config_hash(cfg)
+    content = science_part(cfg)
     content["data"]["path"] = file_digest(Path(cfg.data.path).expanduser())
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -83,3 +85,44 @@ def _source(module: str) -> Path | None:
             return None
         origin = spec.origin if spec else None
     return Path(origin) if origin and origin.endswith(".py") else None
+
+
+_NOT_SCIENCE = (
+    *(
+        "preset",
+        "tracking",
+        "threads",
+        "device",
+        "kernels",
+        "memory_limit",
+        "chunk_size",
+        "checkpoint_minutes",
+    ),
+    *LAUNCH_KEYS,
+)
+
+_NOT_SCIENCE_DATA = ("root",)
+
+
+# Switches that came later. Off, they are left out, so that earlier runs keep their identity.
+_LATER = ("tf32",)
+
+
+def science_part(cfg: Config) -> dict[str, Any]:
+    """Return the part of the config that decides the numbers, as plain containers."""
+    content = dataclasses.asdict(cfg)
+    content["measure_at"] = epochs_of(cfg.measure_at, cfg.epochs)
+    for key in _NOT_SCIENCE:
+        content.pop(key)
+    for key in _NOT_SCIENCE_DATA:
+        content["data"].pop(key, None)
+    for key in _LATER:
+        if not content[key]:
+            content.pop(key)
+    return content
+
+
+def config_hash(cfg: Config) -> str:
+    """Identify the science of a run by 16 hexadecimal digits."""
+    text = json.dumps(science_part(cfg), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -4,7 +4,8 @@
 the test set of one run from it, label noise included.
 """
 
-from gsnr_sweep.data.registry import DataSpec, Distribution, distribution
+from gsnr_sweep.data.base import DataSpec, Distribution
+from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.sampling import RunSets, draw_sets
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsnr_sweep.config.schema import DigitsConfig
-from gsnr_sweep.data.generated import GeneratedDistribution
-from gsnr_sweep.data.registry import DataSpec
+from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.seeding import Stream, generators
+from gsnr_sweep.data.sources import GeneratedDistribution
 
 SIDE = 28
 _INNER_SIDE = 20

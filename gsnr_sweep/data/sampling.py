@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from gsnr_sweep.config.schema import Config
+from gsnr_sweep.data.base import DataSpec, Distribution
 from gsnr_sweep.data.label_noise import randomize_labels
-from gsnr_sweep.data.registry import DataSpec, Distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream
 

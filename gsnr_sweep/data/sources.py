@@ -7,13 +7,14 @@ the test pool.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from gsnr_sweep.data.registry import DataSpec
+from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 
@@ -51,3 +52,24 @@ def _draw(pool: Samples, n: int, seed: int, stream: Stream, index: int) -> Sampl
     (rng,) = generators(seed, stream, index, 1)
     chosen = torch.from_numpy(rng.permutation(len(pool))[:n].astype(np.int64))
     return Samples(pool.x[chosen], pool.y[chosen], pool.standardization)
+
+
+class GeneratedDistribution(ABC):
+    """Draws every set afresh; training sets and the test set differ by their streams alone."""
+
+    spec: DataSpec
+
+    def prepare(self) -> None:  # noqa: B027 - complete: there is nothing to do
+        """Nothing to fetch."""
+
+    def train_set(self, n: int, m: int, seed: int) -> Samples:
+        """Draw training set number `m`."""
+        return self._draw(n, seed, Stream.TRAIN_SAMPLES, m)
+
+    def test_set(self, n: int, seed: int) -> Samples:
+        """Draw the test set."""
+        return self._draw(n, seed, Stream.TEST_SAMPLES, 0)
+
+    @abstractmethod
+    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        """Draw `n` samples from one stream."""

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from gsnr_sweep.config.schema import ToyConfig
-from gsnr_sweep.data.generated import GeneratedDistribution
-from gsnr_sweep.data.registry import DataSpec
+from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
+from gsnr_sweep.data.sources import GeneratedDistribution
 
 
 class Toy(GeneratedDistribution):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gsnr_sweep.config import schema as config
+from gsnr_sweep.config.schema import run_name
 from gsnr_sweep.launcher.jobs import Crew
 from gsnr_sweep.launcher.reuse import describe_action
 from gsnr_sweep.preflight.check import CheckedPoint
@@ -44,4 +44,4 @@ def plan_rows(
 
 
 def _row(point: CheckedPoint, run: SweepRun, job: int | None) -> PlanRow:
-    return PlanRow(point.label or config.run_name(point.cfg), describe_action(run), None, job)
+    return PlanRow(point.label or run_name(point.cfg), describe_action(run), None, job)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.identity import code_version, run_identity
+from gsnr_sweep.config.schema import run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision, Earlier, Ledger, search_roots
 from gsnr_sweep.launcher.jobs import backend_of
@@ -124,7 +124,7 @@ def name_run(
     point: CheckedPoint, overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
 ) -> str:
     """Name a run of a sweep after n, ch and p_random and whatever else is swept."""
-    base = config.run_name(point.cfg)
+    base = run_name(point.cfg)
     told = {"n", "ch", "p_random", "data.eta"}
     others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
     return " ".join([base, *others])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, DataConfig, MeasuresConfig, ModelConfig
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
     """Return the point if it can run, else what is wrong with it."""
     if point.cfg is None:
         return [point.problem]
-    wrong = config.problems(point.cfg)
+    wrong = problems(point.cfg)
     if wrong:
         return wrong
     try:

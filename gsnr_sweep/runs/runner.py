@@ -19,9 +19,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.parse import from_omegaconf
+from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.engine.cpu.kernels import load_kernels
@@ -77,7 +77,7 @@ class RunResult:
 def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     """Run the grid point that Hydra composed, in Hydra's output folder."""
     hydra = HydraConfig.get()
-    typed = config.from_omegaconf(cfg)
+    typed = from_omegaconf(cfg)
     folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
     return run_point(typed, folder, launch_folder, attempt=attempt)
 
@@ -129,7 +129,7 @@ class _Run:
         self.finished = finished_record(folder, identity, self.code)
         self.before = Beginning.find(folder, attempt.resume_from, identity, self.code)
         self.record = RunRecord(
-            name=config.run_name(cfg),
+            name=run_name(cfg),
             config=dataclasses.asdict(cfg),
             config_hash=identity,
             environment=describe_environment(describe_device(self.device))

@@ -12,9 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.compose import Composer, GridPoint
 from gsnr_sweep.config.grid import CommandLine, expand, points_of
+from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF
 
@@ -33,7 +33,7 @@ def _long_way(loader: ConfigLoader, overrides: list[str]) -> tuple[str, str]:
     with open_dict(cfg):
         del cfg["hydra"]
     try:
-        return repr(config.from_omegaconf(cfg)), ""
+        return repr(from_omegaconf(cfg)), ""
     except GsnrError as error:
         return "None", str(error)
 
@@ -180,7 +180,7 @@ def test_each_value_is_parsed_and_composed_once(
     loader: ConfigLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     composed: list[object] = []
-    typed = config.from_omegaconf
+    typed = from_omegaconf
     monkeypatch.setattr(config, "from_omegaconf", lambda cfg: composed.append(cfg) or typed(cfg))
     composer = Composer(loader, "config")
     values = [["p_random=0.1", f"n={n}", f"ch={ch}"] for n in range(2, 22) for ch in range(1, 6)]
@@ -214,7 +214,7 @@ def test_a_launchers_points_are_those_of_hydra(loader: ConfigLoader) -> None:
         cfg = loader.load_sweep_config(sweep, given)
         with open_dict(cfg):
             del cfg["hydra"]
-        assert point.cfg == config.from_omegaconf(cfg)
+        assert point.cfg == from_omegaconf(cfg)
         assert point.overrides == tuple(given)
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, expand
-from gsnr_sweep.config.identity import run_identity
+from gsnr_sweep.config.identity import config_hash, run_identity, science_part
 from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.preflight.check import check
 from tests.conftest import CONF, TINY, tiny_config
 
@@ -93,12 +93,12 @@ def test_words_are_the_list_they_stand_for(words: str, epochs: int, listed: str)
     cfg, same = (
         tiny_config(f"epochs={epochs}", f"measure_at={given}") for given in (words, listed)
     )
-    assert config.problems(cfg) == []
-    assert config.config_hash(cfg) == config.config_hash(same)
+    assert problems(cfg) == []
+    assert config_hash(cfg) == config_hash(same)
     assert run_identity(cfg) == run_identity(same)
-    assert config.science_part(cfg) == config.science_part(same)
+    assert science_part(cfg) == science_part(same)
     other = tiny_config(f"epochs={epochs}", "measure_at=every:9")
-    assert config.config_hash(cfg) != config.config_hash(other)
+    assert config_hash(cfg) != config_hash(other)
 
 
 def test_a_sweep_over_epochs_gives_each_point_its_own_schedule() -> None:
@@ -108,7 +108,7 @@ def test_a_sweep_over_epochs_gives_each_point_its_own_schedule() -> None:
     assert schedules == [[0], [0, 4], [0, 4, 8, 10]]
     line[-1] = "epochs=10"
     (alone,) = check(expand(CommandLine.parse(line, CONF)).points)
-    assert config.config_hash(points[2].cfg) == config.config_hash(alone.cfg)
+    assert config_hash(points[2].cfg) == config_hash(alone.cfg)
     assert points[2].flops == alone.flops > points[1].flops
 
 

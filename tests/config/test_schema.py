@@ -7,8 +7,20 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from gsnr_sweep.config import schema as config
-from gsnr_sweep.config.schema import Config, TorchvisionConfig, ToyConfig
+from gsnr_sweep.config.identity import config_hash, science_part
+from gsnr_sweep.config.parse import from_omegaconf, suggest
+from gsnr_sweep.config.schema import (
+    DATA_SCHEMAS,
+    Config,
+    TorchvisionConfig,
+    ToyConfig,
+    describe_keys,
+    help_of,
+    known_keys,
+    memory_bytes,
+    run_name,
+)
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF, MakeConfig, tiny_config
 
@@ -21,12 +33,12 @@ def _composed(*overrides: str) -> DictConfig:
 def _changed(override: str) -> Config:
     """The tiny config with one value changed."""
     plain = OmegaConf.create(dataclasses.asdict(tiny_config()))
-    return config.from_omegaconf(OmegaConf.merge(plain, OmegaConf.from_dotlist([override])))
+    return from_omegaconf(OmegaConf.merge(plain, OmegaConf.from_dotlist([override])))
 
 
 def _told(cfg: DictConfig) -> str:
     with pytest.raises(GsnrError) as refusal:
-        config.from_omegaconf(cfg)
+        from_omegaconf(cfg)
     return str(refusal.value)
 
 
@@ -34,7 +46,7 @@ def _told(cfg: DictConfig) -> str:
 
 
 def test_defaults_are_those_of_the_paper_at_desktop_scale() -> None:
-    cfg = config.from_omegaconf(_composed())
+    cfg = from_omegaconf(_composed())
     found = (cfg.n_sets, cfg.n_test, cfg.epochs, cfg.measure_at, cfg.lr, cfg.p_random)
     assert found == (10, 10_000, 100, [20, 100], 0.001, 0.0)
     assert (cfg.data.name, cfg.model.name, cfg.tracking.name) == ("digits", "table2_cnn", "mlflow")
@@ -64,7 +76,7 @@ def test_a_wrong_type_is_named_with_key_value_and_what_is_needed(
     told = _told(_composed(f"{key}={value}"))
     assert told.startswith(key)
     assert kind in told
-    assert config.help_of(key) in told
+    assert help_of(key) in told
     assert "\n" not in told
     if value != "[20,b]":  # where only the wrong element is shown
         assert told.startswith(f"{key}={value}: ")
@@ -87,7 +99,7 @@ def test_an_unknown_key_that_slipped_in_is_refused_with_a_suggestion() -> None:
 def test_an_unknown_data_set_lists_the_known_ones() -> None:
     told = _told(_composed("data.name=imagenet"))
     assert told.startswith("data.name=imagenet")
-    assert all(name in told for name in config.DATA_SCHEMAS)
+    assert all(name in told for name in DATA_SCHEMAS)
 
 
 def test_an_interpolation_that_leads_nowhere_is_refused() -> None:
@@ -101,11 +113,11 @@ def test_an_interpolation_that_leads_nowhere_is_refused() -> None:
     [("p_rand", "p_random"), ("measure_a", "measure_at"), ("epoch", "epochs"), ("eta", "data.eta")],
 )
 def test_suggestions(wrong: str, right: str) -> None:
-    assert right in config.suggest(wrong, config.known_keys())
+    assert right in suggest(wrong, known_keys())
 
 
 def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
-    assert "--help" in config.suggest("xyzzy", config.known_keys())
+    assert "--help" in suggest("xyzzy", known_keys())
 
 
 # --- ranges and combinations
@@ -157,7 +169,7 @@ def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
 def test_a_value_out_of_range_is_one_problem_with_key_and_value(
     override: str, words: list[str]
 ) -> None:
-    (problem,) = config.problems(_changed(override))
+    (problem,) = problems(_changed(override))
     assert all(word in problem for word in words)
     assert "\n" not in problem
 
@@ -179,23 +191,23 @@ def test_a_value_out_of_range_is_one_problem_with_key_and_value(
     ],
 )
 def test_values_at_the_edge_of_what_is_allowed(override: str) -> None:
-    assert config.problems(_changed(override)) == []
+    assert problems(_changed(override)) == []
 
 
 def test_all_problems_are_found_at_once() -> None:
-    found = config.problems(tiny_config("n=0", "lr=-1", "dtype=int8", "p_random=2"))
+    found = problems(tiny_config("n=0", "lr=-1", "dtype=int8", "p_random=2"))
     assert [problem.partition("=")[0] for problem in found] == ["n", "p_random", "lr", "dtype"]
 
 
 def test_the_toy_regression_has_no_labels_to_randomize() -> None:
-    (problem,) = config.problems(tiny_config("data=toy", "p_random=0.5"))
+    (problem,) = problems(tiny_config("data=toy", "p_random=0.5"))
     assert "data.eta" in problem
-    (problem,) = config.problems(tiny_config("data=toy", "data.eta=-1"))
+    (problem,) = problems(tiny_config("data=toy", "data.eta=-1"))
     assert problem.startswith("data.eta=-1")
 
 
 def test_layout_of_a_users_arrays() -> None:
-    (problem,) = config.problems(tiny_config("data=npz", "data.path=x.npz", "data.layout=whc"))
+    (problem,) = problems(tiny_config("data=npz", "data.path=x.npz", "data.layout=whc"))
     assert "auto, hwc, chw" in problem
 
 
@@ -204,16 +216,16 @@ def test_layout_of_a_users_arrays() -> None:
     [("1GB", 10**9), ("1GiB", 2**30), ("1.5 MB", 1_500_000), (".5KiB", 512), (" 2KB ", 2000)],
 )
 def test_memory_sizes(text: str, size: int) -> None:
-    assert config.memory_bytes(text) == size
+    assert memory_bytes(text) == size
 
 
 # --- names and hashes
 
 
 def test_a_run_is_named_after_its_grid_point(make_config: MakeConfig) -> None:
-    assert config.run_name(make_config("n=1000", "ch=6")) == "n=1000 ch=6 p=0.0"
-    assert config.run_name(make_config("data=toy", "data.eta=2")) == "n=30 ch=6 p=0.0 eta=2"
-    assert config.run_name(make_config("tracking.run_name=mine")) == "mine"
+    assert run_name(make_config("n=1000", "ch=6")) == "n=1000 ch=6 p=0.0"
+    assert run_name(make_config("data=toy", "data.eta=2")) == "n=30 ch=6 p=0.0 eta=2"
+    assert run_name(make_config("tracking.run_name=mine")) == "mine"
 
 
 @pytest.mark.parametrize(
@@ -228,12 +240,12 @@ def test_a_run_is_named_after_its_grid_point(make_config: MakeConfig) -> None:
     ],
 )
 def test_what_does_not_decide_the_numbers_is_not_in_the_hash(override: str) -> None:
-    assert config.config_hash(tiny_config()) == config.config_hash(_changed(override))
+    assert config_hash(tiny_config()) == config_hash(_changed(override))
 
 
 def test_data_root_is_not_in_the_hash() -> None:
     here, there = (tiny_config("data=mnist", f"data.root={root}") for root in ("here", "there"))
-    assert config.config_hash(here) == config.config_hash(there)
+    assert config_hash(here) == config_hash(there)
 
 
 @pytest.mark.parametrize(
@@ -260,27 +272,27 @@ def test_data_root_is_not_in_the_hash() -> None:
     ],
 )
 def test_what_decides_the_numbers_is_in_the_hash(override: str) -> None:
-    assert config.config_hash(tiny_config()) != config.config_hash(_changed(override))
+    assert config_hash(tiny_config()) != config_hash(_changed(override))
 
 
 def test_records_from_before_tf32_have_the_identity_of_tf32_off() -> None:
     cfg = tiny_config("tf32=false")
-    assert "tf32" not in config.science_part(cfg)
+    assert "tf32" not in science_part(cfg)
     content = dataclasses.asdict(cfg)
     content.pop("tf32")
-    older = config.from_omegaconf(OmegaConf.create(content))
+    older = from_omegaconf(OmegaConf.create(content))
     assert older.tf32 is False
-    assert config.config_hash(older) == config.config_hash(cfg)
+    assert config_hash(older) == config_hash(cfg)
 
 
 # --- help
 
 
 def test_every_key_has_a_line_of_help() -> None:
-    for key in config.known_keys():
+    for key in known_keys():
         if key not in _SECTIONS:
-            assert config.help_of(key), key
-    assert [name for name, _ in config.describe_keys()] == [
+            assert help_of(key), key
+    assert [name for name, _ in describe_keys()] == [
         item.name for item in dataclasses.fields(Config) if item.name not in _SECTIONS
     ]
 
@@ -292,9 +304,9 @@ def test_every_data_set_of_conf_has_the_schema_of_its_name() -> None:
     for path in sorted((CONF / "data").glob("*.yaml")):
         given = ["data.path=x.npz"] if path.stem == "npz" else []
         cfg = tiny_config(f"data={path.stem}", *given)
-        assert type(cfg.data) is config.DATA_SCHEMAS[path.stem]
+        assert type(cfg.data) is DATA_SCHEMAS[path.stem]
         assert cfg.data.name == path.stem
-        assert config.problems(cfg) == []
+        assert problems(cfg) == []
 
 
 def test_torchvision_pools_are_those_of_the_real_data_sets() -> None:
@@ -308,7 +320,7 @@ def test_torchvision_pools_are_those_of_the_real_data_sets() -> None:
 
 def test_a_config_survives_a_round_trip_through_plain_containers() -> None:
     cfg = tiny_config("data=toy", "data.eta=0.3")
-    again = config.from_omegaconf(OmegaConf.create(dataclasses.asdict(cfg)))
+    again = from_omegaconf(OmegaConf.create(dataclasses.asdict(cfg)))
     assert again == cfg
     assert isinstance(again.data, ToyConfig)
     assert math.isclose(again.data.eta, 0.3)

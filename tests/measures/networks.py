@@ -7,9 +7,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.gradients.loss import sample_losses
 from tests.conftest import CONF
@@ -28,7 +28,7 @@ def _config_of(*overrides: str) -> Config:
     tiny = ["n=7", "n_sets=2", "n_test=5", "epochs=0", "measure_at=[0]", "lr=0.1", "dtype=float64"]
     cfg = expand(CommandLine.parse([*tiny, "threads=1", *overrides], CONF)).points[0].cfg
     assert cfg is not None
-    assert config.problems(cfg) == []
+    assert problems(cfg) == []
     return cfg
 
 

@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from gsnr_sweep.config import schema as config
+from gsnr_sweep.config.identity import config_hash
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
@@ -48,7 +48,7 @@ def test_a_run_leaves_its_record_and_its_status(folder: Path) -> None:
     assert record == result.record
     cfg = tiny_config(*SMALL, "tracking=none")
     assert record.config == dataclasses.asdict(cfg)
-    assert record.config_hash == config.config_hash(cfg)
+    assert record.config_hash == config_hash(cfg)
     assert (record.name, record.state) == ("n=12 ch=4 p=0.0", "finished")
     assert [m.epoch for m in record.measurements] == [0, 2]
     for measurement in record.measurements:

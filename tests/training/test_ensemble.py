@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data import RunSets, Samples
 from gsnr_sweep.engine.chunking import (
     ChunkSizes,
@@ -37,7 +37,7 @@ def _config(*overrides: str) -> Config:
     )
     cfg = expand(line).points[0].cfg
     assert cfg is not None
-    assert config.problems(cfg) == []
+    assert problems(cfg) == []
     return cfg
 
 

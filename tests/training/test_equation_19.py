@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsnr_sweep.config import schema as config
+from gsnr_sweep.config.identity import config_hash
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import distribution, draw_sets
 from gsnr_sweep.gradients import gradient_moments
@@ -117,8 +117,8 @@ def test_moments_on_real_images(make_config, real_data: Path) -> None:
 
 def test_the_config_hash_knows_science_from_logistics(make_config) -> None:
     base = make_config("n=100")
-    assert config.config_hash(base) == config.config_hash(
+    assert config_hash(base) == config_hash(
         make_config("n=100", "threads=2", "device=cpu", "tracking=none", "memory_limit=2GB")
     )
-    assert config.config_hash(base) != config.config_hash(make_config("n=101"))
+    assert config_hash(base) != config_hash(make_config("n=101"))
     assert asdict(base)["n"] == 100

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gsnr_sweep.config import schema as config
 from gsnr_sweep.config.grid import CommandLine, Grid, expand
 from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.preflight.check import check
@@ -59,7 +59,7 @@ def test_the_grid_can_run(experiment: str, scale: str) -> None:
     assert len(grid.points) > 1
     checked = check(grid.points)
     for point in checked:
-        assert config.problems(point.cfg) == []
+        assert problems(point.cfg) == []
         assert point.cfg.preset.name == experiment
         assert point.cfg.preset.scale == scale
         assert point.cfg.preset.figures

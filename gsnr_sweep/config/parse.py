@@ -1,0 +1,104 @@
+"""From OmegaConf to the typed config, and what is said of a key that does not fit."""
+
+from __future__ import annotations
+
+import difflib
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, DataConfig, _field, help_of, known_keys
+from gsnr_sweep.config.validation import _not_allowed
+from gsnr_sweep.errors import GsnrError
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "list[int]": "a list of whole numbers, such as [20,100],",
+    "list[float]": "a list of numbers, such as [0.5,0.5],",
+    "list[str]": "a list of names, such as [fc1],",
+    "dict[str, Any]": "a mapping, such as {name: value},",
+    "dict[str, str]": "a mapping, such as {name: text},",
+}
+
+
+# Mappings that a user may extend; Hydra wants a plus sign before a new key.
+_OPEN = ("model.args", "measures.functions")
+
+
+def from_omegaconf(cfg: DictConfig) -> Config:
+    """Check names and types of a composed config and return it as dataclasses.
+
+    Args:
+        cfg: The composed config of one run, without its ``hydra`` part.
+
+    Returns:
+        The typed config, interpolations resolved.
+
+    Raises:
+        GsnrError: A key is unknown, missing, or of the wrong type.
+    """
+    try:
+        name = OmegaConf.select(cfg, "data.name")
+        if isinstance(name, str) and name not in DATA_SCHEMAS:
+            raise GsnrError(_not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
+        schema = OmegaConf.structured(Config)
+        schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
+        merged = OmegaConf.merge(schema, cfg)
+        OmegaConf.copy_cache(from_config=cfg, to_config=merged)  # times that were resolved before
+        typed = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise GsnrError(describe_omegaconf_error(error)) from None
+    assert isinstance(typed, Config)
+    return typed
+
+
+def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
+    """Say in one sentence what is wrong with which key."""
+    key = str(error.full_key or error.key or "")
+    if isinstance(error, MissingMandatoryValue):
+        return f"{key} has no value and needs one: {help_of(key)}. Give it as {key}=VALUE."
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return unknown_key(key, known_keys())
+    item = _field(key.partition("[")[0])
+    about = f" ({item.metadata['help']})" if item and "help" in item.metadata else ""
+    kind = _KINDS.get(str(item.type).removesuffix(" | None")) if item else None
+    if isinstance(error, ValidationError) and kind:
+        return f"{key}={_as_typed(error.value)}: {kind} is needed{about}."
+    first_line = str(error.msg or error).splitlines()[0].rstrip(".")
+    return f"{key}: {first_line}{about}."
+
+
+def _as_typed(value: object) -> str:
+    """Write a value as people type it on a command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """Say that a key does not exist, and what may have been meant."""
+    mapping = next((name for name in _OPEN if key.startswith(f"{name}.")), None)
+    if mapping:
+        return f"{mapping} has no {key.removeprefix(mapping + '.')!r} yet: add it by +{key}=VALUE."
+    return f"There is no key {key!r}. {suggest(key, known)}"
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """Propose known names that look like `name`."""
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if not close:
+        short = {k.rpartition(".")[2]: k for k in known}
+        close = [short[s] for s in difflib.get_close_matches(name, list(short), n=3, cutoff=0.6)]
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return "See `python launch.py --help` for the keys."

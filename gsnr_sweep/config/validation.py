@@ -1,0 +1,187 @@
+"""Ranges and combinations of a typed config's values; no I/O."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from gsnr_sweep.config.parse import _as_typed
+from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import (
+    _MEMORY_UNITS,
+    Config,
+    DataConfig,
+    DigitsConfig,
+    NpzConfig,
+    TorchvisionConfig,
+    ToyConfig,
+    help_of,
+    memory_bytes,
+)
+
+DTYPES = ("float32", "float64")
+
+INITS = ("torch", "he", "small")
+
+LABEL_NOISES = ("uniform", "different")
+
+VARIANCES = ("plugin", "unbiased")
+
+SCALES = ("paper", "laptop", "smoke")
+
+KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
+
+LAYOUTS = ("auto", "hwc", "chw")
+
+
+def problems(cfg: Config) -> list[str]:
+    """Judge ranges and combinations of a typed config.
+
+    Returns:
+        One sentence or two a problem: key, value, what is allowed. Empty if all is well.
+    """
+    return [
+        *_size_problems(cfg),
+        *_schedule_problems(cfg),
+        *_number_problems(cfg),
+        *_choice_problems(cfg),
+        *_data_problems(cfg),
+        *_preset_problems(cfg),
+    ]
+
+
+def _size_problems(cfg: Config) -> list[str]:
+    found = []
+    for key, least in (("n", 2), ("ch", 1), ("n_sets", 1), ("n_test", 2)):
+        value = getattr(cfg, key)
+        if value < least:
+            found.append(f"{key}={value}: {help_of(key)} must be at least {least}.")
+    return found
+
+
+def _schedule_problems(cfg: Config) -> list[str]:
+    found = []
+    if cfg.epochs < 0:
+        return [f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative."]
+    given = cfg.measure_at
+    try:
+        epochs = epochs_of(given, cfg.epochs)
+    except ValueError as error:
+        return [f"measure_at={_as_typed(given)}: {error}."]
+    if not epochs:
+        found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
+    beyond = [epoch for epoch in epochs if not 0 <= epoch <= cfg.epochs]
+    if beyond:
+        found.append(
+            f"measure_at={given}: {beyond} is outside 0..epochs={cfg.epochs}. "
+            "Raise epochs or leave these out."
+        )
+    if len(set(epochs)) < len(epochs):
+        found.append(f"measure_at={given}: an epoch is listed twice.")
+    return found
+
+
+def _number_problems(cfg: Config) -> list[str]:
+    found = []
+    if not 0 <= cfg.p_random <= 1:
+        found.append(f"p_random={cfg.p_random}: {help_of('p_random')} must lie in [0, 1].")
+    if not (cfg.lr > 0 and math.isfinite(cfg.lr)):
+        found.append(f"lr={cfg.lr}: the learning rate must be a positive, finite number.")
+    if not 0 <= cfg.seed < 2**63:
+        found.append(f"seed={cfg.seed}: the seed must be a whole number from 0 to 2**63 - 1.")
+    for key in ("chunk_size", "threads"):
+        value = getattr(cfg, key)
+        if value is not None and value < 1:
+            found.append(f"{key}={value}: give at least 1, or null for an automatic choice.")
+    minutes = cfg.checkpoint_minutes
+    if minutes is not None and not 0 <= minutes < math.inf:
+        found.append(
+            f"checkpoint_minutes={minutes}: give minutes, 0 for every epoch, or null for none but "
+            "those at an interruption."
+        )
+    try:
+        memory_bytes(cfg.memory_limit)
+    except ValueError:
+        units = ", ".join(_MEMORY_UNITS)
+        found.append(
+            f"memory_limit={cfg.memory_limit}: give a number and a unit ({units}), such as 1GB."
+        )
+    return found
+
+
+def _choice_problems(cfg: Config) -> list[str]:
+    found = []
+    choices: list[tuple[str, Any, tuple[str, ...]]] = [
+        ("dtype", cfg.dtype, DTYPES),
+        ("kernels", cfg.kernels, KERNELS),
+        ("model.init", cfg.model.init, INITS),
+        ("measures.variance", cfg.measures.variance, VARIANCES),
+        ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),
+        ("optim.name", cfg.optim.name, ("gd",)),
+        ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
+    ]
+    if isinstance(cfg.data, NpzConfig):
+        choices.append(("data.layout", cfg.data.layout, LAYOUTS))
+    for key, value, allowed in choices:
+        if value not in allowed:
+            found.append(_not_allowed(key, value, allowed))
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
+        found.append(f"device={cfg.device}: allowed are auto, cpu, cuda and cuda:K.")
+    return found
+
+
+def _preset_problems(cfg: Config) -> list[str]:
+    if cfg.preset.name is None and cfg.preset.scale != SCALES[0]:
+        return [
+            f"scale={cfg.preset.scale}: a scale belongs to an experiment of the paper. Give one, "
+            f"such as experiment=fig4_mnist scale={cfg.preset.scale}."
+        ]
+    return []
+
+
+def _not_allowed(key: str, value: object, allowed: tuple[str, ...]) -> str:
+    return f"{key}={value}: {help_of(key)}. Allowed: {', '.join(allowed)}."
+
+
+def _data_problems(cfg: Config) -> list[str]:
+    return [*_toy_problems(cfg), *_deformation_problems(cfg.data), *_pixel_problems(cfg.data)]
+
+
+def _toy_problems(cfg: Config) -> list[str]:
+    data = cfg.data
+    found = []
+    if isinstance(data, ToyConfig):
+        if not data.eta >= 0:
+            found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
+        if cfg.p_random > 0:
+            found.append(
+                f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
+                "randomize; its noise is data.eta. Set p_random=0."
+            )
+    return found
+
+
+def _deformation_problems(data: DataConfig) -> list[str]:
+    found = []
+    if isinstance(data, DigitsConfig):
+        for key in ("rotation", "scale", "shear", "shift", "elastic"):
+            if not getattr(data, key) >= 0:
+                found.append(f"data.{key}={getattr(data, key)}: must not be negative.")
+        if data.scale >= 1:
+            found.append(f"data.scale={data.scale}: must be below 1.")
+    return found
+
+
+def _pixel_problems(data: DataConfig) -> list[str]:
+    found = []
+    if isinstance(data, DigitsConfig | TorchvisionConfig):
+        if not all(value > 0 for value in data.std):
+            found.append(f"data.std={data.std}: standard deviations must be positive.")
+        channels = data.shape[0] if isinstance(data, TorchvisionConfig) else 1
+        if not len(data.mean) == len(data.std) == channels:
+            found.append(
+                f"data.mean={data.mean} and data.std={data.std}: give one number a channel "
+                f"({channels})."
+            )
+    return found
