@@ -11,7 +11,6 @@ from rich.text import Text
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.costs import plan_rows
-from gsnr_sweep.launcher.history import search_roots
 from gsnr_sweep.launcher.jobs import Crew
 from gsnr_sweep.launcher.reuse import (
     axes_of,
@@ -24,6 +23,7 @@ from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.plan_view import show_plan, show_table
+from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.background_query import LookUp
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gsnr_sweep.records.checkpoint import has_checkpoint
+from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
 from gsnr_sweep.records.record import RECORD_FILE
-from gsnr_sweep.records.status import STATUS_FILE, UNDER_WAY, Status, read_status
+from gsnr_sweep.records.status import UNDER_WAY, Status, read_status
 from gsnr_sweep.tracking.background_query import StoredRun
 
 _RESULTS = ("finished", "diverged")
@@ -151,28 +152,6 @@ class Ledger:
         if earlier and (last := earlier[-1]).state not in _RESULTS:
             return Decision("run", None, f"{last.state} {last.date}, starts anew")
         return Decision()
-
-
-def search_roots(launch_folder: Path, sweep_dir: Path | None = None) -> list[Path]:
-    """Return the folders in which earlier runs may lie.
-
-    Args:
-        launch_folder: Where sweeps and single runs are put by default.
-        sweep_dir: The sweep's folder, which the user may have put elsewhere.
-    """
-    roots = [launch_folder / "multirun", launch_folder / "outputs"]
-    if sweep_dir is not None:
-        above = [sweep_dir, sweep_dir.parent, sweep_dir.parent.parent]
-        roots += [root for root in above if root not in (launch_folder, *launch_folder.parents)]
-    return list(dict.fromkeys(roots))
-
-
-def run_folders(roots: Iterable[Path]) -> list[Path]:
-    """Find run folders below the roots: DATE/TIME/NUMBER of a sweep, DATE/TIME of a run alone."""
-    places = ["*/", "*/*/", "*/*/*/", "*/*/from-*/*/"]
-    patterns = [f"{place}{STATUS_FILE}" for place in places]
-    found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
-    return sorted(found)
 
 
 def _shown(folder: Path | None) -> str:

@@ -17,9 +17,8 @@ from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.config.compose import Composer
 from gsnr_sweep.errors import GsnrError, reason
-from gsnr_sweep.launcher.worker import PAYLOAD_FILE
-from gsnr_sweep.records.manifest import SweepRun
-from gsnr_sweep.records.record import replace_file
+from gsnr_sweep.records.atomic import replace_file
+from gsnr_sweep.records.manifest import PAYLOAD_FILE, SweepRun
 from gsnr_sweep.runs.control import Attempt
 
 

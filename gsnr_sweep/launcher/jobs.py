@@ -12,7 +12,7 @@ from gsnr_sweep.launcher.packing import pack
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import Manifest, SweepRun
-from gsnr_sweep.runs.runner import available_cores
+from gsnr_sweep.runs.device import available_cores
 
 _SECONDS_OF_MARGIN = 15.0
 _SHORTEST_GRACE = 5.0

@@ -30,7 +30,7 @@ from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.costs import plan_rows
-from gsnr_sweep.launcher.history import Ledger, search_roots
+from gsnr_sweep.launcher.history import Ledger
 from gsnr_sweep.launcher.job_context import Payload
 from gsnr_sweep.launcher.jobs import Crew
 from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
@@ -47,11 +47,12 @@ from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan, summarize
+from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
-from gsnr_sweep.records.record import flatten, read_record
+from gsnr_sweep.records.record import flatten
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.runs.runner import RunResult
+from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from gsnr_sweep.tracking.run_tracker import SweepTracker, close_killed_run, tracking_uri
 from gsnr_sweep.tracking.sync import send_unsent
@@ -382,15 +383,6 @@ def _stop(watch: Watch, progress: SweepProgress) -> None:
         watch.stop(progress.look, _SECONDS_TO_STOP)
     except KeyboardInterrupt:
         watch.kill()
-
-
-def run_result(folder: Path) -> RunResult | None:
-    """Read a finished run's result; None if it did not finish."""
-    status = read_status(folder)
-    record = read_record(folder) if status and status.state == "finished" else None
-    if status is None or record is None:
-        return None
-    return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")
 
 
 def _close_in_store(manifest: Manifest, folder: Path, outage: Outage) -> None:

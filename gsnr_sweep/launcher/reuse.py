@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import run_name
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.history import Decision, Earlier, Ledger, search_roots
+from gsnr_sweep.launcher.history import Decision, Earlier, Ledger
 from gsnr_sweep.launcher.jobs import backend_of
+from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.tracking.background_query import LookUp, read_finished_runs, store_to_read

@@ -23,7 +23,7 @@ from submitit.core.utils import DelayedSubmission
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.records.leases import claim_run, fail_run, standing
-from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
 from gsnr_sweep.records.status import ENDED, UNDER_WAY
 from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.tracking.circuit_breaker import Outage
@@ -31,7 +31,6 @@ from gsnr_sweep.tracking.circuit_breaker import Outage
 if TYPE_CHECKING:
     from gsnr_sweep.launcher.job_context import Payload
 
-PAYLOAD_FILE = "payload.pkl"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SECONDS_BETWEEN_LOOKS = 0.5
 _LOOKS_BETWEEN_STOP_FILES = 4

@@ -178,8 +178,8 @@ class _Inspections:
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
 
     def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
-        from gsnr_sweep.one_core import on_one_core
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
+        from gsnr_sweep.runs.device import on_one_core
 
         fit = self._once((repr(cfg), spec), lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model

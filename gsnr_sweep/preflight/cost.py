@@ -182,7 +182,7 @@ def _counted(
 
     This happens on one core, as runs do it.
     """
-    from gsnr_sweep.one_core import on_one_core
     from gsnr_sweep.preflight.cost_model import predict
+    from gsnr_sweep.runs.device import on_one_core
 
     return on_one_core(predict, points, timed, workers, threads)

@@ -18,8 +18,7 @@ from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.preflight.check import extra_passes
 from gsnr_sweep.preflight.memory import Network, memory_bytes
 from gsnr_sweep.preflight.microbenchmark import Cost, PassCosts, calibrate
-from gsnr_sweep.runs.device import choose_device
-from gsnr_sweep.runs.runner import available_cores
+from gsnr_sweep.runs.device import available_cores, choose_device
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight.check import CheckedPoint

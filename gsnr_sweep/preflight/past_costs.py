@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.history import run_folders
 from gsnr_sweep.preflight.check import CheckedPoint, sample_passes
 from gsnr_sweep.preflight.cost import Observed
+from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.record import RunRecord, read_record
 from gsnr_sweep.records.status import read_status
 

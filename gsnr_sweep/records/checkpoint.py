@@ -18,7 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from gsnr_sweep.records.record import Measurement, replace_file
+from gsnr_sweep.records.atomic import replace_file
+from gsnr_sweep.records.record import Measurement
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _SCHEMA = 1

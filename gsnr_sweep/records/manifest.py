@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.records.record import write_atomically
+from gsnr_sweep.records.atomic import write_atomically
 
 SWEEP_FILE = "sweep.json"
 STOP_FILE = "stop"
@@ -157,3 +157,6 @@ def read_manifests(roots: Iterable[Path], places: Sequence[str]) -> list[Manifes
         with contextlib.suppress(GsnrError):
             manifests.append(Manifest.read(folder))
     return manifests
+
+
+PAYLOAD_FILE = "payload.pkl"

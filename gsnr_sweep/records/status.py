@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.records.record import write_atomically
+from gsnr_sweep.records.atomic import write_atomically
 
 STATUS_FILE = "status.json"
 UNDER_WAY = ("preparing", "running")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.records.record import write_atomically
+from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.report.content import Section
 from gsnr_sweep.report.page import render
 from gsnr_sweep.tracking.query import readable_store_errors

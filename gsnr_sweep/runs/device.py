@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import torch
 
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.engine.cpu.kernels import load_kernels
 from gsnr_sweep.errors import GsnrError
 
 
@@ -70,3 +76,33 @@ def set_exact_arithmetic(tf32: bool = False) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def kernels_used(cfg: Config, device: torch.device) -> str:
+    """Name the compiled kernels that this run may use; ``none`` if PyTorch computes alone."""
+    kernels = None
+    if device.type == "cpu" and cfg.dtype == "float32":
+        kernels = load_kernels(cfg.kernels)
+    return kernels.instruction_set if kernels else "none"
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
+
+def on_one_core(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do some work in a thread of its own in which PyTorch uses one core.
+
+    Where another process keeps a core busy, PyTorch's threads wait for each other at every small
+    operation: trying a model on three samples then takes 1.2 s instead of 0.03 s.
+    """
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return pool.submit(work, *args, **kwargs).result()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import hashlib
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -22,9 +18,9 @@ from omegaconf import DictConfig
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import Config, run_name
-from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
+from gsnr_sweep.data import RunSets, distribution, draw_sets
+from gsnr_sweep.data.fingerprint import describe_data
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.engine.cpu.kernels import load_kernels
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models import build_model
@@ -33,13 +29,22 @@ from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import Status, StatusFile, read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import (
+    available_cores,
     choose_device,
     describe_device,
+    kernels_used,
     peak_memory_mb,
     reset_peak_memory,
     set_exact_arithmetic,
 )
 from gsnr_sweep.runs.environment import describe_environment
+from gsnr_sweep.runs.outcome import (
+    DivergedError,
+    RunResult,
+    RunStoppedError,
+    _state_after,
+    may_pass,
+)
 from gsnr_sweep.runs.resume import Beginning, finished_record
 from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
 from gsnr_sweep.training import Ensemble, Snapshot
@@ -47,31 +52,6 @@ from gsnr_sweep.training import Ensemble, Snapshot
 log = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int], None]
-
-
-class DivergedError(GsnrError):
-    """Training left the finite numbers."""
-
-
-class RunStoppedError(GsnrError):
-    """A run was asked to stop and can go on from its checkpoint."""
-
-
-@dataclasses.dataclass(frozen=True)
-class RunResult:
-    """What a run gives back to whoever started it.
-
-    Attributes:
-        record: Settings and measurements.
-        folder: Where the record lies.
-        run_id: MLflow run, empty if none.
-        untracked: Why MLflow does not have the results, empty if it has.
-    """
-
-    record: RunRecord
-    folder: str
-    run_id: str
-    untracked: str
 
 
 def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
@@ -315,42 +295,6 @@ class _Run:
             self.on_epoch(epoch)
 
 
-def _state_after(error: BaseException) -> str:
-    if isinstance(error, DivergedError):
-        return "diverged"
-    stopped = isinstance(error, RunStoppedError | KeyboardInterrupt)
-    return "interrupted" if stopped else "failed"
-
-
-def may_pass(error: BaseException) -> bool:
-    """Tell whether trying again may help: short memory or a failing file system, not a full one."""
-    cause = error.__cause__ if isinstance(error, GsnrError) else error
-    if isinstance(cause, OSError):
-        return cause.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
-    return isinstance(cause, MemoryError | torch.OutOfMemoryError)
-
-
-def describe_data(name: str, source: str, sets: RunSets) -> dict[str, Any]:
-    """Describe the sets of a run by name, source, sizes and digests, labels included."""
-    return {
-        "name": name,
-        "source": source,
-        "train_digest": samples_digest(sets.train),
-        "train_size": len(sets.train[0]),
-        "train_sets": len(sets.train),
-        "test_digest": samples_digest([sets.test]),
-        "test_size": len(sets.test),
-    }
-
-
-def kernels_used(cfg: Config, device: torch.device) -> str:
-    """Name the compiled kernels that this run may use; ``none`` if PyTorch computes alone."""
-    kernels = None
-    if device.type == "cpu" and cfg.dtype == "float32":
-        kernels = load_kernels(cfg.kernels)
-    return kernels.instruction_set if kernels else "none"
-
-
 def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble:
     """Build the replicas of one grid point with their initial weights."""
     spec = distribution(cfg.data).spec
@@ -393,19 +337,3 @@ def _headline(measurement: Measurement) -> str:
     lhs = measurement.metrics.get("osgr_lhs", math.nan)
     rhs = measurement.metrics.get("osgr_rhs", math.nan)
     return f"epoch {measurement.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"
-
-
-def samples_digest(sets: Iterable[Samples]) -> str:
-    """Identify the samples of one or more sets, labels included, by 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for samples in sets:
-        for tensor in (samples.x, samples.y):
-            digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def available_cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

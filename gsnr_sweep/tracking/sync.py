@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gsnr_sweep.launcher.history import run_folders
+from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import read_record

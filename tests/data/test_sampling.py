@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
-from gsnr_sweep.runs.runner import samples_digest
+from gsnr_sweep.data.fingerprint import samples_digest
 from tests.conftest import tiny_config
 
 SOURCES = ["data=digits", "data=toy"]

@@ -9,7 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.history import Decision, Earlier, Ledger, run_folders, search_roots
+from gsnr_sweep.launcher.history import Decision, Earlier, Ledger
+from gsnr_sweep.records.layout import run_folders, search_roots
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.background_query import finished_runs
 from tests.conftest import tiny_config

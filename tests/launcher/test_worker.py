@@ -12,11 +12,12 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.job_context import _error
-from gsnr_sweep.launcher.launch import run_result
-from gsnr_sweep.launcher.worker import PAYLOAD_FILE, Place, Worker, load_payload
+from gsnr_sweep.launcher.worker import Place, Worker, load_payload
 from gsnr_sweep.records.leases import Claim, claim_run, fail_run, last_claim, standing
+from gsnr_sweep.records.manifest import PAYLOAD_FILE
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status, write_status
+from gsnr_sweep.runs.outcome import run_result
 
 SLURM = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.records.record import Measurement, RunRecord, flatten, write_atomically
+from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.record import Measurement, RunRecord, flatten
 
 
 def _record(**changes: object) -> RunRecord:

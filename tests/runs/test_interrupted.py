@@ -20,7 +20,8 @@ from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt, Request
-from gsnr_sweep.runs.runner import RunResult, RunStoppedError, run_point
+from gsnr_sweep.runs.outcome import RunResult, RunStoppedError
+from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.run_tracker import send_record
 from gsnr_sweep.training import Ensemble, Snapshot
 from tests.conftest import tiny_config

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from gsnr_sweep.one_core import on_one_core
+from gsnr_sweep.runs.device import on_one_core
 
 
 def test_one_core_there_and_as_many_as_before_here() -> None:
