@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import leaving_quickly
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.mlflow_settings import apply_mlflow_settings
+from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.records.manifest import Manifest

@@ -14,7 +14,7 @@ from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.mlflow_settings import apply_mlflow_settings
+from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -65,7 +65,8 @@ def _checked(command: CommandLine) -> bool:
     """
     from gsnr_sweep.launcher.settings import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
-    from gsnr_sweep.tracking.run_tracker import open_store, tracking_uri
+    from gsnr_sweep.tracking.store import open_store
+    from gsnr_sweep.tracking.uri import tracking_uri
 
     load_torch_library()
     grid = expand(command)

@@ -23,7 +23,6 @@ from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.reuse import read_ledger
-from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
@@ -31,6 +30,7 @@ from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
 from gsnr_sweep.runs.runner import run_point
+from gsnr_sweep.tracking.uri import describe_tracking
 
 _SHOWN = {
     "LHS (23)": "osgr_lhs",

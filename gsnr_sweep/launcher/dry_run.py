@@ -20,12 +20,12 @@ from gsnr_sweep.launcher.reuse import (
     read_ledger,
 )
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
-from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.plan_view import show_plan, show_table
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.background_query import LookUp
+from gsnr_sweep.tracking.uri import describe_tracking
 
 
 def show_dry_run(

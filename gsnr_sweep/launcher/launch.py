@@ -44,7 +44,6 @@ from gsnr_sweep.launcher.reuse import (
     read_ledger,
 )
 from gsnr_sweep.launcher.settings import Settings
-from gsnr_sweep.launcher.tracked import describe_tracking
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan, summarize
 from gsnr_sweep.records.layout import search_roots
@@ -54,8 +53,9 @@ from gsnr_sweep.records.record import flatten
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.circuit_breaker import Outage
-from gsnr_sweep.tracking.run_tracker import SweepTracker, close_killed_run, tracking_uri
+from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run
 from gsnr_sweep.tracking.sync import send_unsent
+from gsnr_sweep.tracking.uri import describe_tracking, tracking_uri
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import readable_store_errors, search_runs
-from gsnr_sweep.tracking.run_tracker import HASH_TAG, KIND_TAG, STATE_TAG, tracking_uri
-from gsnr_sweep.tracking.uri import without_password
+from gsnr_sweep.tracking.store import HASH_TAG, KIND_TAG, STATE_TAG
+from gsnr_sweep.tracking.uri import tracking_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

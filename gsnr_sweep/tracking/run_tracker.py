@@ -9,214 +9,38 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
-from gsnr_sweep.records.status import ENDED, STATUS_FILE, read_status, write_status
+from gsnr_sweep.records.status import ENDED
 from gsnr_sweep.tracking.circuit_breaker import Outage
-from gsnr_sweep.tracking.uri import store_uri, without_password
+from gsnr_sweep.tracking.store import (
+    _PARENT_TAG,
+    HASH_TAG,
+    KEY_TAG,
+    KIND_TAG,
+    MLFLOW_STATUS,
+    STATE_TAG,
+    _first_line,
+    _user_tags,
+    open_store,
+)
+from gsnr_sweep.tracking.uri import tracking_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
 
-KIND_TAG = "gsnr.kind"
-STATE_TAG = "gsnr.state"
-HASH_TAG = "gsnr.config_hash"
-KEY_TAG = "gsnr.key"
-MLFLOW_STATUS = {
-    "finished": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-    "killed": "KILLED",
-}
-_PARENT_TAG = "mlflow.parentRunId"
-_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 _MOST_PARAMS = 100
 _MOST_METRICS = 1000
 _LONGEST_PARAM = 6000
 _SECONDS_BETWEEN_SENDS = 5.0
-
-
-def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
-    """Return the tracking store's URI, absolute where it is a file.
-
-    Args:
-        cfg: ``uri`` comes first, then MLFLOW_TRACKING_URI.
-        folder: Holds the default store ``mlflow.db``, where ``mlflow ui`` finds it.
-
-    Raises:
-        GsnrError: MLflow no longer supports this kind of store.
-    """
-    uri = store_uri(cfg.uri, folder)
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        return f"sqlite:///{path if path.is_absolute() else folder / path}"
-    if "://" not in uri or uri.startswith("file:"):
-        raise GsnrError(
-            f"tracking.uri={uri}: MLflow keeps runs in a database or on a server, no longer in "
-            "plain folders. Use sqlite:///FILE.db, http://HOST:PORT, or tracking=none."
-        )
-    return uri
-
-
-def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
-    """Connect to a store, creating schema and experiment if they are missing.
-
-    A fresh SQLite store must be opened once before many processes use it: its schema is made then.
-
-    Returns:
-        The client and the experiment's id.
-
-    Raises:
-        GsnrError: The store cannot be reached or opened.
-    """
-    with loading_quickly():
-        return _opened(uri, experiment)
-
-
-def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
-    import mlflow
-    from mlflow import MlflowClient
-
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
-    try:
-        client = MlflowClient(uri)
-        return client, _experiment_id(client, uri, experiment)
-    except mlflow.exceptions.MlflowException as error:
-        reason = _first_line(error)
-        raise GsnrError(
-            f"The tracking store {without_password(uri)} cannot be used ({reason}). Start it, name "
-            "another with tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."
-        ) from None
-    except Exception as error:
-        raise GsnrError(
-            f"The tracking store {without_password(uri)} cannot be opened ({_first_line(error)}). "
-            "Name another with tracking.uri=URI, or run with tracking=none."
-        ) from None
-
-
-def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(experiment)
-    if found is None or found.lifecycle_stage != "active":
-        try:
-            artifacts = _artifacts_beside(uri)
-            return str(client.create_experiment(experiment, artifacts, _TRAINING))
-        except MlflowException:
-            found = client.get_experiment_by_name(experiment)
-            if found is None or found.lifecycle_stage != "active":
-                raise  # else another process made it meanwhile
-    return str(found.experiment_id)
-
-
-def _first_line(error: Exception) -> str:
-    """Say what went wrong without the SQL or the server's answer that may follow it."""
-    text = str(error)
-    if found := re.search(r"too many (\d+) error responses", text):
-        return f"the server answers with error {found[1]}"
-    if "ConnectionPool" in text:
-        return "no server answers there"
-    lines = text.partition(" Response body:")[0].strip().splitlines()
-    return without_password(lines[0][:300]).rstrip(".") if lines else type(error).__name__
-
-
-def _artifacts_beside(uri: str) -> str | None:
-    """Keep artifacts beside a SQLite file, whatever folder a worker runs in."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
-
-
-@dataclass
-class SweepTracker:
-    """The parent run of a sweep.
-
-    Attributes:
-        client: Connection to the store.
-        run_id: The parent run.
-    """
-
-    client: MlflowClient
-    run_id: str
-
-    @classmethod
-    def start(
-        cls,
-        uri: str,
-        experiment: str,
-        name: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, str],
-    ) -> SweepTracker:
-        """Create the parent run.
-
-        Args:
-            uri: The store.
-            experiment: Collects the runs.
-            name: Name of the parent run.
-            params: What all runs of the sweep share, and the axes of the grid.
-            tags: Further tags, such as the command line.
-        """
-        client, experiment_id = open_store(uri, experiment)
-        run = client.create_run(
-            experiment_id, run_name=name, tags={KIND_TAG: "sweep", **_user_tags(), **tags}
-        )
-        _log_params(client, run.info.run_id, params)
-        return cls(client, run.info.run_id)
-
-    def finish(self, status: str) -> None:
-        """Close the parent run with MLflow's FINISHED, FAILED or KILLED."""
-        with _surviving(f"sweep {self.run_id}"):
-            self.client.set_terminated(self.run_id, status)
-
-    def log_file(self, path: Path) -> None:
-        """Add a file to the parent run."""
-        with _surviving(f"sweep {self.run_id}"):
-            self.client.log_artifact(self.run_id, str(path))
-
-
-def close_killed_run(uri: str, run_id: str) -> bool:
-    """Close the MLflow run of a process that is gone, if it is still open.
-
-    Returns:
-        Whether the store answered.
-    """
-    from mlflow import MlflowClient
-
-    try:
-        client = MlflowClient(uri)
-        if run_id and client.get_run(run_id).info.status == "RUNNING":
-            client.set_tag(run_id, STATE_TAG, "killed")
-            client.set_terminated(run_id, "KILLED")
-    except Exception as error:
-        log.warning("MLflow: run %s could not be changed (%s)", run_id, _first_line(error))
-        return False
-    return True
-
-
-def close_parent(uri: str, run_id: str, status: str) -> None:
-    """Close a sweep's run from another process, if it is still open."""
-    from mlflow import MlflowClient
-
-    with _surviving(f"sweep {run_id}"):
-        client = MlflowClient(uri)
-        if client.get_run(run_id).info.status == "RUNNING":
-            client.set_terminated(run_id, status)
 
 
 @contextmanager
@@ -459,48 +283,9 @@ def artifact_files(folder: Path) -> list[Path]:
     return [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
 
 
-def send_record(folder: Path, launch_folder: Path) -> str:
-    """Send the record of a run that has ended and whose results MLflow does not have.
-
-    Args:
-        folder: The run's output folder.
-        launch_folder: Holds the default tracking store.
-
-    Returns:
-        Why it could not be sent; empty if MLflow has everything now.
-    """
-    record, status = RunRecord.read(folder / RECORD_FILE), read_status(folder)
-    if status is None:
-        return f"there is no {STATUS_FILE} in {folder}"
-    known = {item.name for item in fields(TrackingConfig)}
-    cfg = TrackingConfig(**{k: v for k, v in record.config["tracking"].items() if k in known})
-    tracker = RunTracker(
-        cfg, launch_folder, status.run_id, key=run_key(folder, cfg), may_exist=True
-    )
-    tracker.start(record)
-    tracker.describe_data(record.data)
-    if not tracker.problem:
-        tracker.finish(record, artifact_files(folder))
-    now = read_status(folder)
-    if now is not None and (now.attempt, now.state) == (status.attempt, status.state):
-        status.run_id, status.tracked = tracker.run_id, not tracker.problem
-        write_status(folder, status)  # else somebody took the run up meanwhile
-    return tracker.problem
-
-
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
     entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
     for start in range(0, len(entries), _MOST_PARAMS):
         client.log_batch(run_id, params=entries[start : start + _MOST_PARAMS])
-
-
-def _user_tags() -> dict[str, str]:
-    import getpass
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return {"mlflow.user": user, "mlflow.source.name": "gsnr-sweep", "mlflow.source.type": "LOCAL"}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
+from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.records.record import read_record
-from gsnr_sweep.records.status import read_status
-from gsnr_sweep.tracking.run_tracker import MLFLOW_STATUS, send_record
+from gsnr_sweep.records.record import RECORD_FILE, RunRecord, read_record
+from gsnr_sweep.records.status import STATUS_FILE, read_status, write_status
+from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
+from gsnr_sweep.tracking.store import MLFLOW_STATUS
 
 
 def unsent_runs(manifest: Manifest) -> list[Path]:
@@ -55,3 +58,32 @@ def _is_to_be_tracked(folder: Path) -> bool:
     if record is None or record.state not in MLFLOW_STATUS:
         return False
     return bool(record.config.get("tracking", {}).get("name") == "mlflow")
+
+
+def send_record(folder: Path, launch_folder: Path) -> str:
+    """Send the record of a run that has ended and whose results MLflow does not have.
+
+    Args:
+        folder: The run's output folder.
+        launch_folder: Holds the default tracking store.
+
+    Returns:
+        Why it could not be sent; empty if MLflow has everything now.
+    """
+    record, status = RunRecord.read(folder / RECORD_FILE), read_status(folder)
+    if status is None:
+        return f"there is no {STATUS_FILE} in {folder}"
+    known = {item.name for item in fields(TrackingConfig)}
+    cfg = TrackingConfig(**{k: v for k, v in record.config["tracking"].items() if k in known})
+    tracker = RunTracker(
+        cfg, launch_folder, status.run_id, key=run_key(folder, cfg), may_exist=True
+    )
+    tracker.start(record)
+    tracker.describe_data(record.data)
+    if not tracker.problem:
+        tracker.finish(record, artifact_files(folder))
+    now = read_status(folder)
+    if now is not None and (now.attempt, now.state) == (status.attempt, status.state):
+        status.run_id, status.tracked = tracker.run_id, not tracker.problem
+        write_status(folder, status)  # else somebody took the run up meanwhile
+    return tracker.problem

@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from gsnr_sweep.config.schema import TrackingConfig
+from gsnr_sweep.errors import GsnrError
+
 
 def store_uri(uri: str | None, folder: Path) -> str:
     """Return the store given, else that in MLFLOW_TRACKING_URI, else a file in `folder`."""
@@ -15,3 +18,54 @@ def store_uri(uri: str | None, folder: Path) -> str:
 def without_password(uri: str) -> str:
     """Return the URI with user and password blotted out."""
     return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def apply_mlflow_settings() -> None:
+    """Put the settings into the environment of this process and of those it starts.
+
+    With MLflow's own, a server that is gone is waited for 248 s at every call.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
+    """Return the tracking store's URI, absolute where it is a file.
+
+    Args:
+        cfg: ``uri`` comes first, then MLFLOW_TRACKING_URI.
+        folder: Holds the default store ``mlflow.db``, where ``mlflow ui`` finds it.
+
+    Raises:
+        GsnrError: MLflow no longer supports this kind of store.
+    """
+    uri = store_uri(cfg.uri, folder)
+    if uri.startswith("sqlite:///"):
+        path = Path(uri.removeprefix("sqlite:///"))
+        return f"sqlite:///{path if path.is_absolute() else folder / path}"
+    if "://" not in uri or uri.startswith("file:"):
+        raise GsnrError(
+            f"tracking.uri={uri}: MLflow keeps runs in a database or on a server, no longer in "
+            "plain folders. Use sqlite:///FILE.db, http://HOST:PORT, or tracking=none."
+        )
+    return uri
+
+
+def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
+    """Say where results are tracked and how to browse them."""
+    if tracking.name != "mlflow":
+        return "none: records on disk only"
+    uri = tracking_uri(tracking, launch_folder)
+    default = uri == f"sqlite:///{launch_folder / 'mlflow.db'}"
+    browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {uri}"
+    hint = f"  (browse: {browse})" if uri.startswith("sqlite") else ""
+    return f"{without_password(uri)}, experiment {tracking.experiment}{hint}"

@@ -204,7 +204,7 @@ def test_the_command_line_ends_there(
         raise AssertionError("a dry run does none of this")
 
     monkeypatch.setattr(cli, "_hand_to_hydra", refuse)
-    monkeypatch.setattr("gsnr_sweep.tracking.run_tracker.open_store", refuse)
+    monkeypatch.setattr("gsnr_sweep.tracking.store.open_store", refuse)
     monkeypatch.setattr("gsnr_sweep.preflight.check.prepare", refuse)
     cli.main(CONF, [*SMALL, *arguments])
     assert "nothing was launched, nothing was written" in capsys.readouterr().out

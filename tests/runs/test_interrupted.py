@@ -22,7 +22,7 @@ from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking.run_tracker import send_record
+from gsnr_sweep.tracking.sync import send_record
 from gsnr_sweep.training import Ensemble, Snapshot
 from tests.conftest import tiny_config
 

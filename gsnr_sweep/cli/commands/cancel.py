@@ -13,7 +13,7 @@ from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.status import UNDER_WAY
-from gsnr_sweep.tracking.run_tracker import close_parent
+from gsnr_sweep.tracking.sweep_tracker import close_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 

@@ -6,7 +6,7 @@ from gsnr_sweep.cli.commands.overview import view_runs
 from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.tracking.run_tracker import close_killed_run, close_parent
+from gsnr_sweep.tracking.sweep_tracker import close_killed_run, close_parent
 
 
 def is_complete(manifest: Manifest) -> bool:

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from gsnr_sweep.cli.commands.closing import close_sweep
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.tracking.run_tracker import send_record
-from gsnr_sweep.tracking.sync import send_unsent, unsent_runs, unsent_single_runs
+from gsnr_sweep.tracking.sync import send_record, send_unsent, unsent_runs, unsent_single_runs
 
 
 def sync(sweeps: Sequence[Manifest], console: Console, here: Path | None = None) -> int:

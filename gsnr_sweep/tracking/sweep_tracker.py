@@ -1,0 +1,90 @@
+"""A sweep's own run in the tracking store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from gsnr_sweep.tracking.run_tracker import _log_params, _surviving, log
+from gsnr_sweep.tracking.store import KIND_TAG, STATE_TAG, _first_line, _user_tags, open_store
+
+
+@dataclass
+class SweepTracker:
+    """The parent run of a sweep.
+
+    Attributes:
+        client: Connection to the store.
+        run_id: The parent run.
+    """
+
+    client: MlflowClient
+    run_id: str
+
+    @classmethod
+    def start(
+        cls,
+        uri: str,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> SweepTracker:
+        """Create the parent run.
+
+        Args:
+            uri: The store.
+            experiment: Collects the runs.
+            name: Name of the parent run.
+            params: What all runs of the sweep share, and the axes of the grid.
+            tags: Further tags, such as the command line.
+        """
+        client, experiment_id = open_store(uri, experiment)
+        run = client.create_run(
+            experiment_id, run_name=name, tags={KIND_TAG: "sweep", **_user_tags(), **tags}
+        )
+        _log_params(client, run.info.run_id, params)
+        return cls(client, run.info.run_id)
+
+    def finish(self, status: str) -> None:
+        """Close the parent run with MLflow's FINISHED, FAILED or KILLED."""
+        with _surviving(f"sweep {self.run_id}"):
+            self.client.set_terminated(self.run_id, status)
+
+    def log_file(self, path: Path) -> None:
+        """Add a file to the parent run."""
+        with _surviving(f"sweep {self.run_id}"):
+            self.client.log_artifact(self.run_id, str(path))
+
+
+def close_killed_run(uri: str, run_id: str) -> bool:
+    """Close the MLflow run of a process that is gone, if it is still open.
+
+    Returns:
+        Whether the store answered.
+    """
+    from mlflow import MlflowClient
+
+    try:
+        client = MlflowClient(uri)
+        if run_id and client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, STATE_TAG, "killed")
+            client.set_terminated(run_id, "KILLED")
+    except Exception as error:
+        log.warning("MLflow: run %s could not be changed (%s)", run_id, _first_line(error))
+        return False
+    return True
+
+
+def close_parent(uri: str, run_id: str, status: str) -> None:
+    """Close a sweep's run from another process, if it is still open."""
+    from mlflow import MlflowClient
+
+    with _surviving(f"sweep {run_id}"):
+        client = MlflowClient(uri)
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_terminated(run_id, status)
