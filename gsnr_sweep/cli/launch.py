@@ -63,7 +63,7 @@ def _checked(command: CommandLine) -> bool:
     Returns:
         Whether to launch: False for a dry run, which is over now.
     """
-    from gsnr_sweep.launcher.settings import launcher_problems
+    from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
     from gsnr_sweep.tracking.store import open_store
     from gsnr_sweep.tracking.uri import tracking_uri

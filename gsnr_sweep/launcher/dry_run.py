@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.jobs import Crew
 from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_reuse,
     name_runs,
+    plan_rows,
     plan_runs,
     read_ledger,
 )

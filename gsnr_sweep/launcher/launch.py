@@ -29,7 +29,6 @@ from gsnr_sweep.collect import collect
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.costs import plan_rows
 from gsnr_sweep.launcher.history import Ledger
 from gsnr_sweep.launcher.job_context import Payload
 from gsnr_sweep.launcher.jobs import Crew
@@ -40,6 +39,7 @@ from gsnr_sweep.launcher.reuse import (
     describe_reuse,
     has_jobs,
     name_runs,
+    plan_rows,
     plan_runs,
     read_ledger,
 )

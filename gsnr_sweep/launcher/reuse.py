@@ -13,7 +13,10 @@ from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision, Earlier, Ledger
-from gsnr_sweep.launcher.jobs import backend_of
+from gsnr_sweep.launcher.jobs import Crew, backend_of
+from gsnr_sweep.preflight.cost import estimate, remaining
+from gsnr_sweep.preflight.past_costs import observed_runs
+from gsnr_sweep.preflight.plan_view import PlanRow
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
@@ -171,3 +174,35 @@ def describe_action(run: SweepRun) -> str:
         "repeat": "asked for twice",
     }
     return f"{words[run.action]} ({run.note})" if run.note else words[run.action]
+
+
+def plan_rows(
+    points: Sequence[CheckedPoint], runs: Sequence[SweepRun], crew: Crew, roots: Sequence[Path]
+) -> list[PlanRow]:
+    """Say of every grid point what will become of it, what it costs and which job does it.
+
+    Args:
+        points: The grid.
+        runs: What is to be done about each point.
+        crew: The jobs.
+        roots: Folders below which finished runs lie, to estimate by.
+    """
+    due = [point for point, run in zip(points, runs, strict=True) if run.action == "run"]
+    if not due:
+        return [_row(point, run, None) for point, run in zip(points, runs, strict=True)]
+    observed = observed_runs(due, roots, points[0].cfg.tracking.experiment)
+    costs = iter(estimate(due, observed, crew.side_by_side, crew.threads))
+    job_of = crew.job_numbers()
+    rows = []
+    for point, run in zip(points, runs, strict=True):
+        row = _row(point, run, job_of.get(run.index))
+        if run.action == "run":
+            cost = next(costs)
+            left = remaining(cost, point.cfg, run.resume_epoch) if run.resume_epoch else cost
+            row = PlanRow(row.label, row.action, left, row.job)
+        rows.append(row)
+    return rows
+
+
+def _row(point: CheckedPoint, run: SweepRun, job: int | None) -> PlanRow:
+    return PlanRow(point.label or run_name(point.cfg), describe_action(run), None, job)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep.launcher.backends.base import JobState
+from gsnr_sweep.launcher.jobs import pack
 from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
-from gsnr_sweep.launcher.packing import pack
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.leases import PROCESS_DIED, claim_run, last_claim
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun

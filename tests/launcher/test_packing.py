@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from gsnr_sweep.launcher.packing import pack
+from gsnr_sweep.launcher.jobs import pack
 from gsnr_sweep.records.manifest import SweepRun
 
 

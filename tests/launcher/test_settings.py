@@ -10,10 +10,10 @@ from gsnr_sweep.launcher.settings import (
     LocalSettings,
     SlurmSettings,
     is_ours,
-    launcher_problems,
     place_of,
     read_settings,
 )
+from gsnr_sweep.launcher.settings_check import launcher_problems
 from tests.conftest import CONF
 
 LOCAL = {"_target_": "hydra_plugins.gsnr_launcher.launchers.LocalLauncher"}
