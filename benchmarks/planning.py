@@ -54,7 +54,7 @@ def plan(grid: Sequence[str]) -> tuple[float, int]:
 
 def aggregate(runs: int) -> tuple[float, int]:
     """Time the aggregation of a sweep whose records are written here."""
-    from gsnr_sweep.collect import collect
+    from gsnr_sweep.report.pipeline import collect
 
     with tempfile.TemporaryDirectory() as temporary:
         manifest, points = _write_sweep(Path(temporary), runs)

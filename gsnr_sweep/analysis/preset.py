@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from gsnr_sweep.papers.liu2020.catalog import LHS_RHS
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -44,3 +42,7 @@ class Preset:
     def as_json(self) -> str:
         """Write the preset as text, for a tag."""
         return json.dumps(asdict(self))
+
+
+LHS_RHS = "lhs_rhs"
+"""The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""

@@ -25,7 +25,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from gsnr_sweep._startup import loading_quickly
-from gsnr_sweep.collect import collect
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
@@ -51,6 +50,7 @@ from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten
 from gsnr_sweep.records.status import read_status
+from gsnr_sweep.report.pipeline import collect
 from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run

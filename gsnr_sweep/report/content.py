@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.papers import Claim
-    from gsnr_sweep.report.pipeline import AggregateResult
+    from gsnr_sweep.report.result import AggregateResult
 
 _TOP_FEATURES = 5
 _NOT_SHOWN = ("tracking.", "preset.", "measures.functions.", "model._target_")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError, reason
-from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,45 +8,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
-from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.papers.liu2020.catalog import LHS_RHS
+from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.files import DEFAULT_X, DEFAULT_Y, View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
+from gsnr_sweep.report.result import AggregateResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
     from gsnr_sweep.analysis.statistics import PairStatistics
-    from gsnr_sweep.papers import Claim
-
-
-@dataclass(frozen=True)
-class AggregateResult:
-    """What came out of a sweep.
-
-    Attributes:
-        table: The runs' measurements, and the runs left out.
-        statistics: Statistics of the pair (x, y) by epoch.
-        files: The files written.
-        claims: What the paper says of such runs, judged by them.
-        problems: Why figures that were asked for are not drawn.
-        logged: Whether files and statistics are now with the sweep's parent run.
-        log_problem: Why they are not although they should be; empty otherwise.
-    """
-
-    table: SweepTable
-    statistics: dict[int, PairStatistics]
-    files: tuple[Path, ...]
-    claims: tuple[Claim, ...]
-    problems: tuple[str, ...]
-    logged: bool
-    log_problem: str = ""
 
 
 def aggregate(
@@ -192,3 +169,53 @@ def _log(
     except GsnrError as error:
         return str(error)
     return ""
+
+
+def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
+    """Aggregate what a sweep has so far, runs of earlier launches included.
+
+    Whatever goes wrong is said and ends nothing: the runs' records are complete and stay so.
+
+    Args:
+        manifest: The sweep.
+        console: Where to print.
+
+    Returns:
+        What came out; None if there is nothing to aggregate.
+    """
+    from gsnr_sweep.analysis.read_folder import read_folder
+    from gsnr_sweep.report.pipeline import aggregate_table
+
+    try:
+        client = client_of(manifest)
+        table = read_folder(manifest, client)
+        result = aggregate_table(table, client, manifest.folder, console=console)
+        _write_report(manifest, result, client, console)
+        return result
+    except Exception as error:
+        told = str(error) if isinstance(error, GsnrError) else reason(error)
+        console.print(f"Not aggregated: {told}", style="yellow", markup=False)
+        return None
+
+
+def _write_report(
+    manifest: Manifest, result: AggregateResult, client: MlflowClient | None, console: Console
+) -> None:
+    """Write the page on the sweep beside its files, and add it to its run."""
+    from gsnr_sweep.report.content import section_of
+    from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
+
+    path = manifest.folder / REPORT_FILE
+    write_page([section_of(result.table, result, manifest.command)], path)
+    console.print(f"Page on all this: {path}", markup=False, soft_wrap=True)
+    if problem := add_to_run(client, manifest.parent_run_id or None, path):
+        console.print(f"Not added to the sweep's run: {problem}", style="yellow", markup=False)
+
+
+def client_of(manifest: Manifest) -> MlflowClient | None:
+    """Connect to the store that a sweep is tracked in; None if it is not."""
+    if not manifest.uri:
+        return None
+    from mlflow import MlflowClient
+
+    return MlflowClient(manifest.uri)

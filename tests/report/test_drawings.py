@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gsnr_sweep.analysis.preset import Preset
+from gsnr_sweep.analysis.preset import LHS_RHS, Preset
 from gsnr_sweep.analysis.table import SweepTable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import HOLDS
-from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS, FigureKind
+from gsnr_sweep.papers.liu2020.catalog import FIGURES, FigureKind
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.report.drawings import draw_all
 from gsnr_sweep.report.files import View
-from gsnr_sweep.report.pipeline import AggregateResult, aggregate_table
+from gsnr_sweep.report.pipeline import aggregate_table
+from gsnr_sweep.report.result import AggregateResult
 from tests.tables import make_run, make_table
 
 BOTH = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25, "osgr_diff_se": 0.2}

@@ -8,8 +8,8 @@ from rich.text import Text
 from gsnr_sweep.cli.commands.closing import close_runs, close_sweep, is_complete
 from gsnr_sweep.cli.commands.overview import headline, view_runs
 from gsnr_sweep.cli.commands.status import is_over
-from gsnr_sweep.collect import collect
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.report.pipeline import collect
 from gsnr_sweep.tracking.sync import send_unsent
 
 

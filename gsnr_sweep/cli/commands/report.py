@@ -76,7 +76,7 @@ def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
         if wanted is None or (source := _from_store(wanted, here, uri)) is None:
             raise error from None
         return source
-    from gsnr_sweep.collect import client_of
+    from gsnr_sweep.report.pipeline import client_of
 
     client = client_of(manifest)
     return _Source(read_folder(manifest, client), client, manifest.folder, manifest.command)

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import locate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
-
-LHS_RHS = "lhs_rhs"
-"""The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.papers.liu2020.catalog import FIGURES, LHS_RHS
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.panels import save_figure
 from gsnr_sweep.records.record import RunRecord

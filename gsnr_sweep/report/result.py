@@ -1,0 +1,33 @@
+"""What aggregating a sweep yields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gsnr_sweep.analysis.statistics import PairStatistics
+from gsnr_sweep.analysis.table import SweepTable
+from gsnr_sweep.papers import Claim
+
+
+@dataclass(frozen=True)
+class AggregateResult:
+    """What came out of a sweep.
+
+    Attributes:
+        table: The runs' measurements, and the runs left out.
+        statistics: Statistics of the pair (x, y) by epoch.
+        files: The files written.
+        claims: What the paper says of such runs, judged by them.
+        problems: Why figures that were asked for are not drawn.
+        logged: Whether files and statistics are now with the sweep's parent run.
+        log_problem: Why they are not although they should be; empty otherwise.
+    """
+
+    table: SweepTable
+    statistics: dict[int, PairStatistics]
+    files: tuple[Path, ...]
+    claims: tuple[Claim, ...]
+    problems: tuple[str, ...]
+    logged: bool
+    log_problem: str = ""
