@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients import Method, choose_method
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, norms_in_order
 from gsnr_sweep.gradients.functional import network_gradients, single_gradients
 from gsnr_sweep.gradients.layer_io import LayerTap

@@ -1,8 +1,8 @@
 """What a grid point will cost: time and memory, before it runs.
 
 Time comes from finished runs of the same network, data and device where there are any, else from
-timing the network on this machine for a moment (`gsnr_sweep.preflight.cost_model`). Memory is counted
-(`gsnr_sweep.preflight.memory`), unless this very point has been run before.
+timing the network on this machine for a moment (`gsnr_sweep.preflight.cost_model`). Memory is
+counted (`gsnr_sweep.preflight.memory`), unless this very point has been run before.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ class Standing:
     """Where a run stands.
 
     Attributes:
-        state: ``waiting`` or a `gsnr_sweep.records.status.Status` state; ``killed`` also where nobody has
-            written it yet.
+        state: ``waiting`` or a `gsnr_sweep.records.status.Status` state; ``killed`` also where
+            nobody has written it yet.
         claim: The last attempt, None if there was none.
         status: Its last report, None if there was none.
     """

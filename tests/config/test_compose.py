@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
+from gsnr_sweep.config import compose
 from gsnr_sweep.config.compose import Composer, GridPoint
 from gsnr_sweep.config.grid import CommandLine, expand, points_of
 from gsnr_sweep.config.parse import from_omegaconf
@@ -181,7 +182,7 @@ def test_each_value_is_parsed_and_composed_once(
 ) -> None:
     composed: list[object] = []
     typed = from_omegaconf
-    monkeypatch.setattr(config, "from_omegaconf", lambda cfg: composed.append(cfg) or typed(cfg))
+    monkeypatch.setattr(compose, "from_omegaconf", lambda cfg: composed.append(cfg) or typed(cfg))
     composer = Composer(loader, "config")
     values = [["p_random=0.1", f"n={n}", f"ch={ch}"] for n in range(2, 22) for ch in range(1, 6)]
     assert len({dataclasses.astuple(composer.point(v).cfg)[:3] for v in values}) == 100  # type: ignore[arg-type]
