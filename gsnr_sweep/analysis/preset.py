@@ -8,6 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 
+LHS_RHS = "lhs_rhs"
+"""The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """What a sweep was launched as.
@@ -42,7 +46,3 @@ class Preset:
     def as_json(self) -> str:
         """Write the preset as text, for a tag."""
         return json.dumps(asdict(self))
-
-
-LHS_RHS = "lhs_rhs"
-"""The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""
