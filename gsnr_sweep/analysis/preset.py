@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-
 LHS_RHS = "lhs_rhs"
 """The figure of every sweep: both sides of eq. (19); drawn with the sweep's statistics."""
 

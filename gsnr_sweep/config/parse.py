@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -14,7 +12,7 @@ from omegaconf.errors import (
 )
 
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, DataConfig, _field, help_of, known_keys
-from gsnr_sweep.config.validation import _not_allowed
+from gsnr_sweep.config.wording import as_typed, not_allowed, suggest
 from gsnr_sweep.errors import GsnrError
 
 _KINDS = {
@@ -49,7 +47,7 @@ def from_omegaconf(cfg: DictConfig) -> Config:
     try:
         name = OmegaConf.select(cfg, "data.name")
         if isinstance(name, str) and name not in DATA_SCHEMAS:
-            raise GsnrError(_not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
+            raise GsnrError(not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
         schema = OmegaConf.structured(Config)
         schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
         merged = OmegaConf.merge(schema, cfg)
@@ -72,16 +70,9 @@ def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
     about = f" ({item.metadata['help']})" if item and "help" in item.metadata else ""
     kind = _KINDS.get(str(item.type).removesuffix(" | None")) if item else None
     if isinstance(error, ValidationError) and kind:
-        return f"{key}={_as_typed(error.value)}: {kind} is needed{about}."
+        return f"{key}={as_typed(error.value)}: {kind} is needed{about}."
     first_line = str(error.msg or error).splitlines()[0].rstrip(".")
     return f"{key}: {first_line}{about}."
-
-
-def _as_typed(value: object) -> str:
-    """Write a value as people type it on a command line."""
-    if value is None:
-        return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def unknown_key(key: str, known: list[str]) -> str:
@@ -90,15 +81,3 @@ def unknown_key(key: str, known: list[str]) -> str:
     if mapping:
         return f"{mapping} has no {key.removeprefix(mapping + '.')!r} yet: add it by +{key}=VALUE."
     return f"There is no key {key!r}. {suggest(key, known)}"
-
-
-def suggest(name: str, known: list[str]) -> str:
-    """Propose known names that look like `name`."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if not close:
-        short = {k.rpartition(".")[2]: k for k in known}
-        close = [short[s] for s in difflib.get_close_matches(name, list(short), n=3, cutoff=0.6)]
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return "See `python launch.py --help` for the keys."

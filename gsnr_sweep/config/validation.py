@@ -6,7 +6,6 @@ import math
 import re
 from typing import Any
 
-from gsnr_sweep.config.parse import _as_typed
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import (
     _MEMORY_UNITS,
@@ -19,6 +18,7 @@ from gsnr_sweep.config.schema import (
     help_of,
     memory_bytes,
 )
+from gsnr_sweep.config.wording import as_typed, not_allowed
 
 DTYPES = ("float32", "float64")
 
@@ -68,7 +68,7 @@ def _schedule_problems(cfg: Config) -> list[str]:
     try:
         epochs = epochs_of(given, cfg.epochs)
     except ValueError as error:
-        return [f"measure_at={_as_typed(given)}: {error}."]
+        return [f"measure_at={as_typed(given)}: {error}."]
     if not epochs:
         found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
     beyond = [epoch for epoch in epochs if not 0 <= epoch <= cfg.epochs]
@@ -125,7 +125,7 @@ def _choice_problems(cfg: Config) -> list[str]:
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
     for key, value, allowed in choices:
         if value not in allowed:
-            found.append(_not_allowed(key, value, allowed))
+            found.append(not_allowed(key, value, allowed))
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
         found.append(f"device={cfg.device}: allowed are auto, cpu, cuda and cuda:K.")
     return found
@@ -138,10 +138,6 @@ def _preset_problems(cfg: Config) -> list[str]:
             f"such as experiment=fig4_mnist scale={cfg.preset.scale}."
         ]
     return []
-
-
-def _not_allowed(key: str, value: object, allowed: tuple[str, ...]) -> str:
-    return f"{key}={value}: {help_of(key)}. Allowed: {', '.join(allowed)}."
 
 
 def _data_problems(cfg: Config) -> list[str]:

@@ -16,8 +16,8 @@ from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.batched import StackedReplicas, can_be_stacked
-from gsnr_sweep.engine.selection import PassPlan
+from gsnr_sweep.engine.batched import StackedReplicas
+from gsnr_sweep.engine.selection import PassPlan, can_be_stacked
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.parameters import (

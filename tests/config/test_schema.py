@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from gsnr_sweep.config.identity import config_hash, science_part
-from gsnr_sweep.config.parse import from_omegaconf, suggest
+from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import (
     DATA_SCHEMAS,
     Config,
@@ -21,6 +21,7 @@ from gsnr_sweep.config.schema import (
     run_name,
 )
 from gsnr_sweep.config.validation import problems
+from gsnr_sweep.config.wording import suggest
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF, MakeConfig, tiny_config
 

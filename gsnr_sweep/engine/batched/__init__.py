@@ -5,6 +5,5 @@ a GPU. `choosing` decides; `replicas` is the entry point.
 """
 
 from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
-from gsnr_sweep.engine.selection import can_be_stacked
 
-__all__ = ["StackedReplicas", "can_be_stacked", "row_views"]
+__all__ = ["StackedReplicas", "row_views"]

@@ -1,6 +1,7 @@
 """Compiled inner loops: convolutions and what stands between them, 16 samples side by side.
 
-The C sources lie beside this file; `library` calls them. They were compiled when the package was installed, if there was a compiler.
+The C sources lie beside this file; `library` calls them. They were compiled
+when the package was installed, if there was a compiler.
 """
 
 from gsnr_sweep.engine.cpu.kernels.library import Kernels, View, available, load_kernels
