@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from benchmarks.workloads import Workload
     from gsnr_sweep.config.schema import Config
-    from gsnr_sweep.training import Ensemble
+    from gsnr_sweep.training.ensemble import Ensemble
     from gsnr_sweep.training.replica import Replica
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -74,7 +74,7 @@ def config(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Confi
 
 def ensemble(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Ensemble:
     """Build the replicas."""
-    from gsnr_sweep.training import Ensemble
+    from gsnr_sweep.training.ensemble import Ensemble
 
     cfg = config(workload, epochs, dtype)
     device = torch.device("cpu")

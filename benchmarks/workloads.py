@@ -10,7 +10,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from gsnr_sweep.data import RunSets, Samples
+    from gsnr_sweep.data.samples import Samples
+    from gsnr_sweep.data.sampling import RunSets
     from gsnr_sweep.gradients.loss import Task
 
 LR = 1e-3
@@ -70,14 +71,14 @@ class Workload:
 
     def sets(self) -> RunSets:
         """Draw the training sets, as the tool's own data sets come: uint8 pixels, standardized."""
-        from gsnr_sweep.data import RunSets
+        from gsnr_sweep.data.sampling import RunSets
 
         generator = torch.Generator().manual_seed(_DATA_SEED)
         train = [self._samples(generator) for _ in range(self.n_sets)]
         return RunSets(train, train[0])
 
     def _samples(self, generator: torch.Generator) -> Samples:
-        from gsnr_sweep.data import Samples, Standardization
+        from gsnr_sweep.data.samples import Samples, Standardization
 
         if self.task == "regression":
             x = torch.rand(self.n, 2, generator=generator, dtype=torch.float64) * 2 - 1
@@ -102,7 +103,7 @@ class Workload:
     def initial(self) -> nn.Module:
         """Build the tool's network with its initial weights."""
         from benchmarks.ours import config
-        from gsnr_sweep.models import build_model
+        from gsnr_sweep.models.build import build_model
 
         outputs = 1 if self.task == "regression" else 10
         return build_model(config(self).model, self.ch, self.shape, outputs, _WEIGHTS_SEED)

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 
 
 def describe_data(name: str, source: str, sets: RunSets) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
-    from gsnr_sweep.data import DataSpec
+    from gsnr_sweep.data.base import DataSpec
     from gsnr_sweep.preflight.model_check import Fit, ModelCost
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def prepare(points: Sequence[CheckedPoint]) -> None:
     Raises:
         GsnrError: Some data are not there and cannot be fetched.
     """
-    from gsnr_sweep.data import distribution
+    from gsnr_sweep.data.registry import distribution
 
     for data in {repr(point.cfg.data): point.cfg.data for point in points}.values():
         distribution(data).prepare()
@@ -163,7 +163,7 @@ class _Inspections:
         self._tried: set[Fit] = set()
 
     def data(self, cfg: DataConfig) -> DataSpec:
-        from gsnr_sweep.data import distribution
+        from gsnr_sweep.data.registry import distribution
 
         return self._once(repr(cfg), lambda: distribution(cfg).spec)
 

@@ -14,10 +14,10 @@ from gsnr_sweep.config.schema import Config, NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 
 if TYPE_CHECKING:
-    from gsnr_sweep.data import DataSpec
+    from gsnr_sweep.data.base import DataSpec
 
 # Measured with torch 2.13 on Linux: a run's process before it draws data, what reading or drawing
 # the data imports, and mlflow with its store.

@@ -21,13 +21,13 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.memory import noise
-from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.replica import Replica
 
 if TYPE_CHECKING:
-    from gsnr_sweep.data import DataSpec
+    from gsnr_sweep.data.base import DataSpec
 
 Work = Callable[[Replica], object]
 

@@ -21,11 +21,11 @@ from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.flops import count_flops
 
 if TYPE_CHECKING:
-    from gsnr_sweep.data import DataSpec
+    from gsnr_sweep.data.base import DataSpec
 
 _OURS = "gsnr_sweep."
 _N_SAMPLES = 3

@@ -18,12 +18,13 @@ from omegaconf import DictConfig
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import Config, run_name
-from gsnr_sweep.data import RunSets, distribution, draw_sets
 from gsnr_sweep.data.fingerprint import describe_data
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.sampling import RunSets, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import Status, StatusFile, read_status
@@ -47,7 +48,8 @@ from gsnr_sweep.runs.outcome import (
 )
 from gsnr_sweep.runs.resume import Beginning, finished_record
 from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
-from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 

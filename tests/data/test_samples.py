@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gsnr_sweep.data import Samples, Standardization
+from gsnr_sweep.data.samples import Samples, Standardization
 
 rng = np.random.default_rng(0)
 PIXELS = rng.integers(0, 256, size=(11, 3, 4, 5), dtype=np.uint8)

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data import RunSets, Samples, distribution, draw_sets
 from gsnr_sweep.data.fingerprint import samples_digest
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets, draw_sets
 from tests.conftest import tiny_config
 
 SOURCES = ["data=digits", "data=toy"]

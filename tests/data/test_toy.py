@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gsnr_sweep.config.schema import ToyConfig
-from gsnr_sweep.data import Samples, distribution
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.samples import Samples
 
 N = 40_000
 

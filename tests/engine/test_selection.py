@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data import RunSets
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.cpu import Kinds
 from gsnr_sweep.engine.cpu.conv_block import ConvBlock
@@ -18,7 +18,8 @@ from gsnr_sweep.engine.cpu.engine import ExplicitPasses
 from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.engine.cpu.networks import CASES, Case, samples
 from tests.training.test_ensemble import _config
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
-from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.gradients.loss import sample_losses
 from tests.conftest import CONF
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gsnr_sweep.training import Layer, Snapshot
+from gsnr_sweep.gradients.parameters import Layer
+from gsnr_sweep.training.snapshot import Snapshot
 
 LR = 0.01
 

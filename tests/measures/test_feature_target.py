@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.measures import wanted_by
 from gsnr_sweep.measures.feature_target import feature_target
 from gsnr_sweep.records.record import Measurement
-from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.ensemble import Ensemble
 from tests.gradients.oracles import gradient_descent
 from tests.measures.networks import CLASSES, CPU, config_of, cross_entropy, mlp, sets_of
 

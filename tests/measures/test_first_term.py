@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.data import RunSets
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.measures import wanted_by
 from gsnr_sweep.measures.first_term import MOST_WEIGHTS, LayerTerms, first_term
-from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, mlp, sets_of

@@ -11,7 +11,7 @@ import torch
 from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.measures import wanted_by
 from gsnr_sweep.measures.weight_gradient import weight_gradient
-from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, mlp, sets_of

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.data import RunSets
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.models.resnet18 import ResNet18
-from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, sets_of
 

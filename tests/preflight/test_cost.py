@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gsnr_sweep.config.grid import CommandLine, expand
-from gsnr_sweep.data import distribution
+from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.check import cost_model as prediction
 from gsnr_sweep.preflight.check import microbenchmark as calibration

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data import RunSets
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RunRecord
@@ -23,7 +23,8 @@ from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.sync import send_record
-from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config
 
 EPOCHS = 5
@@ -514,7 +515,8 @@ def test_a_run_that_starts_anew_has_every_value_once_in_mlflow(
 
 @pytest.fixture(scope="module")
 def make_ensemble() -> Callable[[], Ensemble]:
-    from gsnr_sweep.data import distribution, draw_sets
+    from gsnr_sweep.data.registry import distribution
+    from gsnr_sweep.data.sampling import draw_sets
     from gsnr_sweep.runs.runner import build_ensemble
 
     cfg = _cfg(*CASES["table3"], "measure_at=[0,1,2,3,4,5]")

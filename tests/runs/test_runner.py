@@ -13,15 +13,17 @@ from mlflow.exceptions import MlflowException
 
 from gsnr_sweep.config.identity import config_hash
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data import Samples, distribution, draw_sets
 from gsnr_sweep.data.fingerprint import samples_digest
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.outcome import DivergedError, RunResult
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.run_tracker import RunTracker
-from gsnr_sweep.training import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config
 
 SMALL = ("model=mlp", "ch=4", "n=12", "n_test=20")

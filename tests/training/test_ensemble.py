@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
-from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import (
     ChunkSizes,
     bytes_per_sample,
@@ -23,7 +24,8 @@ from gsnr_sweep.engine.chunking import (
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses
-from gsnr_sweep.training import Ensemble, Snapshot
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 
 CONF = Path(__file__).parents[2] / "conf"

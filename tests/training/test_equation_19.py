@@ -9,11 +9,12 @@ import torch
 
 from gsnr_sweep.config.identity import config_hash
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data import distribution, draw_sets
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.gradients import gradient_moments
 from gsnr_sweep.gradients.loss import sample_losses
 from gsnr_sweep.measures import load_measures, measure_all
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 from gsnr_sweep.runs.runner import build_ensemble
 from tests.gradients.oracles import per_sample_gradients
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from gsnr_sweep.data import RunSets, Samples
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.models import build_model
+from gsnr_sweep.models.build import build_model
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.training import Ensemble
+from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config
 from tests.measures.networks import CPU, config_of, sets_of

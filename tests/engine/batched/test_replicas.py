@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.data import Samples
-from gsnr_sweep.data.samples import Standardization
+from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import cuda_graph, inputs, layers
 from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_stack
