@@ -24,9 +24,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data.digits import Digits
 from gsnr_sweep.data.seeding import Stream, torch_seed
+from gsnr_sweep.data.settings import DigitsConfig
 
 DIGITS = Path(__file__).parents[1] / "conf" / "data" / "digits.yaml"
 Set = tuple[Tensor, Tensor]

@@ -78,7 +78,7 @@ def ensemble(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Ens
 
     cfg = config(workload, epochs, dtype)
     device = torch.device("cpu")
-    return Ensemble(workload.initial(), workload.sets(), workload.task, cfg, device)
+    return Ensemble(workload.initial(), workload.sets(), workload.task, cfg.training, device)
 
 
 class Training:

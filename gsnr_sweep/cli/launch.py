@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
-from omegaconf import OmegaConf
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
 
 from gsnr_sweep._startup import load_torch_library, loading_quickly
 from gsnr_sweep.cli.help import help_text
@@ -15,6 +17,9 @@ from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
+
+if TYPE_CHECKING:
+    from gsnr_sweep.runs.outcome import RunResult
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -49,12 +54,24 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
 
 def _task(multirun: bool) -> hydra.types.TaskFunction:
     if multirun:
-        from gsnr_sweep.runs import runner as run
+        from gsnr_sweep.runs import runner
 
-        return run.task
-    from gsnr_sweep.cli import single_run as single
+        return runner.task
+    return _single_run
 
-    return single.task
+
+def _single_run(cfg: DictConfig) -> RunResult:
+    """Run one grid point; what users can mend is printed by Hydra as one message, without a trace.
+
+    Raises:
+        CompactHydraException: The run failed for a reason that a `GsnrError` gives.
+    """
+    from gsnr_sweep.cli import single_run
+
+    try:
+        return single_run.task(cfg)
+    except GsnrError as error:
+        raise CompactHydraException(str(error)) from error
 
 
 def _checked(command: CommandLine) -> bool:

@@ -25,7 +25,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gsnr_sweep.config.parse import describe_omegaconf_error, from_omegaconf, unknown_key
-from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, DataConfig, known_keys
+from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, known_keys
+from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
 
 

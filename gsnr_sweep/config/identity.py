@@ -13,7 +13,8 @@ from typing import Any
 
 import gsnr_sweep
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import LAUNCH_KEYS, Config, NpzConfig
+from gsnr_sweep.config.schema import LAUNCH_KEYS, Config
+from gsnr_sweep.data.settings import NpzConfig
 
 _DIGITS = 12
 

@@ -11,8 +11,9 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, DataConfig, _field, help_of, known_keys
+from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, _field, help_of, known_keys
 from gsnr_sweep.config.wording import as_typed, not_allowed, suggest
+from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
 
 _KINDS = {

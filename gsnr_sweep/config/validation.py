@@ -7,18 +7,15 @@ import re
 from typing import Any
 
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import (
-    _MEMORY_UNITS,
-    Config,
+from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
+from gsnr_sweep.config.wording import as_typed, not_allowed
+from gsnr_sweep.data.settings import (
     DataConfig,
     DigitsConfig,
     NpzConfig,
     TorchvisionConfig,
     ToyConfig,
-    help_of,
-    memory_bytes,
 )
-from gsnr_sweep.config.wording import as_typed, not_allowed
 
 DTYPES = ("float32", "float64")
 

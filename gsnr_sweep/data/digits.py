@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.seeding import Stream, generators
+from gsnr_sweep.data.settings import DigitsConfig
 from gsnr_sweep.data.sources import GeneratedDistribution
 
 SIDE = 28

@@ -19,9 +19,9 @@ import torch
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from gsnr_sweep.config.schema import NpzConfig
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.errors import GsnrError
 

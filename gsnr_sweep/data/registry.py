@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gsnr_sweep.config.schema import (
+from gsnr_sweep.data.base import Distribution
+from gsnr_sweep.data.settings import (
     DataConfig,
     DigitsConfig,
     NpzConfig,
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.data.base import Distribution
 
 
 def distribution(cfg: DataConfig) -> Distribution:

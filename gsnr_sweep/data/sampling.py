@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
 
-from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.base import DataSpec, Distribution
 from gsnr_sweep.data.label_noise import randomize_labels
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream
+from gsnr_sweep.data.settings import SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class RunSets:
     test: Samples
 
 
-def draw_sets(source: Distribution, cfg: Config) -> RunSets:
+def draw_sets(source: Distribution, settings: SamplingSettings) -> RunSets:
     """Draw a run's sets from a distribution, label noise included.
 
     Test labels are randomized as training labels are unless ``data.noisy_test`` is off: eq. (19)
@@ -33,20 +32,24 @@ def draw_sets(source: Distribution, cfg: Config) -> RunSets:
     """
     spec = source.spec
     train = [
-        _noisy(source.train_set(cfg.n, m, cfg.seed), spec, cfg, Stream.TRAIN_LABELS, m)
-        for m in range(cfg.n_sets)
+        _noisy(
+            source.train_set(settings.n, m, settings.seed), spec, settings, Stream.TRAIN_LABELS, m
+        )
+        for m in range(settings.n_sets)
     ]
-    test = source.test_set(cfg.n_test, cfg.seed)
-    if cfg.data.noisy_test:
-        test = _noisy(test, spec, cfg, Stream.TEST_LABELS, 0)
+    test = source.test_set(settings.n_test, settings.seed)
+    if settings.noisy_test:
+        test = _noisy(test, spec, settings, Stream.TEST_LABELS, 0)
     return RunSets(train, test)
 
 
-def _noisy(samples: Samples, spec: DataSpec, cfg: Config, stream: Stream, index: int) -> Samples:
-    if cfg.p_random == 0 or spec.task == "regression":
+def _noisy(
+    samples: Samples, spec: DataSpec, settings: SamplingSettings, stream: Stream, index: int
+) -> Samples:
+    if settings.p_random == 0 or spec.task == "regression":
         return samples
-    kind = cast(Literal["uniform", "different"], cfg.data.label_noise)
+    kind = settings.label_noise
     labels = randomize_labels(
-        samples.y, spec.n_outputs, cfg.p_random, kind, cfg.seed, stream, index
+        samples.y, spec.n_outputs, settings.p_random, kind, settings.seed, stream, index
     )
     return Samples(samples.x, labels, samples.standardization)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from gsnr_sweep.config.schema import TorchvisionConfig
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError, reason

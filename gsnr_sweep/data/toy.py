@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gsnr_sweep.config.schema import ToyConfig
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
+from gsnr_sweep.data.settings import ToyConfig
 from gsnr_sweep.data.sources import GeneratedDistribution
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.schema import Config, memory_bytes
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradPasses
 from gsnr_sweep.engine.base import Passes
@@ -21,6 +20,7 @@ from gsnr_sweep.engine.chunking import ChunkSizes, bytes_per_sample, chunk_sizes
 from gsnr_sweep.engine.cpu import ExplicitNetwork, Kinds, Sums, explicit_network
 from gsnr_sweep.engine.cpu.engine import ExplicitPasses, Workspaces
 from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
+from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from gsnr_sweep.gradients.loss import Task
@@ -57,7 +57,12 @@ class PassPlan:
 
     @classmethod
     def of(
-        cls, model: nn.Module, examples: Tensor, targets: Tensor, task: Task, cfg: Config
+        cls,
+        model: nn.Module,
+        examples: Tensor,
+        targets: Tensor,
+        task: Task,
+        settings: EngineSettings,
     ) -> PassPlan:
         """Try the network on a few samples.
 
@@ -66,7 +71,7 @@ class PassPlan:
             examples: [N, ...] inputs, at least two, standardized.
             targets: Their targets.
             task: Decides the loss.
-            cfg: Says whether compiled kernels are wanted.
+            settings: Says whether compiled kernels are wanted.
 
         Raises:
             GsnrError: The network has no per-sample gradients.
@@ -74,13 +79,13 @@ class PassPlan:
         method = choose_moments_method(model, examples, targets, task)
         kernels = None
         if not examples.is_cuda and examples.dtype == torch.float32:
-            kernels = load_kernels(cfg.kernels)
+            kernels = load_kernels(settings.kernels)
         plan = cls(model, examples, task, method, kernels, explicit=False)
         network = plan.explicit_network(model) if method is Method.LAYERS else None
-        if network is None or cfg.kernels == "none":
+        if network is None or settings.kernels == "none":
             return plan
         found = replace(plan, explicit=plan._agrees(targets))
-        return found if found._fits(cfg) else plan
+        return found if found._fits(settings) else plan
 
     def explicit_network(self, model: nn.Module) -> ExplicitNetwork | None:
         """Return a copy's explicit form, if it has one."""
@@ -88,13 +93,13 @@ class PassPlan:
             return None
         return explicit_network(model, tuple(self.examples.shape[1:]), self.kernels)
 
-    def _fits(self, cfg: Config) -> bool:
+    def _fits(self, settings: EngineSettings) -> bool:
         """Say whether a whole block of samples in lanes stays within the memory limit."""
         network = self.explicit_network(self.model) if self.explicit else None
         if network is None or not network.in_lanes or self.kernels is None:
             return True
         block = self.kernels.lanes * self.bytes_per_sample[0]
-        return block <= memory_bytes(cfg.memory_limit)
+        return block <= settings.memory_limit
 
     def _agrees(self, targets: Tensor) -> bool:
         """Check the explicit form against autograd, gradient and squares, on the examples."""
@@ -130,29 +135,33 @@ class PassPlan:
         """Whether there is batch normalization."""
         return any(isinstance(module, FullBatchNorm) for module in self.model.modules())
 
-    def chunks(self, cfg: Config) -> ChunkSizes:
-        """Choose the samples in a pass under the config's memory limit.
+    def chunks(self, settings: EngineSettings) -> ChunkSizes:
+        """Choose the samples in a pass under the memory limit.
 
         Batch normalization's step takes the whole training set at once if it can: otherwise it
         would need many passes.
         """
-        limit = memory_bytes(cfg.memory_limit)
+        limit = settings.memory_limit
         activations, gradients = self.bytes_per_sample
         if self.explicit:
             network = self.explicit_network(self.model)
             assert network is not None
             lanes = self.kernels.lanes if self.kernels and network.in_lanes else None
-            sizes = explicit_chunks(activations, lanes, cfg.n, limit, cfg.chunk_size)
+            sizes = explicit_chunks(activations, lanes, settings.n, limit, settings.chunk_size)
         else:
             cuda = self.examples.is_cuda
-            sizes = chunk_sizes(activations, gradients, cfg.n, limit, cfg.chunk_size, cuda)
-        if cfg.chunk_size is None and self.normalizes and activations * cfg.n <= limit:
-            return replace(sizes, step=cfg.n)
+            sizes = chunk_sizes(
+                activations, gradients, settings.n, limit, settings.chunk_size, cuda
+            )
+        if settings.chunk_size is None and self.normalizes and activations * settings.n <= limit:
+            return replace(sizes, step=settings.n)
         return sizes
 
-    def passes(self, cfg: Config) -> Iterator[tuple[nn.Module, Passes, AutogradPasses]]:
+    def passes(
+        self, settings: EngineSettings
+    ) -> Iterator[tuple[nn.Module, Passes, AutogradPasses]]:
         """Yield copy after copy of the network with its ways over samples."""
-        sizes = self.chunks(cfg)
+        sizes = self.chunks(settings)
         memories: Workspaces | None = None
         while True:
             model = copy.deepcopy(self.model)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError, locate, reason
 from gsnr_sweep.models.init import he_normal, small_normal
+from gsnr_sweep.models.settings import ModelConfig
 
 _INITS = {"he": he_normal, "small": small_normal}
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import Config, DataConfig, MeasuresConfig, ModelConfig
+from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
+from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.models.settings import ModelConfig
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec

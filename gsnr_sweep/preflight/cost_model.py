@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import Config, NpzConfig
+from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.preflight.check import extra_passes
 from gsnr_sweep.preflight.memory import Network, memory_bytes

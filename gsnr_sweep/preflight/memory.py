@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gsnr_sweep.config.schema import Config, NpzConfig
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
@@ -64,7 +65,7 @@ class Network:
         model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
         model = prepare_network(model, dtype, device)
         x, y = (tensor.to(device) for tensor in noise(spec, 3))
-        return cls(PassPlan.of(model, x.to(dtype), y, spec.task, cfg))
+        return cls(PassPlan.of(model, x.to(dtype), y, spec.task, cfg.engine))
 
     @property
     def is_cuda(self) -> bool:
@@ -88,7 +89,7 @@ class Network:
 
     def chunks(self, cfg: Config) -> ChunkSizes:
         """Return the samples in a pass, as the run will choose them."""
-        return self.plan.chunks(cfg)
+        return self.plan.chunks(cfg.engine)
 
 
 def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:

@@ -117,7 +117,7 @@ def _stacked_step(cfg: Config, spec: DataSpec, device: torch.device) -> Cost:
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
     sets = RunSets([samples] * cfg.n_sets, samples)
     one = replace(cfg, threads=1, n=len(samples))
-    with Ensemble(model, sets, spec.task, one, device).stepping() as steps:
+    with Ensemble(model, sets, spec.task, one.training, device).stepping() as steps:
         seconds = min(_seconds_of(steps.take, device) for _ in range(_STACKED_STEPS))
     return Cost(0.0, seconds / (cfg.n_sets * len(samples)))
 
@@ -144,7 +144,7 @@ class _Trial:
     def _build(self, cfg: Config) -> tuple[ChunkSizes, list[Replica]]:
         sets = RunSets([self._samples] * cfg.n_sets, self._samples)
         model = copy.deepcopy(self._model)
-        ensemble = Ensemble(model, sets, self._spec.task, cfg, self._device)
+        ensemble = Ensemble(model, sets, self._spec.task, cfg.training, self._device)
         self.is_stacked = ensemble.is_stacked
         return ensemble.chunks, ensemble.replicas
 

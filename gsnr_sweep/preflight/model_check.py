@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
 from gsnr_sweep.models.build import build_model
+from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.flops import count_flops
 
 if TYPE_CHECKING:

@@ -224,7 +224,7 @@ class _Run:
         torch.set_num_threads(1)
         cfg = dataclasses.replace(self.cfg, threads=self.cfg.threads or available_cores())
         source = distribution(cfg.data)
-        sets = draw_sets(source, cfg)
+        sets = draw_sets(source, cfg.sampling)
         self.record.data = describe_data(source.spec.name, source.spec.source, sets)
         self.data_digest = f"{self.record.data['train_digest']}+{self.record.data['test_digest']}"
         self.tracker.describe_data(self.record.data)
@@ -302,7 +302,7 @@ def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble
     spec = distribution(cfg.data).spec
     seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)
-    return Ensemble(model, sets, spec.task, cfg, device)
+    return Ensemble(model, sets, spec.task, cfg.training, device)
 
 
 class Stopwatch:

@@ -7,13 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import StackedReplicas
@@ -27,6 +25,7 @@ from gsnr_sweep.gradients.parameters import (
 )
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Wanted
+from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
 from gsnr_sweep.training.stepping import ReplicaMap, SeparateSteps, StackedSteps, Steps
 
@@ -43,7 +42,12 @@ class Ensemble:
     """
 
     def __init__(
-        self, model: nn.Module, sets: RunSets, task: Task, cfg: Config, device: torch.device
+        self,
+        model: nn.Module,
+        sets: RunSets,
+        task: Task,
+        settings: TrainingSettings,
+        device: torch.device,
     ) -> None:
         """Copy the network M times.
 
@@ -51,40 +55,42 @@ class Ensemble:
             model: The network with its initial weights.
             sets: M training sets and the test set.
             task: Decides the loss.
-            cfg: Learning rate, schedule, dtype and memory budget.
+            settings: Learning rate, schedule, dtype and memory budget.
             device: Where to compute.
 
         Raises:
             GsnrError: The network has no per-sample gradients.
         """
-        self._cfg = cfg
-        self._threads = 1 if device.type == "cuda" else min(cfg.threads or 1, cfg.n_sets)
-        dtype: torch.dtype = getattr(torch, cfg.dtype)
+        self._settings = settings
+        self._threads = 1 if device.type == "cuda" else min(settings.threads or 1, settings.n_sets)
+        dtype: torch.dtype = getattr(torch, settings.dtype)
         model = prepare_network(model, dtype, device)
         self.parameters = trained_parameters(model)
         self.layers = _layers(self.parameters)
-        self.followed = followed_parameters(self.parameters, cfg.measures.parameters)
+        self.followed = followed_parameters(self.parameters, settings.followed)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        plan = self._plan = PassPlan.of(model, examples, targets, task, cfg)
+        plan = self._plan = PassPlan.of(model, examples, targets, task, settings.engine)
         self.is_stacked = self._can_stack(plan, targets)
-        self.method, self.chunks = plan.method, plan.chunks(cfg)
+        self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         self.replicas = [
             Replica(own, samples, task, passes, autograd, self.chunks.moments)
-            for samples, (own, passes, autograd) in zip(train, plan.passes(cfg), strict=False)
+            for samples, (own, passes, autograd) in zip(
+                train, plan.passes(settings.engine), strict=False
+            )
         ]
 
     def _can_stack(self, plan: PassPlan, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
-        if plan.normalizes and self._together(plan) < self._cfg.n:
+        if plan.normalizes and self._together(plan) < self._settings.n:
             return False
         return can_be_stacked(plan.model, self.parameters, plan.examples, targets, plan.task)
 
     def _together(self, plan: PassPlan) -> int:
         """Samples of each training set in a pass over all replicas; on a CPU groups are small."""
-        step = plan.chunks(self._cfg).step
-        return max(1, step // self._cfg.n_sets) if plan.examples.is_cuda else step
+        step = plan.chunks(self._settings.engine).step
+        return max(1, step // self._settings.n_sets) if plan.examples.is_cuda else step
 
     @property
     def n_parameters(self) -> int:
@@ -130,14 +136,14 @@ class Ensemble:
             wanted: What the snapshots must hold beyond the usual; None for signs.
         """
         wanted = wanted or Wanted(signs=True)
-        schedule = set(epochs_of(self._cfg.measure_at, self._cfg.epochs)) - set(measured)
+        schedule = set(self._settings.measured_epochs) - set(measured)
         with self._worker_threads() as each, self._steps(each) as steps:
-            for epoch in range(first, self._cfg.epochs + 1):
+            for epoch in range(first, self._settings.epochs + 1):
                 if epoch in schedule:
                     yield self._measured_step(epoch, each, steps, wanted)
-                elif epoch < self._cfg.epochs:
+                elif epoch < self._settings.epochs:
                     steps.take()
-                if on_epoch is not None and epoch < self._cfg.epochs:
+                if on_epoch is not None and epoch < self._settings.epochs:
                     on_epoch(epoch + 1)
 
     @contextmanager
@@ -150,7 +156,7 @@ class Ensemble:
     def _steps(self, each: ReplicaMap) -> Iterator[Steps]:
         """Provide the way in which replicas take their steps."""
         if not self.is_stacked:
-            yield SeparateSteps(self.replicas, self._cfg.lr, each)
+            yield SeparateSteps(self.replicas, self._settings.lr, each)
             return
         plan, train = self._plan, [replica.train for replica in self.replicas]
         dtype, together = plan.examples.dtype, self._together(plan)
@@ -165,7 +171,7 @@ class Ensemble:
             plan.kernels,
         )
         try:
-            yield StackedSteps(self.replicas, self._cfg.lr, stacked, self.parameters)
+            yield StackedSteps(self.replicas, self._settings.lr, stacked, self.parameters)
         finally:
             stacked.close()
 
@@ -179,10 +185,10 @@ class Ensemble:
         changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
         return Snapshot(
             epoch=epoch,
-            n=self._cfg.n,
-            lr=self._cfg.lr,
-            variance=cast(Literal["plugin", "unbiased"], self._cfg.measures.variance),
-            resolution=GRADIENT_RESOLUTION[self._cfg.dtype],
+            n=self._settings.n,
+            lr=self._settings.lr,
+            variance=self._settings.variance,
+            resolution=GRADIENT_RESOLUTION[self._settings.dtype],
             layers=self.layers,
             gradient_sum=moments.sum,
             gradient_square_sum=moments.sum_of_squares,
@@ -215,7 +221,7 @@ class Ensemble:
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
         weights = _flat(replica.weights) if wanted.weights else None
         gradient = steps.gradient(m)
-        replica.descend(gradient, self._cfg.lr)
+        replica.descend(gradient, self._settings.lr)
         after = _flat(replica.gradient()) if wanted.gradient_change else None
         replica.fix_statistics()
         return MeasuredStep(

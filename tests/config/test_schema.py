@@ -12,8 +12,6 @@ from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import (
     DATA_SCHEMAS,
     Config,
-    TorchvisionConfig,
-    ToyConfig,
     describe_keys,
     help_of,
     known_keys,
@@ -22,6 +20,7 @@ from gsnr_sweep.config.schema import (
 )
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.config.wording import suggest
+from gsnr_sweep.data.settings import TorchvisionConfig, ToyConfig
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF, MakeConfig, tiny_config
 

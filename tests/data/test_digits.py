@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.datasets import load_digits
 
-from gsnr_sweep.config.schema import DigitsConfig
 from gsnr_sweep.data import digits
 from gsnr_sweep.data.digits import affine_maps, base_digits, bundled_digits, deform
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.settings import DigitsConfig
 from tests.conftest import tiny_config
 
 SIDE = digits.SIDE

@@ -8,9 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gsnr_sweep.config.schema import NpzConfig
 from gsnr_sweep.data.base import Distribution
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.errors import GsnrError
 
 N_TRAIN, N_TEST = 40, 25

@@ -16,7 +16,7 @@ SOURCES = ["data=digits", "data=toy"]
 
 def _sets(*overrides: str) -> RunSets:
     cfg = tiny_config("n_sets=3", *overrides)
-    return draw_sets(distribution(cfg.data), cfg)
+    return draw_sets(distribution(cfg.data), cfg.sampling)
 
 
 def sets_digest(sets: RunSets) -> str:
@@ -64,7 +64,9 @@ def test_no_two_sets_share_a_sample(source: str) -> None:
 @pytest.mark.parametrize("change", ["seed=1", "n=31", "n_test=51", "n_sets=4"])
 def test_other_configs_give_other_sets(source: str, change: str) -> None:
     cfg = tiny_config(source, "n_sets=3", change)
-    assert sets_digest(draw_sets(distribution(cfg.data), cfg)) != sets_digest(_sets(source))
+    assert sets_digest(draw_sets(distribution(cfg.data), cfg.sampling)) != sets_digest(
+        _sets(source)
+    )
 
 
 @pytest.mark.parametrize("source", [*SOURCES, "p_random=0.5"])
@@ -114,4 +116,6 @@ def test_targets_of_a_regression_are_never_randomized() -> None:
     cfg = tiny_config("data=toy")
     randomized: Config = tiny_config("data=toy", "p_random=0.5")  # refused before a run
     place = distribution(cfg.data)
-    assert sets_digest(draw_sets(place, cfg)) == sets_digest(draw_sets(place, randomized))
+    assert sets_digest(draw_sets(place, cfg.sampling)) == sets_digest(
+        draw_sets(place, randomized.sampling)
+    )

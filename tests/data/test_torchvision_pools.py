@@ -14,9 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gsnr_sweep.config.schema import TorchvisionConfig
 from gsnr_sweep.data import torchvision_pools
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.data.torchvision_pools import data_root
 from gsnr_sweep.errors import GsnrError

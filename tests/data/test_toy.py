@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gsnr_sweep.config.schema import ToyConfig
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.settings import ToyConfig
 
 N = 40_000
 

@@ -33,14 +33,14 @@ def _plan(case: Case, cfg: Config, dtype: torch.dtype = torch.float32) -> PassPl
     torch.manual_seed(0)
     model = prepare_network(case.build(), dtype, CPU)
     x, y = samples(case, 3).batch(0, 3, dtype)
-    return PassPlan.of(model, x, y, "classification", cfg)
+    return PassPlan.of(model, x, y, "classification", cfg.engine)
 
 
 def _ensemble(case: Case, cfg: Config) -> Ensemble:
     torch.manual_seed(0)
     sets = [samples(case, cfg.n, seed=m) for m in range(cfg.n_sets)]
     test = samples(case, cfg.n_test, seed=99)
-    return Ensemble(case.build(), RunSets(sets, test), "classification", cfg, CPU)
+    return Ensemble(case.build(), RunSets(sets, test), "classification", cfg.training, CPU)
 
 
 def _uses_kernels(ensemble: Ensemble) -> bool:
@@ -167,7 +167,7 @@ def test_a_network_without_trained_layers_before_the_head() -> None:
     found = []
     for kernels in ("auto", "none"):
         own = dataclasses.replace(cfg, kernels=kernels)
-        ensemble = Ensemble(copy.deepcopy(model), sets, "classification", own, CPU)
+        ensemble = Ensemble(copy.deepcopy(model), sets, "classification", own.training, CPU)
         found += list(ensemble.run())
     assert found[0].gradient_sum.shape == found[1].gradient_sum.shape
     _assert_alike(found[0], found[1])

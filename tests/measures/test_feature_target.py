@@ -25,7 +25,7 @@ def _found(
     model: nn.Module, sets: RunSets, *overrides: str, task: str = "regression"
 ) -> list[dict[str, float | list[float]]]:
     cfg = config_of("measures.parameters=[fc2.weight]", *overrides)
-    ensemble = Ensemble(copy.deepcopy(model), sets, task, cfg, CPU)  # type: ignore[arg-type]
+    ensemble = Ensemble(copy.deepcopy(model), sets, task, cfg.training, CPU)  # type: ignore[arg-type]
     shots = ensemble.run(wanted=wanted_by({"feature_target": feature_target}))
     return [feature_target(shot) for shot in shots]
 

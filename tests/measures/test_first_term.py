@@ -23,7 +23,7 @@ IMAGES = (2, 6, 6)
 def _snapshots(model: nn.Module, *overrides: str, shape: tuple[int, ...] = (3,)) -> list[Snapshot]:
     cfg = config_of(*overrides)
     sets = sets_of(cfg, shape)
-    ensemble = Ensemble(copy.deepcopy(model), sets, "classification", cfg, CPU)
+    ensemble = Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU)
     return list(ensemble.run(wanted=wanted_by({"first_term": first_term})))
 
 
@@ -192,7 +192,7 @@ def test_terms_do_not_depend_on_the_threads() -> None:
 def test_looking_at_the_term_does_not_change_the_training() -> None:
     (watched,) = _snapshots(_three_layers())
     cfg = config_of()
-    ensemble = Ensemble(_three_layers(), sets_of(cfg), "classification", cfg, CPU)
+    ensemble = Ensemble(_three_layers(), sets_of(cfg), "classification", cfg.training, CPU)
     (plain,) = ensemble.run()
     assert torch.equal(plain.train_loss_next, watched.train_loss_next)
     assert torch.equal(plain.gradient_sum, watched.gradient_sum)

@@ -156,7 +156,7 @@ def test_a_snapshot_without_what_is_needed() -> None:
 def test_weights_and_both_gradients_are_those_of_plain_pytorch(chunk: str) -> None:
     cfg = config_of(f"chunk_size={chunk}", "epochs=3", "measure_at=[0,2,3]", "n_sets=2")
     sets = sets_of(cfg)
-    ensemble = Ensemble(mlp(), sets, "classification", cfg, CPU)
+    ensemble = Ensemble(mlp(), sets, "classification", cfg.training, CPU)
     wanted = wanted_by({"weight_gradient": weight_gradient})
     close = {"rtol": 1e-9, "atol": 1e-12}
     for shot in ensemble.run(wanted=wanted):
@@ -175,7 +175,11 @@ def test_measuring_the_change_does_not_change_the_training() -> None:
     cfg = config_of("epochs=3", "measure_at=[0,1,3]")
     sets, model = sets_of(cfg), mlp()
     plain, watched = (
-        list(Ensemble(copy.deepcopy(model), sets, "classification", cfg, CPU).run(wanted=wanted))
+        list(
+            Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU).run(
+                wanted=wanted
+            )
+        )
         for wanted in (None, wanted_by({"weight_gradient": weight_gradient}))
     )
     for one, other in zip(plain, watched, strict=True):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.schema import ModelConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.build import build_model
+from gsnr_sweep.models.settings import ModelConfig
 from tests.conftest import tiny_config
 
 IMAGES = (1, 28, 28)

@@ -102,7 +102,7 @@ def _statistics(model: nn.Module, x: Tensor) -> nn.Module:
 def _ensemble(chunk: str, *overrides: str) -> tuple[Ensemble, RunSets]:
     cfg = config_of("n=6", "n_test=4", f"chunk_size={chunk}", *overrides)
     sets = sets_of(cfg, SMALL)
-    return Ensemble(copy.deepcopy(_tiny()), sets, "classification", cfg, CPU), sets
+    return Ensemble(copy.deepcopy(_tiny()), sets, "classification", cfg.training, CPU), sets
 
 
 def _measured(chunk: str) -> tuple[list[Snapshot], Ensemble, RunSets]:

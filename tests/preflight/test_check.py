@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gsnr_sweep import data
 from gsnr_sweep.config.compose import GridPoint
 from gsnr_sweep.config.grid import CommandLine, expand
-from gsnr_sweep.config.schema import DataConfig
+from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.check import check as preflight

@@ -520,7 +520,7 @@ def make_ensemble() -> Callable[[], Ensemble]:
     from gsnr_sweep.runs.runner import build_ensemble
 
     cfg = _cfg(*CASES["table3"], "measure_at=[0,1,2,3,4,5]")
-    sets = draw_sets(distribution(cfg.data), cfg)
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
     return lambda: build_ensemble(cfg, sets, torch.device("cpu"))
 
 

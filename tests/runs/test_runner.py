@@ -81,7 +81,7 @@ def test_losses_in_the_record_are_those_of_the_initial_weights(folder: Path) -> 
     model = torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.ReLU(), torch.nn.Linear(4, 10)
     )
-    sets = draw_sets(distribution(cfg.data), cfg)
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
 
     @torch.no_grad()
     def loss(samples: Samples) -> float:
@@ -279,5 +279,5 @@ def test_a_tracked_run_has_the_same_numbers_in_mlflow(store: MlflowClient, folde
             assert found == value
     assert run.data.metrics["run/n_parameters"] == result.record.summary["n_parameters"]
     digests = {i.dataset.digest for i in run.inputs.dataset_inputs}
-    sets = draw_sets(distribution(cfg.data), cfg)
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
     assert digests == {samples_digest(sets.train), samples_digest([sets.test])}

@@ -64,7 +64,7 @@ def _losses(outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def _run(cfg: Config, model: nn.Module, sets: RunSets) -> list[Snapshot]:
-    return list(Ensemble(copy.deepcopy(model), sets, "classification", cfg, CPU).run())
+    return list(Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU).run())
 
 
 @pytest.mark.parametrize("chunk", ["null", "1", "4"])
@@ -138,7 +138,7 @@ def test_the_schedule_does_not_change_the_training() -> None:
 def test_updates_far_below_float32_resolution_add_up() -> None:
     cfg = _config("lr=1e-9", "epochs=200", "measure_at=[200]", "dtype=float32")
     sets = _sets(cfg)
-    ensemble = Ensemble(_mlp(), sets, "classification", cfg, CPU)
+    ensemble = Ensemble(_mlp(), sets, "classification", cfg.training, CPU)
     first = [w.clone() for w in ensemble.replicas[0]._weights]
     gradient = ensemble.replicas[0].gradient()
     list(ensemble.run())
@@ -220,7 +220,7 @@ def test_regression_loss_sums_squares_over_outputs() -> None:
 
 def test_losses_of_a_large_test_set_need_few_passes() -> None:
     cfg = _config("n=11", "n_test=5000", "epochs=0", "measure_at=[0]")
-    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg, CPU)
+    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg.training, CPU)
     assert ensemble.chunks.losses >= 5000
 
 
@@ -233,12 +233,12 @@ def test_randomness_is_refused_though_evaluation_mode_hides_it(layer: nn.Module)
     model.add_module("random", layer)
     cfg = _config()
     with pytest.raises(GsnrError, match="at random"):
-        Ensemble(model, _sets(cfg), "classification", cfg, CPU)
+        Ensemble(model, _sets(cfg), "classification", cfg.training, CPU)
 
 
 def test_layers_cover_all_parameters_in_order() -> None:
     cfg = _config()
-    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg, CPU)
+    ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg.training, CPU)
     assert [(layer.name, layer.start, layer.stop) for layer in ensemble.layers] == [
         ("0", 0, 56),
         ("2", 56, 92),

@@ -20,7 +20,7 @@ from tests.gradients.oracles import per_sample_gradients
 
 
 def _measure(cfg: Config) -> dict[str, float]:
-    sets = draw_sets(distribution(cfg.data), cfg)
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
     (snapshot,) = build_ensemble(cfg, sets, torch.device("cpu")).run()
     return measure_all(load_measures(cfg.measures.functions), snapshot)
 
@@ -101,7 +101,7 @@ def test_mnist_meets_the_reference_values(make_config, real_data: Path, p_random
 
 def test_moments_on_real_images(make_config, real_data: Path) -> None:
     cfg = make_config("data=mnist", f"data.root={real_data}", "n=6", "n_sets=1", "n_test=10")
-    samples = draw_sets(distribution(cfg.data), cfg).train[0]
+    samples = draw_sets(distribution(cfg.data), cfg.sampling).train[0]
     x, y = samples.batch(0, 6, torch.float64)
     model = build_model(cfg.model, cfg.ch, (1, 28, 28), 10, seed=0).double()
 

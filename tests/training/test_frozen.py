@@ -34,7 +34,7 @@ def _trained(
     model: nn.Module, sets: RunSets, task: str, *overrides: str
 ) -> tuple[Ensemble, list[Snapshot]]:
     cfg = config_of(f"epochs={STEPS}", f"measure_at=[0,{STEPS}]", *overrides)
-    ensemble = Ensemble(copy.deepcopy(model), sets, task, cfg, CPU)  # type: ignore[arg-type]
+    ensemble = Ensemble(copy.deepcopy(model), sets, task, cfg.training, CPU)  # type: ignore[arg-type]
     return ensemble, list(ensemble.run())
 
 
