@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep import loading
 from gsnr_sweep._startup import load_torch_library, loading_quickly
 from tests.conftest import ROOT, TINY
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from typing_extensions import override
 
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.parse import from_omegaconf
@@ -25,9 +24,10 @@ from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
 from gsnr_sweep.models.build import build_model
-from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord
-from gsnr_sweep.records.status import Status, StatusFile, read_status
+from gsnr_sweep.records.status import read_status
+from gsnr_sweep.runs.callbacks import Callback, RunState
+from gsnr_sweep.runs.checkpointing import Checkpointing
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import (
     available_cores,
@@ -39,15 +39,17 @@ from gsnr_sweep.runs.device import (
     set_exact_arithmetic,
 )
 from gsnr_sweep.runs.environment import describe_environment
+from gsnr_sweep.runs.mlflow_logger import MlflowLogger
 from gsnr_sweep.runs.outcome import (
     DivergedError,
     RunResult,
-    RunStoppedError,
     _state_after,
     may_pass,
 )
+from gsnr_sweep.runs.recorder import Recorder
 from gsnr_sweep.runs.resume import Beginning, finished_record
-from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
+from gsnr_sweep.runs.status_reporter import StatusReporter
+from gsnr_sweep.runs.stopwatch import Stopwatch
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 
@@ -92,7 +94,7 @@ def run_point(
 
 
 class _Run:
-    """One attempt at one grid point."""
+    """One attempt at one grid point: the order of things; callbacks do what goes on beside."""
 
     def __init__(
         self,
@@ -102,199 +104,154 @@ class _Run:
         on_epoch: OnEpoch | None,
         attempt: Attempt,
     ) -> None:
-        self.cfg, self.folder, self.attempt, self.on_epoch = cfg, folder, attempt, on_epoch
-        self.started = time.perf_counter()
+        started = time.perf_counter()
         self.device = choose_device(cfg.device)
-        self.code = code_version(cfg)
-        identity = run_identity(cfg)
+        code, identity = code_version(cfg), run_identity(cfg)
         earlier = read_status(folder)
-        self.finished = finished_record(folder, identity, self.code)
-        self.before = Beginning.find(folder, attempt.resume_from, identity, self.code)
-        self.record = RunRecord(
+        self.finished = finished_record(folder, identity, code)
+        before = Beginning.find(folder, attempt.resume_from, identity, code)
+        record = RunRecord(
             name=run_name(cfg),
             config=dataclasses.asdict(cfg),
             config_hash=identity,
             environment=describe_environment(describe_device(self.device))
-            | {"code": self.code, "kernels": kernels_used(cfg, self.device)},
+            | {"code": code, "kernels": kernels_used(cfg, self.device)},
             started=datetime.now(UTC).isoformat(timespec="seconds"),
-            measurements=list(self.before.measurements),
+            measurements=list(before.measurements),
         )
-        self.status = StatusFile(
-            folder,
-            Status(
-                epoch=self.before.epoch,
-                epochs=cfg.epochs,
-                run_id=earlier.run_id if earlier and not self.before.note else "",
-                attempt=attempt.number,
-                name=self.record.name,
-                config_hash=identity,
-                code=self.code,
-                experiment=cfg.tracking.experiment,
-            ),
-        )
-        self.tracker = RunTracker(
-            cfg.tracking,
-            launch_folder,
-            self.status.status.run_id,
-            attempt.outage,
-            key=run_key(folder, cfg.tracking),
-            may_exist=attempt.number > 1 and not self.before.note,
-        )
-        self.stopwatch = Stopwatch(self.before.seconds.get("compute", 0.0))
-        self.checkpointer = Checkpointer(folder, cfg.checkpoint_minutes)
-        self.data_digest = ""
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time spent on this run, earlier attempts included as far as they were kept."""
-        return self.before.seconds.get("wall", 0.0) + time.perf_counter() - self.started
+        stopwatch = Stopwatch(before.seconds.get("compute", 0.0))
+        run_id = earlier.run_id if earlier and not before.note else ""
+        run = RunState(cfg, folder, attempt, code, record, before, stopwatch, run_id=run_id)
+        run.started = started
+        self.run, self.status = run, StatusReporter(run)
+        self.after_record = (MlflowLogger(run, launch_folder), self.status, Checkpointing(run))
+        self.callbacks: tuple[Callback, ...] = (Recorder(), *self.after_record, _Told(on_epoch))
 
     def result(self) -> RunResult:
+        run = self.run
         if self.finished is not None:
             return self._say_that_it_is_finished(self.finished)
         with self.status.heartbeat():
-            self.record.write(self.folder)
-            self.tracker.start(self.record)
-            self.status.status.run_id = self.tracker.run_id
-            self.status.write()  # now: whoever finds this process dead must be able to close it
+            for callback in self.callbacks:
+                callback.on_start(run)
             reset_peak_memory(self.device)
             try:
                 self._train_and_measure()
-                self.record.state = "finished"
+                run.record.state = "finished"
             except BaseException as error:
                 self._failed(error)
                 raise
             finally:
                 self._close()
-        return RunResult(self.record, str(self.folder), self.tracker.run_id, self.tracker.problem)
+        return self._returned()
+
+    def _returned(self) -> RunResult:
+        run = self.run
+        return RunResult(run.record, str(run.folder), run.run_id, run.untracked)
 
     def _say_that_it_is_finished(self, record: RunRecord) -> RunResult:
         """Do what an earlier attempt had left to do when it died: only to tell."""
-        self.tracker.start(record)
-        self.tracker.describe_data(record.data)
-        self.tracker.finish(record, artifact_files(self.folder))
-        status = self.status.status
-        status.state, status.epoch, status.message = record.state, self.cfg.epochs, record.error
-        status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
-        self.status.write()
-        self._drop_checkpoints()
+        self.run.record = record
+        tracker, *_ = self.after_record
+        tracker.on_start(self.run)
+        tracker.on_data(self.run)
+        for callback in self.after_record:
+            callback.on_end(self.run)
         if record.state == "diverged":
             raise DivergedError(record.error)
-        return RunResult(record, str(self.folder), self.tracker.run_id, self.tracker.problem)
+        return self._returned()
 
     def _failed(self, error: BaseException) -> None:
-        self.record.state = _state_after(error)
-        self.record.error = str(error) if isinstance(error, GsnrError) else reason(error)
-        self.status.status.message = self.record.error
-        self.status.status.may_pass = may_pass(error)
+        record = self.run.record
+        record.state = _state_after(error)
+        record.error = str(error) if isinstance(error, GsnrError) else reason(error)
+        self.run.may_pass = may_pass(error)
         unexpected = not isinstance(error, GsnrError)
-        log.error("%s: %s", self.record.name, self.record.error, exc_info=unexpected)
+        log.error("%s: %s", record.name, record.error, exc_info=unexpected)
 
     def _close(self) -> None:
         """Keep and send what there is, whatever happened."""
-        record, status = self.record, self.status.status
-        record.summary["wall_time_s"] = self.wall_seconds
-        record.summary["overhead_s"] = self.wall_seconds - self.stopwatch.seconds
-        record.summary["peak_memory_mb"] = peak_memory_mb(self.device)
-        status.state = record.state
-        problems = []
-        try:
-            record.write(self.folder)
-        except GsnrError as error:
-            problems.append(error)
-        self.tracker.finish(record, artifact_files(self.folder))
-        status.run_id, status.tracked = self.tracker.run_id, not self.tracker.problem
-        try:
-            self.status.write()
-            if record.state in ("finished", "diverged") and not problems:
-                self._drop_checkpoints()
-        except GsnrError as error:
-            problems.append(error)
-        if problems and record.state == "finished":
-            raise problems[0]
-
-    def _drop_checkpoints(self) -> None:
-        for folder in (self.folder, self.attempt.resume_from):
-            if folder is not None:
-                with contextlib.suppress(OSError):
-                    remove_checkpoint(folder)
+        run, summary = self.run, self.run.record.summary
+        summary["wall_time_s"] = run.wall_seconds
+        summary["overhead_s"] = run.wall_seconds - run.stopwatch.seconds
+        summary["peak_memory_mb"] = peak_memory_mb(self.device)
+        for callback in self.callbacks:
+            try:
+                callback.on_end(run)
+            except GsnrError as error:
+                run.problems.append(error)
+        if run.problems and run.record.state == "finished":
+            raise run.problems[0]
 
     def _train_and_measure(self) -> None:
-        set_exact_arithmetic(self.cfg.tf32)
+        run = self.run
+        set_exact_arithmetic(run.cfg.tf32)
         torch.set_num_threads(1)
-        cfg = dataclasses.replace(self.cfg, threads=self.cfg.threads or available_cores())
+        cfg = dataclasses.replace(run.cfg, threads=run.cfg.threads or available_cores())
         source = distribution(cfg.data)
         sets = draw_sets(source, cfg.sampling)
-        self.record.data = describe_data(source.spec.name, source.spec.source, sets)
-        self.data_digest = f"{self.record.data['train_digest']}+{self.record.data['test_digest']}"
-        self.tracker.describe_data(self.record.data)
+        data = run.record.data = describe_data(source.spec.name, source.spec.source, sets)
+        run.data_digest = f"{data['train_digest']}+{data['test_digest']}"
         measures = load_measures(cfg.measures.functions)
-        ensemble = build_ensemble(cfg, sets, self.device)
-        self.record.summary["n_parameters"] = ensemble.n_parameters
-        first = self._go_on_from(ensemble)
-
-        def reached(epoch: int) -> None:
-            self._reached(epoch, ensemble)
-
-        done = [measurement.epoch for measurement in self.record.measurements]
-        snapshots = ensemble.run(reached, first, done, wanted_by(measures))
-        for measurement, finite in _measurements(snapshots, measures, self.stopwatch):
-            self._measured(measurement)
-            if not finite:
-                raise DivergedError(
-                    f"Training diverged: a loss is infinite or NaN at epoch {measurement.epoch}. "
-                    f"Try a learning rate below lr={cfg.lr}."
-                )
+        ensemble = run.ensemble = build_ensemble(cfg, sets, self.device)
+        run.record.summary["n_parameters"] = ensemble.n_parameters
+        self._go_on(ensemble)
+        for callback in self.callbacks:
+            callback.on_data(run)
+        done = [measurement.epoch for measurement in run.record.measurements]
+        snapshots = ensemble.run(self._stepped, run.before.epoch, done, wanted_by(measures))
+        for snapshot in run.stopwatch.timed(snapshots):
+            self._measure(snapshot, measures)
         steps = cfg.epochs * cfg.n * cfg.n_sets
-        self.record.summary["train_samples_per_s"] = steps / max(self.stopwatch.seconds, 1e-9)
+        run.record.summary["train_samples_per_s"] = steps / max(run.stopwatch.seconds, 1e-9)
 
-    def _go_on_from(self, ensemble: Ensemble) -> int:
-        """Put the replicas where an earlier attempt left them; return the steps taken."""
-        before = self.before.of_data(self.data_digest)
+    def _go_on(self, ensemble: Ensemble) -> None:
+        """Put the replicas where an earlier attempt left them."""
+        run, before = self.run, self.run.before.of_data(self.run.data_digest)
         if before.note:
             log.warning("starting anew: %s", before.note)
-        if before is not self.before:
-            self.before, self.stopwatch.seconds = before, 0.0
-            self.record.measurements = []
-            self.tracker.start_anew(self.record)
-            self.status.status.run_id = self.tracker.run_id
-        self.record.measurements = list(before.measurements)
+        if before is not run.before:
+            run.before, run.stopwatch.seconds, run.record.measurements = before, 0.0, []
+            for callback in self.callbacks:
+                callback.on_restart(run)
+        run.record.measurements = list(before.measurements)
         if before.checkpoint is not None:
             ensemble.load_state(before.checkpoint.tensors)
             log.info("going on from epoch %d", before.epoch)
-        self.status.status.started_at = before.epoch
-        self.status.reached(before.epoch)
-        self.record.write(self.folder)
-        return before.epoch
 
-    def _measured(self, measurement: Measurement) -> None:
-        self.record.measurements.append(measurement)
-        self.record.measurements.sort(key=lambda one: one.epoch)
-        self.record.write(self.folder)
-        self.tracker.measured(measurement)
-        self.status.status.message = _headline(measurement)
+    def _stepped(self, epoch: int) -> None:
+        for callback in self.callbacks:
+            callback.on_step(self.run, epoch)
 
-    def _reached(self, epoch: int, ensemble: Ensemble) -> None:
-        """Do what is due between two steps."""
-        self.status.reached(epoch)
-        request = self.attempt.request
-        if request.stopping or request.take_save() or self.checkpointer.due:
-            checkpoint = Checkpoint(
-                epoch,
-                ensemble.state(),
-                self.record.config_hash,
-                self.code,
-                self.data_digest,
-                {"wall": self.wall_seconds, "compute": self.stopwatch.seconds},
-                self.record.measurements,
+    def _measure(self, snapshot: Snapshot, measures: dict[str, Measure]) -> None:
+        """Apply the measures to a snapshot and tell what came out.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        with self.run.stopwatch.running():
+            values = measure_all(measures, snapshot)
+            measurement = Measurement.from_values(snapshot.epoch, values)
+        for callback in self.callbacks:
+            callback.on_measurement(self.run, measurement)
+        if not snapshot.is_finite:
+            raise DivergedError(
+                f"Training diverged: a loss is infinite or NaN at epoch {snapshot.epoch}. "
+                f"Try a learning rate below lr={self.run.cfg.lr}."
             )
-            self.checkpointer.write(checkpoint)
-        if request.stopping:
-            raise RunStoppedError(
-                f"Stopped at epoch {epoch} of {self.cfg.epochs} ({request.stopping})."
-            )
-        if self.on_epoch is not None:
-            self.on_epoch(epoch)
+
+
+class _Told(Callback):
+    """Passes the number of steps taken on to whoever called the run."""
+
+    def __init__(self, on_epoch: OnEpoch | None) -> None:
+        self._on_epoch = on_epoch
+
+    @override
+    def on_step(self, run: RunState, epoch: int) -> None:
+        """Pass it on."""
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
 
 
 def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble:
@@ -303,39 +260,3 @@ def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble
     seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)
     return Ensemble(model, sets, spec.task, cfg.training, device)
-
-
-class Stopwatch:
-    """Adds up the seconds spent training and measuring."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        """Start at what was spent before."""
-        self.seconds = seconds
-
-    def timed(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-        """Pass snapshots on, counting the time that it takes to make them."""
-        while True:
-            start = time.perf_counter()
-            snapshot = next(snapshots, None)
-            self.seconds += time.perf_counter() - start
-            if snapshot is None:
-                return
-            yield snapshot
-
-
-def _measurements(
-    snapshots: Iterator[Snapshot], measures: dict[str, Measure], stopwatch: Stopwatch
-) -> Iterator[tuple[Measurement, bool]]:
-    """Yield the measurements, each with whether all losses were finite numbers."""
-    for snapshot in stopwatch.timed(snapshots):
-        start = time.perf_counter()
-        measurement = Measurement.from_values(snapshot.epoch, measure_all(measures, snapshot))
-        stopwatch.seconds += time.perf_counter() - start
-        yield measurement, snapshot.is_finite
-
-
-def _headline(measurement: Measurement) -> str:
-    """Put the two sides of eq. (19) into a few words."""
-    lhs = measurement.metrics.get("osgr_lhs", math.nan)
-    rhs = measurement.metrics.get("osgr_rhs", math.nan)
-    return f"epoch {measurement.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"

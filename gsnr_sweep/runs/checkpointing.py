@@ -1,0 +1,57 @@
+"""Checkpoints between two steps, and stopping where others ask for it."""
+
+from __future__ import annotations
+
+import contextlib
+
+from typing_extensions import override
+
+from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
+from gsnr_sweep.runs.callbacks import Callback, RunState
+from gsnr_sweep.runs.outcome import RunStoppedError
+
+
+class Checkpointing(Callback):
+    """Writes checkpoints when they are due or asked for; drops them after the end."""
+
+    def __init__(self, run: RunState) -> None:
+        """Count the time to the first checkpoint from now."""
+        self._checkpointer = Checkpointer(run.folder, run.cfg.checkpoint_minutes)
+
+    @override
+    def on_step(self, run: RunState, epoch: int) -> None:
+        """Do what is due between two steps.
+
+        Raises:
+            RunStoppedError: Somebody asked for it; the checkpoint is written.
+        """
+        request = run.attempt.request
+        if request.stopping or request.take_save() or self._checkpointer.due:
+            self._write(run, epoch)
+        if request.stopping:
+            raise RunStoppedError(
+                f"Stopped at epoch {epoch} of {run.cfg.epochs} ({request.stopping})."
+            )
+
+    def _write(self, run: RunState, epoch: int) -> None:
+        assert run.ensemble is not None
+        checkpoint = Checkpoint(
+            epoch,
+            run.ensemble.state(),
+            run.record.config_hash,
+            run.code,
+            run.data_digest,
+            {"wall": run.wall_seconds, "compute": run.stopwatch.seconds},
+            run.record.measurements,
+        )
+        self._checkpointer.write(checkpoint)
+
+    @override
+    def on_end(self, run: RunState) -> None:
+        """Drop the checkpoints of a run that has its result, if that is safely on disk."""
+        if run.record.state not in ("finished", "diverged") or run.problems:
+            return
+        for folder in (run.folder, run.attempt.resume_from):
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    remove_checkpoint(folder)

@@ -1,0 +1,94 @@
+"""Imports run one way: from the command line down to the core, and never back up."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# From the top floor down: a room imports rooms to its right only.
+FLOORS = (
+    *("cli", "launcher", "preflight", "report", "papers", "runs"),
+    *("analysis", "tracking", "records", "config"),
+    *("measures", "training", "engine", "gradients", "models", "data"),
+    *("settings", "errors", "_startup"),
+)
+CORE = FLOORS[FLOORS.index("measures") :]
+TOP = {"gsnr_sweep", "gsnr_sweep.__main__", "gsnr_sweep.aggregate", "gsnr_sweep.aggregate.__main__"}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """The package's modules by dotted name."""
+    paths = (path.relative_to(ROOT) for path in (ROOT / "gsnr_sweep").rglob("*.py"))
+    return {".".join(path.with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def imports_of(module: str) -> set[str]:
+    """The package's modules that a module imports, at its top or inside its functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / modules()[module]).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            below = {f"{node.module}.{name.name}" for name in node.names}
+            found |= below & modules().keys() or {node.module} & modules().keys()
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names} & modules().keys()
+    return found - {module}
+
+
+def room(module: str) -> str:
+    """The room that a module lies in."""
+    return module.split(".")[1]
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {room(module) for module in modules() if module not in TOP}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_imports_go_down_only(floor: str) -> None:
+    up = {
+        f"{module} imports {other}"
+        for module in modules().keys() - TOP
+        if room(module) == floor
+        for other in imports_of(module) - {"gsnr_sweep"}
+        if other in TOP or FLOORS.index(room(other)) < FLOORS.index(floor)
+    }
+    assert up == set()
+
+
+def test_no_circle_of_files() -> None:
+    # A package's own __init__ gathers names of its modules, which may not know of it.
+    graph = {module: imports_of(module) for module in modules()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_core_loads_no_sweep_machinery() -> None:
+    """Neither Hydra nor MLflow nor what draws and prints is loaded by the core."""
+    names = [module for module in modules().keys() - TOP if room(module) in CORE]
+    script = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+        "heavy = {'hydra', 'omegaconf', 'mlflow', 'submitit', 'pandas', 'seaborn', 'rich'}\n"
+        "print(sorted(heavy & sys.modules.keys()))\n"
+        "print(sorted(m for m in sys.modules if m.startswith('gsnr_sweep.config')))\n"
+    )
+    command = [sys.executable, "-c", script, *sorted(names)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = "import gsnr_sweep, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
