@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.workloads import Workload
+    from gsnr_sweep.config.compose import Composer
     from gsnr_sweep.config.schema import Config
     from gsnr_sweep.training.ensemble import Ensemble
     from gsnr_sweep.training.replica import Replica
@@ -39,11 +40,15 @@ _OVERRIDES = {
 
 
 @lru_cache
+def _composer() -> Composer:
+    from gsnr_sweep.config.grid import composer_of
+
+    return composer_of(CONF)
+
+
 def typed_config(*overrides: str) -> Config:
     """Compose a run's config as the command line does."""
-    from gsnr_sweep.config.grid import CommandLine, expand
-
-    (point,) = expand(CommandLine.parse(overrides, CONF)).points
+    point = _composer().point(overrides)
     if point.cfg is None:
         raise ValueError(point.problem)
     return point.cfg

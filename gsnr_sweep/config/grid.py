@@ -22,7 +22,16 @@ from omegaconf import DictConfig
 from gsnr_sweep.config.compose import Composer, GridPoint, own_overrides
 from gsnr_sweep.errors import GsnrError
 
-__all__ = ["VERSION_BASE", "CommandLine", "Composer", "Grid", "GridPoint", "expand", "points_of"]
+__all__ = [
+    "VERSION_BASE",
+    "CommandLine",
+    "Composer",
+    "Grid",
+    "GridPoint",
+    "composer_of",
+    "expand",
+    "points_of",
+]
 
 VERSION_BASE = "1.3"
 _GRIDS = ("experiment", "scale")
@@ -100,20 +109,38 @@ class Grid:
     sweep_dir: str = ""
 
 
-def expand(command: CommandLine) -> Grid:
+def expand(command: CommandLine, composer: Composer | None = None) -> Grid:
     """Compose every grid point of a command line.
+
+    Args:
+        command: The command line.
+        composer: One kept from earlier command lines with the same folders of configs.
 
     Raises:
         GsnrError: An override cannot be read, or names a group, option or key that does not exist,
             or a value of the wrong type.
     """
+    if composer is None:
+        composer = composer_of(command.config_dir, command.config_name, command.search)
+    return _grid(composer, command)
+
+
+def composer_of(
+    config_dir: Path, config_name: str = "config", search: Sequence[str] = ()
+) -> Composer:
+    """Return a composer of a folder's configs. It can be kept: it needs Hydra's state no more.
+
+    Args:
+        config_dir: Absolute path of the folder.
+        config_name: Primary config.
+        search: Hydra overrides that name further folders.
+    """
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(command.config_dir), version_base=VERSION_BASE):
+        with initialize_config_dir(str(config_dir), version_base=VERSION_BASE):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
-            composer = Composer(hydra.config_loader, command.config_name, command.search)
-            return _grid(composer, command)
+            return Composer(hydra.config_loader, config_name, search)
     finally:
         GlobalHydra.instance().clear()
 

@@ -10,7 +10,9 @@ import subprocess
 from functools import lru_cache
 from pathlib import Path
 
-_PACKAGES = ("gsnr-sweep", "torch", "torchvision", "numpy", "hydra-core", "mlflow-skinny")
+import torch
+
+_PACKAGES = ("gsnr-sweep", "torchvision", "numpy", "hydra-core", "mlflow-skinny")
 
 
 def describe_environment(device: str) -> dict[str, str]:
@@ -32,7 +34,8 @@ def describe_environment(device: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = []
+    # A distribution's version does not say which build it is: 2.13.0 may be 2.13.0+cu130.
+    found = [("torch", str(torch.__version__))]
     for name in _PACKAGES:
         try:
             found.append((name, importlib.metadata.version(name)))

@@ -1,6 +1,5 @@
 """The statistics against formulas written out by hand, and what they say where undefined."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -8,7 +7,6 @@ import pandas as pd
 import pytest
 
 from gsnr_sweep.analysis.statistics import (
-    PairStatistics,
     difference_columns,
     pair_statistics,
     spearman_interval,
@@ -160,11 +158,6 @@ def test_agreement_without_standard_errors_is_the_mean_alone():
     assert got.mean_difference == pytest.approx((Y - X).mean())
     assert got.compared == 0
     assert math.isnan(got.within_two_se)
-
-
-def test_the_result_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        PairStatistics(points=3).points = 4
 
 
 def make_table():

@@ -25,10 +25,12 @@ def test_help_is_printed_and_nothing_is_written(helped: Launched) -> None:
     assert list(helped.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("item", KEYS, ids=lambda item: item.name)
-def test_every_key_is_explained_in_a_line(helped: Launched, item: dataclasses.Field) -> None:
-    (line,) = [line for line in helped.out.splitlines() if line.startswith(f"  {item.name} ")]
-    assert str(item.metadata["help"]) in line
+def test_every_key_is_explained_in_a_line(helped: Launched) -> None:
+    lines = helped.out.splitlines()
+    assert len(KEYS) > 20
+    for item in KEYS:
+        (line,) = [line for line in lines if line.startswith(f"  {item.name} ")]
+        assert str(item.metadata["help"]) in line
 
 
 def test_defaults_are_those_of_conf(helped: Launched) -> None:
@@ -37,17 +39,15 @@ def test_defaults_are_those_of_conf(helped: Launched) -> None:
         assert line.endswith(f"({default})")
 
 
-@pytest.mark.parametrize(
-    "group",
-    ["data", "model", "optim", "measures", "tracking", "experiment", "hydra/launcher"],
-)
-def test_every_group_is_listed_with_its_options(helped: Launched, group: str) -> None:
+def test_every_group_is_listed_with_its_options(helped: Launched) -> None:
     lines = helped.out.splitlines()
-    (at,) = [i for i, line in enumerate(lines) if line.startswith(f"  {group} ")]
-    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-    assert options
-    listed = takewhile(lambda line: line.startswith(" " * 21), lines[at + 1 :])
-    assert " ".join(line.strip() for line in listed) == ", ".join(options)
+    groups = ("data", "model", "optim", "measures", "tracking", "experiment", "hydra/launcher")
+    for group in groups:
+        (at,) = [i for i, line in enumerate(lines) if line.startswith(f"  {group} ")]
+        options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        assert options
+        listed = takewhile(lambda line: line.startswith(" " * 21), lines[at + 1 :])
+        assert " ".join(line.strip() for line in listed) == ", ".join(options)
 
 
 def test_lines_fit_a_terminal(helped: Launched) -> None:

@@ -14,10 +14,10 @@ from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.config import compose
 from gsnr_sweep.config.compose import Composer, GridPoint
-from gsnr_sweep.config.grid import CommandLine, expand, points_of
+from gsnr_sweep.config.grid import CommandLine, composer_of, expand, points_of
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.errors import GsnrError
-from tests.conftest import CONF
+from tests.conftest import CONF, TINY, tiny_config
 
 
 @pytest.fixture
@@ -187,6 +187,31 @@ def test_each_value_is_parsed_and_composed_once(
     values = [["p_random=0.1", f"n={n}", f"ch={ch}"] for n in range(2, 22) for ch in range(1, 6)]
     assert len({dataclasses.astuple(composer.point(v).cfg)[:3] for v in values}) == 100  # type: ignore[arg-type]
     assert len(composed) == 1
+
+
+def test_a_composer_that_is_kept_gives_what_each_command_line_gives() -> None:
+    """As the tests keep one: whatever was composed before, the grid is that of a fresh Hydra."""
+    kept = composer_of(CONF)
+    lines = [
+        ["n=30", "ch=3"],
+        ["n=30", "ch=4", "tracking=none"],
+        ["-m", "n=5,7", "data=digits,toy", "measure_at=[0,1]", "hydra.launcher.workers=3"],
+        ["n=30", "ch=4", "data=toy", "model=mlp", "+model.args.depth=2"],
+        ["-m", "experiment=fig6_frozen_toy", "scale=smoke", "lr=0.5"],
+        ["n=30", "ch=3"],
+    ]
+    for line in lines:
+        command = CommandLine.parse(line, CONF)
+        found, fresh = expand(command, kept), expand(command)
+        assert (found.points, found.axes) == (fresh.points, fresh.axes)
+        assert found.launcher == fresh.launcher
+        assert not any(point.problem for point in found.points)
+
+
+def test_the_tests_configs_are_those_of_their_command_lines() -> None:
+    for overrides in ((), ("ch=3",), ("ch=4", "data=toy", "model=mlp"), ("data=toy", "model=mlp")):
+        (point,) = expand(CommandLine.parse([*TINY, *overrides], CONF)).points
+        assert tiny_config(*overrides) == point.cfg
 
 
 # --- inside a launcher

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.identity import config_hash, run_identity, science_part
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.preflight.check import check
-from tests.conftest import CONF, TINY, tiny_config
+from tests.conftest import TINY, expanded, tiny_config
 
 
 @pytest.mark.parametrize(
@@ -103,17 +102,17 @@ def test_words_are_the_list_they_stand_for(words: str, epochs: int, listed: str)
 
 def test_a_sweep_over_epochs_gives_each_point_its_own_schedule() -> None:
     line = ["-m", *TINY, "data=toy", "model=mlp", "measure_at=every:4", "epochs=0,4,10"]
-    points = check(expand(CommandLine.parse(line, CONF)).points)
+    points = check(expanded(*line).points)
     schedules = [epochs_of(point.cfg.measure_at, point.cfg.epochs) for point in points]
     assert schedules == [[0], [0, 4], [0, 4, 8, 10]]
     line[-1] = "epochs=10"
-    (alone,) = check(expand(CommandLine.parse(line, CONF)).points)
+    (alone,) = check(expanded(*line).points)
     assert config_hash(points[2].cfg) == config_hash(alone.cfg)
     assert points[2].flops == alone.flops > points[1].flops
 
 
 def test_a_sweep_over_schedules() -> None:
     line = ["-m", *TINY, "data=toy", "model=mlp", "epochs=6", "measure_at=every:3,log:3,[2]"]
-    points = check(expand(CommandLine.parse(line, CONF)).points)
+    points = check(expanded(*line).points)
     schedules = [epochs_of(point.cfg.measure_at, point.cfg.epochs) for point in points]
     assert schedules == [[0, 3, 6], [0, 1, 6], [2]]

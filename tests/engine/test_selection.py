@@ -21,6 +21,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.engine.cpu.networks import CASES, Case, samples
+from tests.engine.instruction_sets import EACH
 from tests.training.test_ensemble import _config
 
 CPU = torch.device("cpu")
@@ -83,7 +84,7 @@ def test_kernels_that_compute_something_else_are_not_used(
 
 
 @needs_kernels
-@pytest.mark.parametrize("kernels", available())
+@pytest.mark.parametrize("kernels", EACH)
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_run_with_kernels_gives_the_numbers_of_a_run_without(name: str, kernels: str) -> None:
     cfg = _config("dtype=float32", "n=37", "n_test=41", "epochs=2", "measure_at=[0,2]", "lr=0.001")

@@ -6,8 +6,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
-from gsnr_sweep.config.grid import CommandLine, expand
-from tests.conftest import CONF
+from tests.conftest import CONF, expanded
 
 
 def test_hydra_finds_the_sweeper_once() -> None:
@@ -28,5 +27,5 @@ def test_a_grid_is_one_batch_of_the_points_that_were_checked() -> None:
     settings = OmegaConf.load(CONF / "hydra" / "sweeper" / "grid.yaml")
     parsed = OverridesParser.create().parse_overrides(given)
     (batch,) = BasicSweeper.split_arguments(parsed, settings.max_batch_size)
-    points = expand(CommandLine.parse(["-m", *given], CONF)).points
+    points = expanded("-m", *given).points
     assert [tuple(overrides) for overrides in batch] == [point.overrides for point in points]

@@ -11,13 +11,12 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep.cli import launch as cli
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.dry_run import show_dry_run
 from gsnr_sweep.preflight.check import check
-from tests.conftest import CONF, ROOT, TINY
+from tests.conftest import CONF, ROOT, TINY, expanded
 from tests.fakes import listing, put_run
 
 SMALL = (*TINY, "data=toy", "model=mlp", "dry_run=true", "tracking.experiment=tests")
@@ -31,7 +30,7 @@ def show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
     monkeypatch.setattr("gsnr_sweep.preflight.cost_model.BUDGET_S", 0.0)
 
     def dry(*overrides: str) -> str:
-        grid = expand(CommandLine.parse([*SMALL, *overrides], CONF))
+        grid = expanded(*SMALL, *overrides)
         console = Console(file=io.StringIO(), width=200)
         sweep_dir = folder / (grid.sweep_dir or "outputs/dry/run")
         show_dry_run(check(grid.points), grid.launcher, folder, sweep_dir, console)
@@ -46,7 +45,7 @@ def _line(out: str, start: str) -> str:
 
 
 def _cfg(*overrides: str) -> Config:
-    (point,) = expand(CommandLine.parse([*SMALL, *overrides], CONF)).points
+    (point,) = expanded(*SMALL, *overrides).points
     assert point.cfg is not None
     return point.cfg
 

@@ -16,7 +16,7 @@ from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from gsnr_sweep.records.status import read_status
 from tests.fakes import put_claim, put_record, put_run, put_status, put_sweep
 
-SECONDS = 20
+SECONDS = 120
 RUNNING, PENDING, GONE = JobState("running"), JobState("pending"), JobState("gone")
 
 

@@ -37,6 +37,8 @@ from tests.campaign import (
 )
 from tests.conftest import TINY, Launched, launch, tiny_config
 
+pytestmark = pytest.mark.slow
+
 # --- a server that dies and stays dead
 
 GRID = ("-m", *TINY, "data=toy", "ch=2,3", "seed=0,1", "epochs=4000", "measure_at=[0,2000,4000]")

@@ -1,19 +1,16 @@
 """Small float64 networks with given training sets, for measures that look at replicas."""
 
-import copy
 from collections import OrderedDict
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.gradients.loss import sample_losses
-from tests.conftest import CONF
+from tests.conftest import typed_config
 
 CPU = torch.device("cpu")
 CLASSES, INPUTS = 4, 3
@@ -21,14 +18,8 @@ CLASSES, INPUTS = 4, 3
 
 def config_of(*overrides: str) -> Config:
     """The config of a tiny ensemble in float64; of its data and model only the sizes matter."""
-    return copy.deepcopy(_config_of(*overrides))
-
-
-@lru_cache
-def _config_of(*overrides: str) -> Config:
     tiny = ["n=7", "n_sets=2", "n_test=5", "epochs=0", "measure_at=[0]", "lr=0.1", "dtype=float64"]
-    cfg = expand(CommandLine.parse([*tiny, "threads=1", *overrides], CONF)).points[0].cfg
-    assert cfg is not None
+    cfg = typed_config(*tiny, "threads=1", *overrides)
     assert problems(cfg) == []
     return cfg
 

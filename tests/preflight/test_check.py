@@ -12,17 +12,16 @@ from torch import Tensor, nn
 
 from gsnr_sweep import data
 from gsnr_sweep.config.compose import GridPoint
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.preflight import model_check as model_trial
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.check import check as preflight
-from gsnr_sweep.preflight.check import model_check as model_trial
-from tests.conftest import CONF, TINY, tiny_config
+from tests.conftest import TINY, expanded, tiny_config
 
 
 def _check(*arguments: str) -> list[CheckedPoint]:
-    return check(expand(CommandLine.parse([*TINY, *arguments], CONF)).points)
+    return check(expanded(*TINY, *arguments).points)
 
 
 def _told(*arguments: str) -> str:

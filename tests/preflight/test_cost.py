@@ -7,22 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.preflight import cost_model as prediction
+from gsnr_sweep.preflight import microbenchmark as calibration
 from gsnr_sweep.preflight.check import CheckedPoint, check
-from gsnr_sweep.preflight.check import cost_model as prediction
-from gsnr_sweep.preflight.check import microbenchmark as calibration
 from gsnr_sweep.preflight.cost import Estimate, Observed, estimate, remaining
 from gsnr_sweep.preflight.cost_model import FamilyCosts, TimedNetwork
 from gsnr_sweep.preflight.microbenchmark import Cost, PassCosts, calibrate
-from tests.conftest import CONF, TINY
+from tests.conftest import TINY, expanded
 
 CPU = torch.device("cpu")
 MB = 10**6
 
 
 def _points(*arguments: str) -> list[CheckedPoint]:
-    points = expand(CommandLine.parse([*TINY, "device=cpu", *arguments], CONF)).points
+    points = expanded(*TINY, "device=cpu", *arguments).points
     return check(points)  # type: ignore[arg-type]
 
 

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.past_costs import observed_runs
-from tests.conftest import CONF, TINY
+from tests.conftest import TINY, expanded
 from tests.fakes import put_record, put_run
 
 TOY = (*TINY, "data=toy", "model=mlp")
 
 
 def _points(*overrides: str) -> list[CheckedPoint]:
-    return check(expand(CommandLine.parse((*TOY, *overrides), CONF)).points)
+    return check(expanded(*TOY, *overrides).points)
 
 
 def _ran(root: Path, name: str, cfg: Config, state: str = "finished", **changes: Any) -> Path:

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console, RenderableType
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.preflight.check import check
 from gsnr_sweep.preflight.cost import Estimate
 from gsnr_sweep.preflight.plan_view import PlanRow, duration, show_plan, show_table, summarize
-from tests.conftest import CONF, TINY
+from tests.conftest import TINY, expanded
 
 
 def _shown(*arguments: str, **extra: str) -> str:
-    grid = expand(CommandLine.parse([*TINY, *arguments], CONF))
+    grid = expanded(*TINY, *arguments)
     points = check(grid.points)  # type: ignore[arg-type]
     plan = show_plan(points, grid.axes, "3 processes", "the/folder", "the store", **extra)  # type: ignore[arg-type]
     return " ".join(_drawn(plan, 120).replace("│", " ").split())

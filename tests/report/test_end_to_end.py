@@ -118,7 +118,7 @@ def read_sorted(path: Path) -> list[str]:
     """Read a table whatever the order of its rows and columns; it may be missing."""
     if not path.exists():
         return []
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(path, float_precision="round_trip")
     return sorted(frame[sorted(frame)].to_csv(index=False).splitlines())
 
 

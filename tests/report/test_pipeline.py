@@ -302,8 +302,8 @@ def test_files_hold_the_table_and_the_statistics(store, tmp_path):
     }
     parquet = pd.read_parquet(out / "table.parquet")
     pd.testing.assert_frame_equal(parquet, result.table.frame)
-    csv = pd.read_csv(out / "table.csv", keep_default_na=False)
-    pd.testing.assert_frame_equal(csv, result.table.frame, rtol=1e-15, atol=0.0)
+    csv = pd.read_csv(out / "table.csv", keep_default_na=False, float_precision="round_trip")
+    pd.testing.assert_frame_equal(csv, result.table.frame, check_exact=True)
     statistics = pd.read_csv(out / "statistics.csv").set_index("epoch")
     rows = result.table.frame[result.table.frame["epoch"] == 20]
     r = correlation(rows["osgr_rhs"], rows["osgr_lhs"])

@@ -78,7 +78,7 @@ class Cluster:
         lines = self.output("squeue", "-h", "-r", "-t", "all", "-o", "%i %T").splitlines()
         return dict(line.split() for line in lines)
 
-    def wait_for(self, job: str, *states: str, seconds: float = 30) -> str:
+    def wait_for(self, job: str, *states: str, seconds: float = 120) -> str:
         """Wait until a job is in one of ``states``; fail when it ends in another."""
         end = time.monotonic() + seconds
         while (state := self.states().get(job, "UNKNOWN")) not in states:
@@ -87,7 +87,7 @@ class Cluster:
             time.sleep(0.1)
         return state
 
-    def wait_idle(self, seconds: float = 60) -> None:
+    def wait_idle(self, seconds: float = 120) -> None:
         """Wait until no job is pending, running or completing."""
         end = time.monotonic() + seconds
         while busy := self.output("squeue", "-h", "-r", "-o", "%i %T %r"):

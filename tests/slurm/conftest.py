@@ -19,10 +19,14 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def slurm_without_accounting() -> Iterator[Cluster]:
-    """A SLURM whose ``sacct`` fails, with arrays of 5 at most and a short memory for ended jobs."""
+    """A SLURM whose ``sacct`` fails, with arrays of 5 at most and a short memory for ended jobs.
+
+    Not so short that a launcher which a busy machine holds up misses how a job ended: the
+    controller looks every 10 s.
+    """
     try:
         with running_cluster(
-            nodes=2, max_array_size=5, min_job_age=2, accounting="none"
+            nodes=2, max_array_size=5, min_job_age=30, accounting="none"
         ) as cluster:
             yield cluster
     except UnavailableError as error:

@@ -30,6 +30,8 @@ from gsnr_sweep.runs.runner import run_point
 from tests.conftest import ROOT, Launched, tiny_config
 from tests.slurm.cluster import Cluster
 
+pytestmark = pytest.mark.slow
+
 MODELS = '''
 import os
 import signal

@@ -3,14 +3,12 @@
 import copy
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
@@ -26,19 +24,15 @@ from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
+from tests.conftest import typed_config
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
 
-CONF = Path(__file__).parents[2] / "conf"
 CPU = torch.device("cpu")
 
 
 def _config(*overrides: str) -> Config:
-    line = CommandLine.parse(
-        ["n=11", "n_sets=3", "n_test=17", "epochs=3", "measure_at=[0,2,3]", "lr=0.05", *overrides],
-        CONF,
-    )
-    cfg = expand(line).points[0].cfg
-    assert cfg is not None
+    tiny = ("n=11", "n_sets=3", "n_test=17", "epochs=3", "measure_at=[0,2,3]", "lr=0.05")
+    cfg = typed_config(*tiny, *overrides)
     assert problems(cfg) == []
     return cfg
 

@@ -5,7 +5,6 @@ import io
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,14 +91,15 @@ def test_runs_are_asked_to_stop_and_waited_for(
     assert _state(sweep, 1) == ("interrupted", "Stopped at epoch 4 of 10")
     assert "Sweep 0a1b2c3d is stopped with 1 of 3 runs done." in out
     assert "The same command goes on from here: python launch.py" in out
-    assert process.wait(20) < 0  # whatever is left of the jobs is ended
+    assert process.wait(60) < 0  # whatever is left of the jobs is ended
 
 
-def test_runs_that_do_not_stop_are_ended(sweep: Manifest, process: psutil.Popen) -> None:
-    started = time.monotonic()
+def test_runs_that_do_not_stop_are_ended(
+    sweep: Manifest, process: psutil.Popen, slept: list[Callable[[], None]]
+) -> None:
+    slept.append(lambda: pytest.fail("there is nothing to wait for"))
     _cancel(sweep, 0.0)
-    assert time.monotonic() - started < 30
-    assert process.wait(20) < 0
+    assert process.wait(60) < 0
     assert _state(sweep, 0)[0] == "finished"
     assert _state(sweep, 1) == ("killed", "the sweep was cancelled")
     assert read_status(sweep.folder / "2") is None

@@ -21,6 +21,7 @@ from gsnr_sweep.gradients.parameters import trained_parameters
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
+from tests.engine.instruction_sets import EACH
 from tests.gradients.cases import CASES
 from tests.gradients.test_moments import _Mixing
 
@@ -242,7 +243,7 @@ def test_the_losses_derivative_is_autograds(task: Task, dtype: torch.dtype) -> N
 # --- the compiled kernel
 
 
-@pytest.fixture(params=available())
+@pytest.fixture(params=EACH)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     """The compiled kernels of one instruction set."""
     if request.param not in available():

@@ -23,6 +23,7 @@ from tests.engine.cpu.networks import (
     samples,
     trained,
 )
+from tests.engine.instruction_sets import EACH
 from tests.gradients.oracles import per_sample_gradients
 
 if not available():
@@ -33,7 +34,7 @@ if not available():
 N = 21  # no whole number of blocks
 
 
-@pytest.fixture(params=available())
+@pytest.fixture(params=EACH)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return Kernels(request.param)
 

@@ -17,7 +17,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.preflight.check import check
 from gsnr_sweep.records.record import RunRecord
-from tests.conftest import CONF, launch, tiny_config
+from tests.conftest import CONF, expanded, launch, tiny_config
 
 SCALES = ("smoke", "laptop", "paper")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -26,7 +26,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 @lru_cache
 def _grid(experiment: str, scale: str | None = None) -> Grid:
     chosen = [f"scale={scale}"] if scale else []
-    return expand(CommandLine.parse(["-m", f"experiment={experiment}", *chosen], CONF))
+    return expanded("-m", f"experiment={experiment}", *chosen)
 
 
 def _configs(experiment: str, scale: str | None = None) -> list[Config]:
@@ -37,7 +37,7 @@ def _configs(experiment: str, scale: str | None = None) -> list[Config]:
 
 def _told(*arguments: str) -> str:
     with pytest.raises(GsnrError) as refusal:
-        check(expand(CommandLine.parse(arguments, CONF)).points)
+        check(expanded(*arguments).points)
     return str(refusal.value)
 
 
@@ -87,7 +87,7 @@ def test_the_papers_scale_is_the_usual_one(experiment: str) -> None:
 
 def test_the_command_line_overrules_a_preset() -> None:
     line = ["-m", "experiment=fig4_mnist", "scale=smoke", "n=70", "n_sets=2", "lr=0.5"]
-    points = expand(CommandLine.parse(line, CONF)).points
+    points = expanded(*line).points
     assert len(points) == 4
     assert {(p.cfg.n, p.cfg.n_sets, p.cfg.lr, p.cfg.epochs) for p in points if p.cfg} == {
         (70, 2, 0.5, 4)
@@ -221,7 +221,7 @@ def test_a_scale_without_an_experiment_is_refused(more: list[str]) -> None:
 )
 def test_several_presets_at_once_are_refused(swept: list[str]) -> None:
     with pytest.raises(GsnrError, match=r"is a grid of its own\. Launch one at a time"):
-        expand(CommandLine.parse(["-m", *swept], CONF))
+        expanded("-m", *swept)
 
 
 # --- the smoke scale, as a user runs it
@@ -280,7 +280,7 @@ def test_the_smoke_scale_runs(
     ended = launch(tmp_path, "-m", *arguments, *more, **environment)
     assert ended.code == 0, ended.out + ended.err
     records = [RunRecord.read(path) for path in sorted(tmp_path.glob("multirun/*/*/*/record.json"))]
-    grid = expand(CommandLine.parse(["-m", *arguments], CONF))
+    grid = expanded("-m", *arguments)
     assert len(records) == len(grid.points) > 1
     assert {record.state for record in records} == {"finished"}
     for record in records:

@@ -6,13 +6,14 @@ import torch
 from gsnr_sweep.engine.cpu.kernels import Kernels, available, load_kernels
 from gsnr_sweep.engine.cpu.kernels import library as compiled
 from gsnr_sweep.errors import GsnrError
+from tests.engine.instruction_sets import EACH
 
 needs_kernels = pytest.mark.skipif(
     not available(), reason="no compiled kernels: there was no C compiler at installation"
 )
 
 
-@pytest.fixture(params=available())
+@pytest.fixture(params=EACH)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     return Kernels(request.param)
 
