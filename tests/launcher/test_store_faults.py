@@ -1,7 +1,6 @@
 """Stores that die, hang, refuse or are crowded, and a disk that is full: no result is lost."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -332,24 +331,20 @@ def _finished(folder: Path) -> dict[str, list[tuple[int, dict[str, float]]]]:
 # --- a crowded store
 
 CROWD = """
-import os
+import multiprocessing
 import sys
 from dataclasses import asdict
 from pathlib import Path
-
-import mlflow.entities  # before there are many processes: it takes seconds
-import mlflow.store.tracking.sqlalchemy_store
 
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.tracking.run_tracker import RunTracker
 from tests.conftest import tiny_config
 
 here, processes, runs = Path.cwd(), 16, 2
-cfg = tiny_config("tracking.experiment=crowd")
 data = dict(name="digits", source="", train_size=3, train_sets=2, test_size=5)
 
 
-def write(process: int, run: int) -> None:
+def write(cfg, process: int, run: int) -> None:
     name = f"{process}-{run}"
     record = RunRecord(name, asdict(cfg), name, {}, started=name)
     tracker = RunTracker(cfg.tracking, here)
@@ -365,32 +360,32 @@ def write(process: int, run: int) -> None:
     assert not tracker.problem, tracker.problem
 
 
-def work(process: int) -> int:
+def work(cfg, process: int) -> None:
     for run in range(runs):
-        write(process, run)
-    return 0
+        write(cfg, process, run)
 
 
-children = []
-for process in range(processes):
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            code = work(process)
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    children.append(child)
-sys.exit(sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")  # nothing is forked that has threads
+    slow = ["mlflow.store.tracking.sqlalchemy_store", "tests.conftest"]  # to import
+    context.set_forkserver_preload(slow)
+    cfg = tiny_config("tracking.experiment=crowd")
+    children = [context.Process(target=work, args=(cfg, i)) for i in range(processes)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    sys.exit(sum(child.exitcode != 0 for child in children))
 """
 
 
 def test_sixteen_processes_write_to_one_store_at_once(folder: Path, store: MlflowClient) -> None:
+    script = folder / "crowd.py"
+    script.write_text(CROWD)
     done = subprocess.run(
-        [sys.executable, "-c", CROWD],
+        [sys.executable, str(script)],
         cwd=folder,
-        env=environment(PYTHONPATH=os.pathsep.join([str(ROOT)])),
+        env=environment(PYTHONPATH=str(ROOT), OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
         timeout=300,
