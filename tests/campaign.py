@@ -30,6 +30,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
@@ -291,7 +293,11 @@ def alive(folder: Path) -> list[Status]:
 
 
 def kill_all(folder: Path) -> None:
-    """Leave no worker behind."""
+    """Leave no worker behind, nor one that is only about to begin: its command names the folder."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(folder) in word for word in process.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     for status in alive(folder):
         os.kill(status.pid, signal.SIGKILL)
 

@@ -99,6 +99,8 @@ def _refusal(*arguments: str) -> str:
         ),
         (["measures.parameters=[fc1]"], ["stands for 36150 parameters", "at most 2000"]),
         (["-m", "measures.parameters=[fc2]", "ch=6,7,8"], ["2010 parameters", "ch=8 of 3"]),
+        (["-m", "seed=0,1", "measures.parameters=[fc9]"], ["'fc9' is no trained parameter"]),
+        (["--cfg", "job", "chh=3"], ["There is no key 'chh'. Did you mean ch?"]),
     ],
 )
 def test_a_mistake_is_explained_in_a_paragraph(
@@ -177,22 +179,12 @@ def test_what_is_well_is_handed_on_as_it_was_given(
 # --- as a user sees it
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["n=abc"], "n=abc: a whole number is needed"),
-        (["-m", "n=30", "ch=4,0,6"], "grid point ch=0 of 3"),
-        (["data=toy", "model=mlp", "model.frozen=[fc3]"], "'fc3' is no layer or parameter"),
-        (["measures.parameters=[fc1]"], "36150 parameters; at most 2000 can be followed"),
-        (["-m", "seed=0,1", "measures.parameters=[fc9]"], "'fc9' is no trained parameter"),
-    ],
-)
-def test_a_mistake_in_a_real_process(tmp_path: Path, arguments: list[str], words: str) -> None:
-    ended = launch(tmp_path, *arguments)
+def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
+    ended = launch(tmp_path, "-m", "n=30", "ch=4,0,6")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("gsnr-sweep: ")
     assert ended.err.count("\n") == 1
-    assert words in ended.err
+    assert "grid point ch=0 of 3" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,12 +204,10 @@ def test_data_that_are_not_there_and_cannot_be_had(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_config_is_printed(tmp_path: Path) -> None:
-    ended = launch(tmp_path, "--cfg", "job", "seed=123", "data=toy")
-    assert (ended.code, ended.err) == (0, "")
-    assert "seed: 123\n" in ended.out
-    assert "eta: 0.2\n" in ended.out
-    assert list(tmp_path.iterdir()) == []
-    refused = launch(tmp_path, "--cfg", "job", "chh=3")
-    assert refused.code == 1
-    assert refused.err == "gsnr-sweep: There is no key 'chh'. Did you mean ch?\n"
+def test_a_config_is_printed(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(CONF, ["--cfg", "job", "seed=123", "data=toy"])
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "seed: 123\n" in out
+    assert "eta: 0.2\n" in out
+    assert list(empty.iterdir()) == []

@@ -1,6 +1,5 @@
 """Sweeps in which something breaks: the rest goes on, and what broke is told."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -18,6 +17,7 @@ from gsnr_sweep.records.checkpoint import has_checkpoint
 from gsnr_sweep.records.leases import last_claim
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
+from tests.campaign import kill_all
 from tests.conftest import ROOT, TINY, Launched, launch
 
 FRAGILE = """
@@ -154,7 +154,7 @@ def test_no_run_is_left_open_in_mlflow(broken: Launched) -> None:
     assert runs[_name(6)].data.tags["gsnr.state"] == "diverged"
 
 
-def _wait_for(condition: str, found: object, seconds: float = 60) -> None:
+def _wait_for(condition: str, found: object, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not found():  # type: ignore[operator]
         assert time.monotonic() < deadline, f"waited in vain for {condition}"
@@ -194,15 +194,14 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
         return [status for status in found if status is not None and status.state == state]
 
     try:
-        _wait_for("two runs in training", lambda: len(statuses("running")) == 2, 120)
+        _wait_for("two runs in training", lambda: len(statuses("running")) == 2)
         workers = [status.pid for status in statuses("running")]
         launched.send_signal(signal.SIGINT)
-        _, err = launched.communicate(timeout=120)
+        _, err = launched.communicate(timeout=300)
+        _wait_for("the workers' end", lambda: not any(map(_alive, workers)))
     finally:
         launched.kill()
-        for status in statuses("running"):  # leave no endless run behind
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(status.pid, signal.SIGKILL)
+        kill_all(tmp_path)  # leave no endless run behind, in whatever state
     assert launched.returncode == 1
     assert err.startswith("gsnr-sweep: Stopped with 0 of 3 runs complete.")
     assert "The same command goes on from here" in err
@@ -212,7 +211,6 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
     folders = [path.parent for path in tmp_path.glob("multirun/*/*/*/status.json")]
     assert all(map(has_checkpoint, folders))
     assert all(status.message.startswith("Stopped at epoch ") for status in stopped)
-    _wait_for("the workers' end", lambda: not any(map(_alive, workers)), 60)
     runs = _runs(tmp_path).values()
     assert sorted(run.info.status for run in runs) == ["KILLED"] * 3
     states = [run.data.tags["gsnr.state"] for run in runs if "gsnr.state" in run.data.tags]

@@ -29,7 +29,7 @@ epochs: 2
 measure_at: [0, 2]
 hydra:
   launcher:
-    workers: 2
+    workers: 1
   sweeper:
     params:
       ch: 2,3
@@ -103,34 +103,20 @@ def _numbers(record: RunRecord) -> list[tuple[int, dict[str, float], list[str]]]
     return [(m.epoch, m.metrics, m.nonfinite) for m in record.measurements]
 
 
-def _swept(folder: Path, store: Path | None, *arguments: str, **environment: str) -> Sweep:
-    """Launch a sweep, in a fresh store or a copy of an empty one."""
-    if store is not None:
-        shutil.copy(store, folder / "mlflow.db")
-    return Sweep(launch(folder, *arguments, **environment))
-
-
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     """Four runs in two workers that are the first to use their store."""
     folder = tmp_path_factory.mktemp("sweep")
-    return _swept(folder, None, "-m", *TINY, *GRID, "hydra.launcher.workers=2")
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, migrated_store: Path) -> Sweep:
-    """The same four runs in a single worker."""
-    folder = tmp_path_factory.mktemp("alone")
-    return _swept(folder, migrated_store, "-m", *TINY, *GRID, "hydra.launcher.workers=1")
+    return Sweep(launch(folder, "-m", *TINY, *GRID, "hydra.launcher.workers=2"))
 
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
-    """The same four runs once more, as an experiment in a folder of the user's, untracked."""
+    """The same four runs in one worker, as an experiment in a folder of the user's, untracked."""
     folder = tmp_path_factory.mktemp("again")
     (folder / "own" / "experiment").mkdir(parents=True)
     (folder / "own" / "experiment" / "four.yaml").write_text(EXPERIMENT)
-    return _swept(folder, None, "--config-dir", "own", "experiment=four", "-m", "tracking=none")
+    return Sweep(launch(folder, "--config-dir", "own", "experiment=four", "-m", "tracking=none"))
 
 
 # --- what a user sees
@@ -251,14 +237,11 @@ def test_the_grid_gives_four_different_results(sweep: Sweep) -> None:
     assert len(values) == 4
 
 
-def test_one_worker_or_two_give_the_same_numbers(sweep: Sweep, alone: Sweep) -> None:
-    assert alone.ended.code == 0
-    assert "1 process of 1 thread" in alone.ended.out
-    assert alone.numbers == sweep.numbers
-
-
-def test_an_experiment_file_gives_the_same_numbers_once_more(sweep: Sweep, again: Sweep) -> None:
+def test_one_worker_or_two_and_an_experiment_file_give_the_same_numbers(
+    sweep: Sweep, again: Sweep
+) -> None:
     assert (again.ended.code, again.ended.err) == (0, "")
+    assert "1 process of 1 thread" in again.ended.out
     assert again.numbers == sweep.numbers
 
 
@@ -277,7 +260,7 @@ def once_more(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     folder = tmp_path_factory.mktemp("once_more") / "moved"
     shutil.copytree(sweep.ended.folder, folder)
     first = set(folder.glob("multirun/*/*"))
-    ended = launch(folder, "-m", *TINY, "ch=2,3,4", "p_random=0,0.5", "hydra.launcher.workers=2")
+    ended = launch(folder, "-m", *TINY, "ch=2,3,4", "p_random=0,0.5", "hydra.launcher.workers=1")
     (second,) = set(folder.glob("multirun/*/*")) - first
     return Sweep(Launched(ended.code, ended.out, ended.err, folder), second)
 

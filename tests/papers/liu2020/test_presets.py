@@ -1,12 +1,15 @@
 """The presets: the paper's grids as FACTS has them, and that every one of them runs."""
 
+import io
 import itertools
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from gsnr_sweep.config.grid import CommandLine, Grid, expand
 from gsnr_sweep.config.identity import run_identity
@@ -15,9 +18,12 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
-from gsnr_sweep.preflight.check import check
-from gsnr_sweep.records.record import RunRecord
-from tests.conftest import CONF, expanded, launch, tiny_config
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.records.manifest import SweepRun
+from gsnr_sweep.report.pipeline import collect
+from gsnr_sweep.runs.runner import run_point
+from tests.conftest import CONF, expanded, tiny_config
+from tests.fakes import put_sweep
 
 SCALES = ("smoke", "laptop", "paper")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -224,9 +230,8 @@ def test_several_presets_at_once_are_refused(swept: list[str]) -> None:
         expanded("-m", *swept)
 
 
-# --- the smoke scale, as a user runs it
+# --- the smoke scale
 
-ONE = "hydra.launcher.workers=1"  # a second process takes seconds to start
 _FEW = {
     "fig4_mnist": ("ch=2", "p_random=0.5"),
     "fig5_gsnr_curves": ("n=8", "n_test=8", "epochs=1", "p_random=1.0"),
@@ -271,17 +276,39 @@ def data(request: pytest.FixtureRequest) -> tuple[dict[str, str], list[str]]:
     return {}, []
 
 
+def _aggregate(folder: Path, points: list[CheckedPoint]) -> None:
+    """Make tables, figures, claims and page, as a launch does at its end."""
+    runs = [
+        SweepRun(index, point.label, run_identity(point.cfg), 1.0, folder=str(index))
+        for index, point in enumerate(points)
+    ]
+    preset = points[0].cfg.preset
+    manifest = put_sweep(folder, runs=runs, name=preset.name, preset=asdict(preset))
+    collect(manifest, Console(file=io.StringIO()))
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_smoke_scale_runs(
-    experiment: str, data: tuple[dict[str, str], list[str]], tmp_path: Path
+    experiment: str,
+    data: tuple[dict[str, str], list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = (f"experiment={experiment}", "scale=smoke", "tracking=none", ONE, *_FEW[experiment])
+    """In this process; ``tests/report/test_end_to_end.py`` launches some as a user does."""
     environment, more = data
-    ended = launch(tmp_path, "-m", *arguments, *more, **environment)
-    assert ended.code == 0, ended.out + ended.err
-    records = [RunRecord.read(path) for path in sorted(tmp_path.glob("multirun/*/*/*/record.json"))]
-    grid = expanded("-m", *arguments)
-    assert len(records) == len(grid.points) > 1
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    few = (*_FEW[experiment], "tracking=none", "threads=1")
+    points = check(expanded("-m", f"experiment={experiment}", "scale=smoke", *few, *more).points)
+    assert len(points) > 1
+    sweep = tmp_path / "sweep"
+    records = [
+        run_point(point.cfg, sweep / str(index), tmp_path).record
+        for index, point in enumerate(points)
+    ]
+    _aggregate(sweep, points)
+    assert {path.stem for path in sweep.glob("*.png")} == set(points[0].cfg.preset.figures)
+    assert "What the paper says" in (sweep / "report.html").read_text()
     assert {record.state for record in records} == {"finished"}
     for record in records:
         cfg = record.config
