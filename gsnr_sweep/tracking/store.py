@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-
-from mlflow import MlflowClient
+from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.uri import without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KIND_TAG = "gsnr.kind"
 

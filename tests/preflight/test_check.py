@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gsnr_sweep import data
+from gsnr_sweep.data import base, registry
 from gsnr_sweep.config.compose import GridPoint
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
@@ -352,13 +352,13 @@ def test_a_model_without_gradients_is_tried_until_one_has_them(tried: list[int])
 
 def test_data_measures_and_models_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
-    real = data.distribution
+    real = registry.distribution
 
     def counted(cfg: DataConfig) -> data.Distribution:
         looked.append(cfg.name)
         return real(cfg)
 
-    monkeypatch.setattr(data, "distribution", counted)
+    monkeypatch.setattr(registry, "distribution", counted)
     assert len(_check("-m", "n=20,30,40", "data=digits,toy", "lr=0.1,0.2")) == 12
     assert looked == ["digits", "toy"]
 
@@ -408,13 +408,13 @@ def test_each_data_set_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
 
     class Source:
-        def __init__(self, cfg: data.DataSpec) -> None:
+        def __init__(self, cfg: base.DataSpec) -> None:
             self.name = cfg.name
 
         def prepare(self) -> None:
             fetched.append(self.name)
 
     points = _check("-m", "n=20,30", "data=digits,toy")
-    monkeypatch.setattr(data, "distribution", Source)
+    monkeypatch.setattr(registry, "distribution", Source)
     preflight.prepare(points)
     assert fetched == ["digits", "toy"]
