@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gsnr_sweep import _startup
 from gsnr_sweep._startup import load_torch_library, loading_quickly
 from tests.conftest import ROOT, TINY
 
@@ -67,7 +68,7 @@ def test_a_store_is_opened_quickly(store: object, folder: Path) -> None:
 def test_pytorchs_library_is_loaded_beside_other_work() -> None:
     program = """
 import sys
-from gsnr_sweep.loading import load_torch_library
+from gsnr_sweep._startup import load_torch_library
 load_torch_library().join()
 maps = open("/proc/self/maps").read()
 print("libtorch_cpu" in maps, "torch" in sys.modules)
@@ -82,5 +83,5 @@ print(float(torch.ones(2).sum()))
 
 
 def test_a_missing_library_is_left_to_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(_startup.importlib.util, "find_spec", lambda _: None)
     load_torch_library().join()

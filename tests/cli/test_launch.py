@@ -164,15 +164,15 @@ def test_what_is_well_is_handed_on_as_it_was_given(
     monkeypatch.setattr(
         cli,
         "_hand_to_hydra",
-        lambda task, config_dir, arguments: handed.append((task.__module__, tuple(arguments))),
+        lambda task, config_dir, arguments: handed.append((task.__name__, tuple(arguments))),
     )
     cli.main(CONF, [*TINY, "ch=3"])
     cli.main(CONF, [*TINY, "-m", "ch=3,4"])
     cli.main(CONF, ["--cfg", "job"])
     assert handed == [
-        ("gsnr_sweep.cli.single_run", (*TINY, "ch=3")),
-        ("gsnr_sweep.runs.runner", ("-m", *TINY, "ch=3,4")),
-        ("gsnr_sweep.cli.launch", ("--cfg", "job")),
+        ("_single_run", (*TINY, "ch=3")),
+        ("task", ("-m", *TINY, "ch=3,4")),
+        ("_not_called", ("--cfg", "job")),
     ]
 
 

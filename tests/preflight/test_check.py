@@ -10,13 +10,13 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gsnr_sweep.data import base, registry
 from gsnr_sweep.config.compose import GridPoint
+from gsnr_sweep.data import base, registry
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.preflight import check as preflight
 from gsnr_sweep.preflight import model_check as model_trial
 from gsnr_sweep.preflight.check import CheckedPoint, check
-from gsnr_sweep.preflight.check import check as preflight
 from tests.conftest import TINY, expanded, tiny_config
 
 
@@ -354,7 +354,7 @@ def test_data_measures_and_models_are_looked_at_once(monkeypatch: pytest.MonkeyP
     looked: list[str] = []
     real = registry.distribution
 
-    def counted(cfg: DataConfig) -> data.Distribution:
+    def counted(cfg: DataConfig) -> base.Distribution:
         looked.append(cfg.name)
         return real(cfg)
 

@@ -302,10 +302,10 @@ def test_the_smoke_scale_runs(
     points = check(expanded("-m", f"experiment={experiment}", "scale=smoke", *few, *more).points)
     assert len(points) > 1
     sweep = tmp_path / "sweep"
-    records = [
-        run_point(point.cfg, sweep / str(index), tmp_path).record
-        for index, point in enumerate(points)
-    ]
+    records = []
+    for index, point in enumerate(points):
+        (sweep / str(index)).mkdir(parents=True)
+        records.append(run_point(point.cfg, sweep / str(index), tmp_path).record)
     _aggregate(sweep, points)
     assert {path.stem for path in sweep.glob("*.png")} == set(points[0].cfg.preset.figures)
     assert "What the paper says" in (sweep / "report.html").read_text()
