@@ -20,7 +20,7 @@ from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.preflight.check import CheckedPoint
-from gsnr_sweep.preflight.cost import Estimate
+from gsnr_sweep.preflight.cost import TIMED, Estimate
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
@@ -277,7 +277,7 @@ def _bases(due: Sequence[PlanRow]) -> str:
     """Say what the times rest on."""
     bases = (row.estimate.basis if row.estimate else "unknown" for row in due)
     kinds = Counter("finished runs" if "finished" in basis else basis for basis in bases)
-    words = {"finished runs": "finished runs", "calibration": "a short timing here"}
+    words = {"finished runs": "finished runs", TIMED: "a short timing here"}
     told = [word for kind, word in words.items() if kind in kinds]
     return f" (by {' and '.join(told)})" if told else ""
 
