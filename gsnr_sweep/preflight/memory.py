@@ -14,6 +14,7 @@ from torch import Tensor
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
+from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.models.build import build_model
 
@@ -62,7 +63,12 @@ def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> PassPlan:
 
 
 def memory_bytes(
-    cfg: Config, spec: DataSpec, plan: PassPlan, n_parameters: int, threads: int
+    cfg: Config,
+    spec: DataSpec,
+    plan: PassPlan,
+    chunks: ChunkSizes,
+    n_parameters: int,
+    threads: int,
 ) -> int:
     """Count the largest memory of a run: its process's, or the GPU's.
 
@@ -71,6 +77,7 @@ def memory_bytes(
         spec: Its data.
         plan: How its network is run; on a GPU, that one's memory is meant, which holds neither the
             process nor the table of moments.
+        chunks: Samples in a pass.
         n_parameters: Trained parameters of a replica.
         threads: Replicas worked on side by side.
     """
@@ -81,7 +88,7 @@ def memory_bytes(
     replica = n_parameters * (width + (_REPLICA_ON_GPU if on_gpu else _REPLICA))
     replica += cfg.n * (stored + 8 + 2 * 8)  # a label and two losses a sample
     test = cfg.n_test * (stored + 8 + 3 * 8 * cfg.n_sets)
-    thread = n_parameters * _THREAD + _pass_bytes(cfg, plan)
+    thread = n_parameters * _THREAD + _pass_bytes(plan, chunks)
     computing = cfg.n_sets * replica + test + threads * thread
     if on_gpu:
         return computing
@@ -94,9 +101,8 @@ def memory_bytes(
     return int((held + max(computing, reading)) * _ALLOCATOR)
 
 
-def _pass_bytes(cfg: Config, plan: PassPlan) -> int:
+def _pass_bytes(plan: PassPlan, chunks: ChunkSizes) -> int:
     activations, per_sample_gradients = plan.bytes_per_sample
-    chunks = plan.chunks(cfg.engine)
     return max(
         chunks.step * activations,
         chunks.moments * (activations + per_sample_gradients),

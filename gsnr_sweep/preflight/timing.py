@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
+from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import PassPlan
 from gsnr_sweep.measures import load_measures, wanted_by
 from gsnr_sweep.models.build import build_model
@@ -50,6 +52,7 @@ class Setup:
         point: The grid point.
         spec: Its data.
         plan: How its network is run.
+        chunks: Samples in a pass.
         device: Where it computes.
         threads: Replicas worked on side by side.
         crowding: Busy threads of all workers by core, at least 1.
@@ -58,6 +61,7 @@ class Setup:
     point: CheckedPoint
     spec: DataSpec
     plan: PassPlan
+    chunks: ChunkSizes
     device: torch.device
     threads: int
     crowding: float
@@ -81,14 +85,14 @@ class Setup:
     def memory_bytes(self) -> int:
         """Largest memory of the run."""
         parameters = self.point.n_parameters
-        return memory_bytes(self.cfg, self.spec, self.plan, parameters, self.threads)
+        return memory_bytes(self.cfg, self.spec, self.plan, self.chunks, parameters, self.threads)
 
     @property
     def several_chunks(self) -> bool:
         """Whether batch normalization takes a pass a layer for its statistics."""
-        return self.plan.normalizes and self.plan.chunks(self.cfg.engine).step < self.cfg.n
+        return self.plan.normalizes and self.chunks.step < self.cfg.n
 
-    @property
+    @cached_property
     def family(self) -> Hashable:
         """What is the same for points whose costs differ by nothing but width and sizes of sets."""
         data = (self.spec.input_shape, self.spec.n_outputs, self.spec.task)
@@ -117,7 +121,9 @@ def set_up(
         plans[key] = plan_passes(cfg, spec, device)
     wanted = cfg.threads or threads or max(1, cores // workers)
     used = 1 if device.type == "cuda" else min(wanted, cfg.n_sets, cores)
-    return Setup(point, spec, plans[key], device, used, max(1.0, workers * used / cores))
+    crowding = max(1.0, workers * used / cores)
+    chunks = plans[key].chunks(cfg.engine)
+    return Setup(point, spec, plans[key], chunks, device, used, crowding)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _row(
     memory: float = 0.5e9,
     flops: float = 2e12,
 ) -> PlanRow:
-    basis = "unknown" if seconds is None else "calibration"
+    basis = "unknown" if seconds is None else "timing"
     cost = None if job is None else Estimate(flops, int(memory), seconds, basis)
     return PlanRow(label, action, cost, job)
 
