@@ -1,6 +1,7 @@
 """Loading modules without searching for garbage all the time."""
 
 import gc
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -82,5 +83,5 @@ print(float(torch.ones(2).sum()))
 
 
 def test_a_missing_library_is_left_to_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     load_torch_library().join()
