@@ -1,13 +1,13 @@
 """Loading modules without searching for garbage all the time."""
 
 import gc
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from gsnr_sweep import _startup
 from gsnr_sweep._startup import load_torch_library, loading_quickly
 from tests.conftest import ROOT, TINY
 
@@ -83,5 +83,5 @@ print(float(torch.ones(2).sum()))
 
 
 def test_a_missing_library_is_left_to_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_startup.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     load_torch_library().join()

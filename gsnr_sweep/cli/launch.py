@@ -82,7 +82,6 @@ def _checked(command: CommandLine) -> bool:
     """
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
-    from gsnr_sweep.tracking.store import open_store
     from gsnr_sweep.tracking.uri import tracking_uri
 
     load_torch_library()
@@ -102,6 +101,8 @@ def _checked(command: CommandLine) -> bool:
         if point.cfg.tracking.name == "mlflow"
     }
     prepare(points)
+    from gsnr_sweep.tracking.store import open_store  # imports MLflow, which a dry run need not
+
     for uri, experiment in sorted(stores):
         open_store(uri, experiment)
     return True

@@ -1,26 +1,35 @@
 """What a grid point will cost: time and memory, before it runs.
 
 Time comes from finished runs of the same network, data and device where there are any, else from
-timing the network on this machine for a moment (`gsnr_sweep.preflight.cost_model`). Memory is
-counted (`gsnr_sweep.preflight.memory`), unless this very point has been run before.
+a step and a measurement timed on this machine (`gsnr_sweep.preflight.timing`); it is right within
+about a factor of two. Memory is counted (`gsnr_sweep.preflight.memory`), unless this very point has
+been run before.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.preflight.check import sample_passes
 
 if TYPE_CHECKING:
+    from gsnr_sweep.engine.selection import PassPlan
     from gsnr_sweep.preflight.check import CheckedPoint
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 UNKNOWN = "unknown"
+TIMED = "timing"
 
 _MOST_OBSERVED = 5
 _FAR = 8.0  # times the FLOPs: beyond, fixed costs or caches make rates differ
@@ -35,7 +44,7 @@ class Estimate:
         flops: Floating-point operations.
         memory_bytes: Largest memory: the process's, or the GPU's for a run on a GPU.
         seconds: Wall time from drawing the data to the record; None if unknown.
-        basis: What `seconds` rests on: ``3 finished runs``, ``calibration`` or ``unknown``.
+        basis: What `seconds` rests on: ``3 finished runs``, ``timing`` or ``unknown``.
     """
 
     flops: float
@@ -94,7 +103,7 @@ def estimate(
             flops=point.flops,
             memory_bytes=known.memory_bytes or memory,
             seconds=predicted if known.seconds is None else known.seconds,
-            basis=known.basis or (UNKNOWN if predicted is None else "calibration"),
+            basis=known.basis or (UNKNOWN if predicted is None else TIMED),
         )
         for point, known, (memory, predicted) in zip(points, runs, counted, strict=True)
     ]
@@ -178,11 +187,45 @@ def _counted(
     workers: int,
     threads: int | None,
 ) -> list[tuple[int, float | None]]:
-    """Return the points' memory and, where it is asked for, their seconds.
+    """Return the points' memory and, where it is asked for, their seconds; never raises.
 
     This happens on one core, as runs do it.
     """
-    from gsnr_sweep.preflight.cost_model import predict
     from gsnr_sweep.runs.device import on_one_core
 
-    return on_one_core(predict, points, timed, workers, threads)
+    return on_one_core(_count, points, timed, workers, threads)
+
+
+def _count(
+    points: Sequence[CheckedPoint], timed: Sequence[bool], workers: int, threads: int | None
+) -> list[tuple[int, float | None]]:
+    from gsnr_sweep.preflight.timing import TRIAL_FLOPS, Setup, set_up, time_trial
+
+    plans: dict[Hashable, PassPlan] = {}
+    setups = [_try(set_up, point, plans, workers, threads) for point in points]
+    largest: dict[Hashable, Setup] = {}
+    for setup, wanted in zip(setups, timed, strict=True):
+        if setup is not None and wanted:
+            known = largest.setdefault(setup.family, setup)
+            largest[setup.family] = max(known, setup, key=lambda one: one.size)
+    timings = {
+        family: _try(time_trial, setup, TRIAL_FLOPS / len(largest))
+        for family, setup in largest.items()
+    }
+    counted: list[tuple[int, float | None]] = []
+    for point, setup in zip(points, setups, strict=True):
+        if setup is None:  # then all that is known is what a pass may use
+            counted.append((parse_memory(point.cfg.memory_limit), None))
+        else:
+            timing = timings.get(setup.family)
+            counted.append((setup.memory_bytes, timing.seconds(setup) if timing else None))
+    return counted
+
+
+def _try(work: Callable[..., T], *arguments: object) -> T | None:
+    """Return what `work` returns, or None if it fails, which is no reason to stop a launch."""
+    try:
+        return work(*arguments)
+    except Exception:
+        log.debug("no estimate", exc_info=True)
+        return None

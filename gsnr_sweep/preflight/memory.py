@@ -1,10 +1,11 @@
-"""How much memory a run will need, from the same numbers that its passes are cut by."""
+"""Largest memory of a run, counted from the same numbers that its passes are cut by.
+
+The count is meant as an upper bound, since a run that needs more than it asked for is killed.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,76 +21,27 @@ from gsnr_sweep.models.build import build_model
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
 
-# Measured with torch 2.13 on Linux: a run's process before it draws data, what reading or drawing
-# the data imports, and mlflow with its store.
-_PROCESS_BYTES = 330 * 10**6
-_DIGITS_BYTES = 20 * 10**6
-_MLFLOW_BYTES = 190 * 10**6
+# Bytes of a process before it draws data, with what reading them imports, and of mlflow with its
+# store. Measured with torch 2.13 on Linux, in the process of a run by itself, which has planned it
+# too: a worker of a sweep needs less.
+_PROCESS = 500 * 10**6
+_MLFLOW = 80 * 10**6
 
-# Bytes a value of a training pool while it is read: as read, in the networks' order of axes, and,
-# to standardize a user's own arrays, in float64 (NumPy's standard deviation makes such a copy).
-_READING_BYTES = 3
-_STANDARDIZING_BYTES = 8
-_LABEL_BYTES = 8
+# Bytes a parameter: of a replica its weights and a row of the table of moments, with the last table
+# and what the measures derive; of a thread the eight float64 sums of a measurement.
+_REPLICA = 8 + 100
+_REPLICA_ON_GPU = 8
+_THREAD = 64
 
-# Bytes a parameter. A replica keeps float64 weights beside the network's own; a step in progress
-# has a float64 gradient and the network's own, a measurement eight float64 sums.
-_WEIGHT_BYTES = 8
-_STEP_BYTES = 8
-_MOMENT_BYTES = 64
-# A replica's row of the moments table (24), with the last table and what the measures derive.
-_TABLE_BYTES = 100
+# Bytes a value of a pool while it is read: as read and in another order of axes; to standardize a
+# user's own arrays, in float64 too. Digits keep eight a pixel of a set for a while.
+_READING = 3
+_STANDARDIZING = 8
+_DEFORMING = 8
 
 # What the allocator keeps between its pieces: the peaks of one run in six processes were 1.31 to
 # 1.43 GB, where these numbers add up to 1.33.
 _ALLOCATOR = 1.1
-
-# Bytes a pixel while a set of digits is deformed: the allocator keeps them for a while.
-_DEFORMING_BYTES = 8
-
-
-@dataclass(frozen=True)
-class Network:
-    """What of a network decides memory; found by building it.
-
-    Attributes:
-        plan: How it is run.
-    """
-
-    plan: PassPlan
-
-    @classmethod
-    def build(cls, cfg: Config, spec: DataSpec, device: torch.device) -> Network:
-        """Build the network of a run on its device and try it on noise."""
-        dtype: torch.dtype = getattr(torch, cfg.dtype)
-        model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
-        model = prepare_network(model, dtype, device)
-        x, y = (tensor.to(device) for tensor in noise(spec, 3))
-        return cls(PassPlan.of(model, x.to(dtype), y, spec.task, cfg.engine))
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether it computes on a GPU."""
-        return self.plan.examples.is_cuda
-
-    @property
-    def normalizes(self) -> bool:
-        """Whether there is batch normalization."""
-        return self.plan.normalizes
-
-    @cached_property
-    def n_parameters(self) -> int:
-        """Number P of trained parameters."""
-        return sum(p.numel() for p in self.plan.model.parameters() if p.requires_grad)
-
-    @property
-    def bytes_per_sample(self) -> tuple[int, int]:
-        """Bytes of activations with their gradients, and of per-sample gradients."""
-        return self.plan.bytes_per_sample
-
-    def chunks(self, cfg: Config) -> ChunkSizes:
-        """Return the samples in a pass, as the run will choose them."""
-        return self.plan.chunks(cfg.engine)
 
 
 def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:
@@ -101,62 +53,56 @@ def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:
     return x, torch.randint(spec.n_outputs, (n,), generator=generator)
 
 
+def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> PassPlan:
+    """Build the network of a run on its device and try it on noise."""
+    dtype: torch.dtype = getattr(torch, cfg.dtype)
+    model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
+    x, y = (tensor.to(device) for tensor in noise(spec, 3))
+    network = prepare_network(model, dtype, device)
+    return PassPlan.of(network, x.to(dtype), y, spec.task, cfg.engine)
+
+
 def memory_bytes(
-    cfg: Config, spec: DataSpec, network: Network, chunks: ChunkSizes, threads: int
+    cfg: Config,
+    spec: DataSpec,
+    plan: PassPlan,
+    chunks: ChunkSizes,
+    n_parameters: int,
+    threads: int,
 ) -> int:
-    """Estimate the largest memory of a run: its process's, or the GPU's.
+    """Count the largest memory of a run: its process's, or the GPU's.
 
     Args:
         cfg: The run.
         spec: Its data.
-        network: Its network; on a GPU, that one's memory is meant, which holds neither the process
-            nor the table of moments.
+        plan: How its network is run; on a GPU, that one's memory is meant, which holds neither the
+            process nor the table of moments.
         chunks: Samples in a pass.
+        n_parameters: Trained parameters of a replica.
         threads: Replicas worked on side by side.
     """
+    values, pool = math.prod(spec.input_shape), spec.n_train or 0
+    stored = values * (1 if len(spec.input_shape) == 3 else 8)  # images are kept in uint8
     width: int = getattr(torch, cfg.dtype).itemsize
-    replicas = cfg.n_sets * network.n_parameters * (_WEIGHT_BYTES + width)
-    moving = threads * network.n_parameters * max(_STEP_BYTES + width, _MOMENT_BYTES)
-    losses = cfg.n_sets * (2 * cfg.n + 3 * cfg.n_test) * 8
-    passes = threads * _pass_bytes(network, chunks)
-    computing = _sets_bytes(cfg, spec) + replicas + moving + losses + passes
-    if network.is_cuda:
+    on_gpu = plan.examples.is_cuda
+    replica = n_parameters * (width + (_REPLICA_ON_GPU if on_gpu else _REPLICA))
+    replica += cfg.n * (stored + 8 + 2 * 8)  # a label and two losses a sample
+    test = cfg.n_test * (stored + 8 + 3 * 8 * cfg.n_sets)
+    thread = n_parameters * _THREAD + _pass_bytes(plan, chunks)
+    computing = cfg.n_sets * replica + test + threads * thread
+    if on_gpu:
         return computing
-    table = cfg.n_sets * network.n_parameters * _TABLE_BYTES
-    needed = _base_bytes(cfg, spec) + max(computing + table, _reading_bytes(cfg, spec))
-    return int(needed * _ALLOCATOR)
+    reading = pool * stored * _READING
+    if isinstance(cfg.data, NpzConfig) and cfg.data.standardize:
+        reading += pool * values * _STANDARDIZING
+    held = _PROCESS + (pool + (spec.n_test or 0)) * stored
+    held += _MLFLOW if cfg.tracking.name == "mlflow" else 0
+    held += max(cfg.n, cfg.n_test) * stored * _DEFORMING if spec.name == "digits" else 0
+    return int((held + max(computing, reading)) * _ALLOCATOR)
 
 
-def _base_bytes(cfg: Config, spec: DataSpec) -> int:
-    base = _PROCESS_BYTES
-    if spec.name == "digits":
-        largest = max(cfg.n, cfg.n_test)
-        base += _DIGITS_BYTES + largest * _input_bytes(spec) * _DEFORMING_BYTES
-    base += _MLFLOW_BYTES if cfg.tracking.name == "mlflow" else 0
-    pool = (spec.n_train or 0) + (spec.n_test or 0)
-    return base + pool * _input_bytes(spec)
-
-
-def _reading_bytes(cfg: Config, spec: DataSpec) -> int:
-    """Bytes that are needed for a moment while a pool of samples is read."""
-    standardizes = isinstance(cfg.data, NpzConfig) and cfg.data.standardize
-    each = _READING_BYTES * _input_bytes(spec)
-    each += _STANDARDIZING_BYTES * math.prod(spec.input_shape) if standardizes else 0
-    return (spec.n_train or 0) * each
-
-
-def _sets_bytes(cfg: Config, spec: DataSpec) -> int:
-    samples = cfg.n_sets * cfg.n + cfg.n_test
-    return samples * (_input_bytes(spec) + _LABEL_BYTES)
-
-
-def _input_bytes(spec: DataSpec) -> int:
-    """Bytes of one stored input: images are kept in uint8, other numbers in up to float64."""
-    return math.prod(spec.input_shape) * (1 if len(spec.input_shape) == 3 else 8)
-
-
-def _pass_bytes(network: Network, chunks: ChunkSizes) -> int:
-    activations, per_sample_gradients = network.bytes_per_sample
+def _pass_bytes(plan: PassPlan, chunks: ChunkSizes) -> int:
+    activations, per_sample_gradients = plan.bytes_per_sample
     return max(
         chunks.step * activations,
         chunks.moments * (activations + per_sample_gradients),

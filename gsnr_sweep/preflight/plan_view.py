@@ -20,7 +20,8 @@ from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.preflight.check import CheckedPoint
-from gsnr_sweep.preflight.cost import Estimate
+from gsnr_sweep.preflight.cost import TIMED, Estimate
+from gsnr_sweep.wording import describe_duration
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
@@ -182,16 +183,6 @@ def summarize(rows: Sequence[PlanRow], workers: int) -> str:
     return ", ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """Say a duration as precisely as an estimate deserves, such as ``about 12 min``."""
-    for limit, unit, name in ((90, 1, "s"), (90 * 60, 60, "min")):
-        if seconds < limit:
-            return f"about {max(1, round(seconds / unit))} {name}"
-    if seconds < 48 * 3600:
-        return f"about {seconds / 3600:.1f} h"
-    return f"about {seconds / 86400:.1f} days"
-
-
 @dataclass(frozen=True)
 class _Lines:
     """The lines of the table, which share out whatever width there is."""
@@ -237,7 +228,7 @@ def _cells(row: PlanRow | int) -> list[Text]:
         cells += ["–"] * 3
     else:
         seconds = row.estimate.seconds
-        time = "?" if seconds is None else duration(seconds).removeprefix("about ")
+        time = "?" if seconds is None else _estimated(seconds)
         cells += [_short_flops(row.estimate.flops), _bytes(row.estimate.memory_bytes), time]
     cells.append("–" if row.job is None else str(row.job))
     return [Text(cell, style="" if row.job is not None else "dim") for cell in cells]
@@ -277,7 +268,7 @@ def _bases(due: Sequence[PlanRow]) -> str:
     """Say what the times rest on."""
     bases = (row.estimate.basis if row.estimate else "unknown" for row in due)
     kinds = Counter("finished runs" if "finished" in basis else basis for basis in bases)
-    words = {"finished runs": "finished runs", "calibration": "a short timing here"}
+    words = {"finished runs": "finished runs", TIMED: "a short timing here"}
     told = [word for kind, word in words.items() if kind in kinds]
     return f" (by {' and '.join(told)})" if told else ""
 
@@ -295,7 +286,7 @@ def _wall_time(due: Sequence[PlanRow], workers: int) -> str:
     busy = [0.0] * max(1, workers)
     for seconds in sorted(jobs.values(), reverse=True):
         heapq.heapreplace(busy, busy[0] + seconds)
-    said = duration(max(busy))
+    said = f"about {_estimated(max(busy))}"
     return f"{said} and {_count(unknown, 'run')} of unknown time" if unknown else said
 
 
@@ -306,6 +297,10 @@ def _largest(due: Sequence[PlanRow], workers: int) -> int:
         if row.estimate is not None:
             jobs[row.job] = max(jobs.get(row.job, 0), row.estimate.memory_bytes)
     return sum(heapq.nlargest(workers, jobs.values()))
+
+
+def _estimated(seconds: float) -> str:
+    return describe_duration(max(1.0, seconds))
 
 
 def _count(number: int, name: str) -> str:

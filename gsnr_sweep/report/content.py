@@ -13,6 +13,7 @@ from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.records.record import RunRecord, flatten
+from gsnr_sweep.wording import describe_duration
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.statistics import PairStatistics
@@ -132,7 +133,7 @@ def _lead(table: SweepTable, records: Sequence[RunRecord]) -> str:
     seconds = sum(record.summary.get("wall_time_s", 0.0) for record in records)
     grid = _settings(records)[1]
     about = f": {grid}" if grid else ""
-    return f"{len(records)} of {total} runs, {_duration(seconds)} of computing{about}."
+    return f"{len(records)} of {total} runs, {describe_duration(seconds)} of computing{about}."
 
 
 def _facts(table: SweepTable, records: Sequence[RunRecord], command: str) -> list[tuple[str, str]]:
@@ -147,7 +148,9 @@ def _facts(table: SweepTable, records: Sequence[RunRecord], command: str) -> lis
     seconds = sum(record.summary.get("wall_time_s", 0.0) for record in records)
     first, last = (f(record.started for record in records) for f in (min, max))
     started = first if first == last else f"{first} to {last}"
-    facts.append(("started", f"{started}; {_duration(seconds)} of computing in all runs together"))
+    facts.append(
+        ("started", f"{started}; {describe_duration(seconds)} of computing in all runs together")
+    )
     fixed, swept = _settings(records)
     facts.append(("grid", swept or "a single point"))
     facts.append(("settings", fixed))
@@ -273,7 +276,7 @@ def _runs(table: SweepTable) -> Table:
         last = record.measurements[-1]
         cells = [_number(last.metrics.get(n)) for n in ("osgr_lhs", "osgr_rhs")]
         cells += [_number(last.metrics.get(n)) for n in ("train_loss", "test_loss")]
-        wall = _duration(record.summary.get("wall_time_s", 0.0))
+        wall = describe_duration(record.summary.get("wall_time_s", 0.0))
         rows.append([record.name, str(last.epoch), *cells, wall])
     return Table("Runs", heads, rows)
 
@@ -286,10 +289,3 @@ def _interval(value: float, low: float, high: float) -> str:
     if math.isnan(low):
         return _number(value)
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -28,7 +28,7 @@ Show = Callable[..., str]
 def show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Show:
     """Dry runs in an empty folder, as text without line breaks within cells."""
     # what timing gives is none of these tests' business
-    monkeypatch.setattr("gsnr_sweep.preflight.cost_model.BUDGET_S", 0.0)
+    monkeypatch.setattr("gsnr_sweep.preflight.timing.TRIAL_FLOPS", 0.0)
 
     def dry(*overrides: str) -> str:
         grid = expanded(*SMALL, *overrides)
@@ -200,7 +200,7 @@ def test_the_command_line_ends_there(
     arguments: tuple[str, ...],
 ) -> None:
     """Hydra is not called, no store is opened, no data are fetched, no file is made."""
-    monkeypatch.setattr("gsnr_sweep.preflight.cost_model.BUDGET_S", 0.0)
+    monkeypatch.setattr("gsnr_sweep.preflight.timing.TRIAL_FLOPS", 0.0)
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a dry run does none of this")

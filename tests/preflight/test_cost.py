@@ -2,21 +2,20 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from gsnr_sweep.data.registry import distribution
-from gsnr_sweep.preflight import cost_model as prediction
-from gsnr_sweep.preflight import microbenchmark as calibration
+from gsnr_sweep.preflight import timing
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.cost import Estimate, Observed, estimate, remaining
-from gsnr_sweep.preflight.cost_model import FamilyCosts, TimedNetwork
-from gsnr_sweep.preflight.microbenchmark import Cost, PassCosts, calibrate
+from gsnr_sweep.preflight.timing import TRIAL_FLOPS, Setup, Timing, set_up, time_trial
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.replica import Replica
 from tests.conftest import TINY, expanded
 
-CPU = torch.device("cpu")
 MB = 10**6
 
 
@@ -37,14 +36,12 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A machine that takes 1 µs a sample and forward FLOP, and the widths that it was asked for."""
     asked: list[int] = []
 
-    def timed(cfg, spec, device, threads, several_chunks, budget) -> PassCosts:  # type: ignore[no-untyped-def]
-        asked.append(cfg.ch)
-        assert budget <= prediction.BUDGET_S
-        flops = {20: 120.0, 40: 240.0, 80: 480.0}.get(cfg.ch, 1.0)
-        step, measured, losses = (Cost(0.0, k * flops * 1e-6) for k in (3, 7, 1))
-        return PassCosts(step, measured, losses)
+    def timed(setup: Setup, flops: float) -> Timing:
+        asked.append(setup.cfg.ch)
+        assert flops <= TRIAL_FLOPS
+        return Timing(step=3e-6, measurement=7e-6, losses=1e-6)
 
-    monkeypatch.setattr(prediction, "calibrate", timed)
+    monkeypatch.setattr(timing, "time_trial", timed)
     return asked
 
 
@@ -78,7 +75,7 @@ def test_twice_as_much_takes_twice_as_long(steady: list[int], axis: str) -> None
 def test_threads_share_the_replicas_and_crowded_cores_slow_them(
     steady: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "available_cores", lambda: 4)
+    monkeypatch.setattr(timing, "available_cores", lambda: 4)
     grid = ("ch=20", "n=20000", "n_sets=6")
     (alone,) = _seconds(*grid, threads=1)
     assert _seconds(*grid, threads=2) == [pytest.approx(alone / 2, rel=0.02)]
@@ -88,42 +85,53 @@ def test_threads_share_the_replicas_and_crowded_cores_slow_them(
     assert _seconds(*grid, "threads=2") == _seconds(*grid, threads=2)
 
 
-def test_only_the_narrowest_and_the_widest_are_timed(steady: list[int]) -> None:
+def test_only_the_widest_is_timed_and_others_follow_its_flops(steady: list[int]) -> None:
     narrow, middle, wide = _seconds("-m", "ch=20,40,80", "n=20000", "n_test=2")
-    assert steady == [20, 80]
+    assert steady == [80]
     assert (middle, wide) == (
         pytest.approx(2 * narrow, rel=0.02),
         pytest.approx(4 * narrow, rel=0.02),
     )
 
 
-def test_rates_between_two_widths_are_interpolated_in_logarithms() -> None:
-    def network(ch: int, flops: float, rate: float) -> TimedNetwork:
-        costs = (Cost(1e-3 * ch, k * flops / rate) for k in (3, 7, 1))
-        return TimedNetwork(ch, flops, PassCosts(*costs))
-
-    family = FamilyCosts(network(4, 1e6, 1e9), network(16, 16e6, 4e9))
-    middle = family.at(8, 4e6)
-    assert middle.losses.sample == pytest.approx(4e6 / 2e9)
-    assert middle.step.sample == pytest.approx(3 * 4e6 / 2e9)
-    assert middle.step.chunk == pytest.approx((4e-3 + 16e-3) / 2)
-    assert family.at(16, 16e6).measured.sample == pytest.approx(7 * 16e6 / 4e9)
+def test_each_kind_of_network_is_timed(steady: list[int]) -> None:
+    _seconds("-m", "model=mlp", "data=toy,digits", "ch=20,40")
+    assert steady == [40, 40]
 
 
 def test_a_real_timing() -> None:
     (point,) = estimate(_points("ch=2"), [])
     assert point.seconds is not None
     assert point.seconds > 0
-    assert point.basis == "calibration"
+    assert point.basis == "timing"
 
 
-@pytest.mark.parametrize("several_chunks", [False, True])
-def test_the_runs_own_passes_are_timed(several_chunks: bool) -> None:
-    (point,) = _points("model=table3_cnn", "ch=1")
-    spec = distribution(point.cfg.data).spec
-    costs = calibrate(point.cfg, spec, CPU, 2, several_chunks, 0.01)
-    assert costs.step.seconds(30, 30) > 0
-    assert costs.measured.seconds(30, 30) > costs.losses.seconds(30, 30) > 0
+@pytest.mark.parametrize("grid", [["model=table3_cnn", "ch=1"], ["data=toy", "n_sets=7"]])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_runs_own_passes_are_timed(grid: list[str], threads: int) -> None:
+    (point,) = _points(*grid, f"threads={threads}")
+    found = time_trial(set_up(point, {}, 1, None), 1e6)
+    assert found.measurement > found.losses > 0
+    assert found.step > 0
+
+
+def test_batch_normalization_over_several_chunks_is_timed_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The few samples of a trial would fit one chunk, which takes a fraction of the passes."""
+    built: list[Ensemble] = []
+
+    def build(*arguments: Any) -> Ensemble:
+        built.append(Ensemble(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr(timing, "Ensemble", build)
+    for limit in ("600MB", "2MB"):
+        (point,) = _points("model=table3_cnn", "ch=1", "n=200", f"memory_limit={limit}")
+        time_trial(set_up(point, {}, 1, None), 1e6)
+    whole, parts = [ensemble.chunks.step / len(ensemble.replicas[0].train) for ensemble in built]
+    assert whole == 1
+    assert parts == pytest.approx(0.5, abs=0.1)
 
 
 def test_timing_leaves_the_threads_of_others_alone() -> None:
@@ -143,7 +151,7 @@ def test_finished_runs_take_precedence(steady: list[int]) -> None:
     seen, unseen = _points("-m", "data=toy,digits", "model=mlp", "ch=20")
     first, second = estimate([seen, unseen], [_run(seen, 100.0)])
     assert (first.seconds, first.basis) == (pytest.approx(100.0), "1 finished run")
-    assert second.basis == "calibration"
+    assert second.basis == "timing"
     assert steady == [20]
 
 
@@ -158,7 +166,7 @@ def test_time_follows_the_rate_of_finished_runs() -> None:
 def test_a_run_of_quite_another_size_says_nothing(steady: list[int]) -> None:
     tiny, large = _points("-m", "data=toy", "n=100,10000")
     (found,) = estimate([large], [_run(tiny, 1.0)])
-    assert found.basis == "calibration"
+    assert found.basis == "timing"
 
 
 def test_the_nearest_width_counts() -> None:
@@ -181,7 +189,7 @@ def test_of_one_width_the_runs_nearest_in_size_count() -> None:
 def test_other_runs_do_not_count(steady: list[int], changed: dict[str, object]) -> None:
     (point,) = _points("data=toy")
     (found,) = estimate([point], [_run(point, 100.0, **changed)])
-    assert found.basis == "calibration"
+    assert found.basis == "timing"
 
 
 def test_memory_of_the_same_point_is_known() -> None:
@@ -204,7 +212,7 @@ def test_more_needs_more_memory(steady: list[int], axis: str) -> None:
 
 
 def test_every_thread_has_its_passes(steady: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "available_cores", lambda: 8)
+    monkeypatch.setattr(timing, "available_cores", lambda: 8)
     points = _points("-m", "threads=1,2,3", "n=1000", "ch=16", "n_sets=4")
     one, two, three = (found.memory_bytes for found in estimate(points, []))
     assert two - one == three - two > 20 * MB
@@ -236,7 +244,7 @@ def test_a_timing_that_fails_leaves_the_time_unknown(monkeypatch: pytest.MonkeyP
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(calibration.Replica, "gradient", broken)
+    monkeypatch.setattr(Replica, "moments", broken)
     (found,) = estimate(_points("data=toy"), [])
     assert (found.seconds, found.basis) == (None, "unknown")
     assert found.memory_bytes > 0
@@ -246,7 +254,7 @@ def test_a_point_that_cannot_be_built_spoils_no_other(steady: list[int]) -> None
     good, bad = _points("-m", "data=toy", "ch=20,40")
     bad.cfg.model = dataclasses.replace(bad.cfg.model, _target_="no.such.Network")
     found = estimate([good, bad], [])
-    assert [one.basis for one in found] == ["calibration", "unknown"]
+    assert [one.basis for one in found] == ["timing", "unknown"]
     assert found[1].memory_bytes > 0
 
 
@@ -259,7 +267,7 @@ def test_no_points() -> None:
 
 def test_what_remains_after_a_checkpoint() -> None:
     (point,) = _points("epochs=100", "measure_at=[20,100]")
-    whole = Estimate(point.flops, 5, 100.0, "calibration")
+    whole = Estimate(point.flops, 5, 100.0, "timing")
     assert remaining(whole, point.cfg, 0) == whole
     (rest,) = _points("epochs=60", "measure_at=[60]")
     left = remaining(whole, point.cfg, 40)
