@@ -8,6 +8,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from gsnr_sweep.cli.commands import COMMANDS
+from gsnr_sweep.config.program import (
+    INSTALLED,
+    command_program,
+    is_installed_command,
+    launch_program,
+)
 from gsnr_sweep.config.schema import describe_keys
 
 _GROUPS = {
@@ -30,7 +37,6 @@ Examples
   python launch.py -m experiment=fig4_mnist scale=laptop     a figure of the paper
   python launch.py -m n=1000,2000 dry_run=true     only show the plan and what it would cost
   python launch.py -m n=1000,2000 hydra/launcher=slurm hydra.launcher.partition=gpu
-  python -m gsnr_sweep.aggregate SWEEP             draw a sweep again (SWEEP: name or MLflow run id)
   mlflow ui                                        browse all runs"""
 
 
@@ -48,10 +54,10 @@ def help_text(config_dir: Path) -> str:
             "one-step generalization ratio (OSGR), and what the gradient signal-to-noise ratio",
             "(GSNR) of the parameters predicts for it.",
             "",
-            "usage: python launch.py [-m] [KEY=VALUE ...] [GROUP=OPTION ...]",
+            f"usage: {launch_program()} [-m] [KEY=VALUE ...] [GROUP=OPTION ...]",
             "       -m makes a grid of every KEY=VALUE,VALUE,...",
             "",
-            _EXAMPLES,
+            _EXAMPLES.replace("python launch.py", launch_program()),
             "",
             "Keys (defaults in parentheses)",
             *[_key(name, text, defaults.get(name)) for name, text in describe_keys()],
@@ -63,11 +69,21 @@ def help_text(config_dir: Path) -> str:
             "",
             *_launcher(config_dir, "slurm", "Settings of -m hydra/launcher=slurm"),
             "",
-            "After a launch: python -m gsnr_sweep status|collect|report|cancel|logs|sync [SWEEP]",
-            "Everything with its value: python launch.py --cfg job (Hydra's own: --hydra-help)",
+            f"After a launch ({command_program()} COMMAND --help)",
+            *[f"  {command_program()} {name:<9} {text}" for name, text in COMMANDS.items()],
+            "",
+            f"Everything with its value: {launch_program()} --cfg job (Hydra's own: --hydra-help)",
+            *_completion(),
             "",
         ]
     )
+
+
+def _completion() -> list[str]:
+    """How the shell completes overrides and commands: of the installed command only."""
+    if not is_installed_command():
+        return []
+    return [f'Completion in bash: eval "$({INSTALLED} --shell-completion install=bash)"']
 
 
 def _launcher(config_dir: Path, name: str, title: str) -> list[str]:

@@ -34,7 +34,11 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
-    OmegaConf.register_new_resolver("gsnr_help", lambda: help_text(config_dir), replace=True)
+    OmegaConf.register_new_resolver(
+        "gsnr_help",
+        lambda: help_text(config_dir).replace("$", "$$"),  # a template of Hydra's
+        replace=True,
+    )
     apply_mlflow_settings()
     try:
         command = CommandLine.parse(arguments, config_dir)

@@ -25,6 +25,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gsnr_sweep.config.parse import describe_omegaconf_error, from_omegaconf, unknown_key
+from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, known_keys
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
@@ -327,7 +328,7 @@ def _refuse_sweeps(overrides: list[Override]) -> None:
     if swept:
         names = ", ".join(str(o.input_line) for o in swept)
         raise GsnrError(
-            f"{names}: several values make a sweep; add -m (python launch.py -m …), or write a "
+            f"{names}: several values make a sweep; add -m ({launch_program()} -m …), or write a "
             "list as key=[value,value]."
         )
 

@@ -20,6 +20,7 @@ from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
 from gsnr_sweep.config.compose import Composer, GridPoint, own_overrides
+from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.errors import GsnrError
 
 __all__ = [
@@ -72,7 +73,7 @@ class CommandLine:
         args, strays = get_args_parser().parse_known_args(list(arguments))
         for stray in strays:
             if stray.startswith("-"):
-                raise GsnrError(f"There is no option {stray}. See `python launch.py --help`.")
+                raise GsnrError(f"There is no option {stray}. See `{launch_program()} --help`.")
         asked = (args.help, args.hydra_help, args.cfg, args.info, args.shell_completion)
         if args.multirun and args.cfg:
             raise GsnrError("--cfg prints the config of a single run: leave -m out.")

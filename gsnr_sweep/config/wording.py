@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import help_of
 
 
@@ -23,7 +24,7 @@ def suggest(name: str, known: list[str]) -> str:
         close = [short[s] for s in difflib.get_close_matches(name, list(short), n=3, cutoff=0.6)]
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    return "See `python launch.py --help` for the keys."
+    return f"See `{launch_program()} --help` for the keys."
 
 
 def not_allowed(key: str, value: object, allowed: tuple[str, ...]) -> str:

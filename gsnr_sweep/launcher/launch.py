@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shlex
 import signal
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,6 +24,7 @@ from rich.console import Console
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.grid import points_of
+from gsnr_sweep.config.program import command_line
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Ledger
@@ -159,7 +158,7 @@ class Sweep:
             id=uuid.uuid4().hex[:8],
             name=f"{self._preset.name or self._points[0].cfg.data.name} sweep {now}",
             folder=self.folder,
-            command=shlex.join(["python", *sys.argv]),
+            command=command_line(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             backend=Crew.place(self.settings),
             experiment=self._tracking.experiment,

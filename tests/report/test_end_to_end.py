@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from gsnr_sweep.__main__ import main
-from gsnr_sweep.aggregate.__main__ import main as aggregate_main
+from gsnr_sweep.cli.aggregate import main as aggregate_main
+from gsnr_sweep.cli.main import main
 from gsnr_sweep.records.manifest import Manifest
 from tests.conftest import Launched, launch
 from tests.report.reading import Page

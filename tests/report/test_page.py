@@ -13,8 +13,8 @@ from gsnr_sweep.analysis.table import LeftOut, SweepTable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.records.record import RunRecord
-from gsnr_sweep.report import Section, render, section_of
-from gsnr_sweep.report.content import Picture, Table
+from gsnr_sweep.report.content import Picture, Section, Table, section_of
+from gsnr_sweep.report.page import render
 from gsnr_sweep.report.pipeline import aggregate_table
 from gsnr_sweep.report.publish import write_page
 from tests.report.reading import Page

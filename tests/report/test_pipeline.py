@@ -16,8 +16,8 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.aggregate.__main__ import main
 from gsnr_sweep.analysis.table import SHORT_NAMES, read_sweep
+from gsnr_sweep.cli.aggregate import main
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.report.files import file_safe
@@ -511,7 +511,7 @@ def test_usage_errors_exit_with_two(capsys):
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
-        "from gsnr_sweep.aggregate.__main__ import main\n"
+        "from gsnr_sweep.cli.aggregate import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "sys.exit(bool({'pandas', 'mlflow', 'matplotlib', 'scipy', 'torch'} & set(sys.modules)))"

@@ -2,3 +2,13 @@
 
 Everything is told from the sweep's folder, the backend's queue and the tracking store.
 """
+
+COMMANDS = {
+    "status": "show how far each run is",
+    "collect": "write table, figure and coefficients of what is there",
+    "report": "write one HTML page on one or more sweeps",
+    "aggregate": "draw a sweep or experiment again from the tracking store alone",
+    "cancel": "stop all runs after a checkpoint",
+    "logs": "show what failed runs and their jobs printed last",
+    "sync": "send to MLflow what it does not have; without SWEEP, of all sweeps here",
+}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from gsnr_sweep.analysis.table import SweepTable
-    from gsnr_sweep.report import Section
+    from gsnr_sweep.report.content import Section
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
 
 def _section(source: _Source, console: Console) -> Section:
     """Draw a sweep's figures anew and gather what there is to say."""
-    from gsnr_sweep.report import section_of
+    from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.pipeline import aggregate_table
 
     quiet = Console(file=io.StringIO())

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from gsnr_sweep.__main__ import main
 from gsnr_sweep.cli.commands.report import report_command
+from gsnr_sweep.cli.main import main
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest
 from tests.fakes import put_record, put_run, put_sweep

@@ -1,0 +1,42 @@
+"""What a shell may complete besides Hydra's overrides: commands, their options, and sweeps."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gsnr_sweep.cli.commands.lookup import all_sweeps
+
+_OPTIONS = ("-sc", "--shell-completion")
+
+
+def asks_for_completion(arguments: Sequence[str]) -> bool:
+    """Whether a shell asks how a line may go on, as Hydra's completion scripts do."""
+    asked = any(argument in _OPTIONS for argument in arguments)
+    return asked and any(argument.startswith("query=") for argument in arguments)
+
+
+def completions(line: str, commands: dict[str, argparse.ArgumentParser]) -> tuple[list[str], bool]:
+    """How a line with a command may go on.
+
+    Args:
+        line: What was typed so far, the program's name first.
+        commands: The commands with their parsers.
+
+    Returns:
+        The words that may stand last; and whether overrides, too, may stand there.
+    """
+    _, *words = line.split() or [""]
+    word = words.pop() if words and not line.endswith(" ") else ""
+    if not words:
+        return _beginning(word, commands), True
+    if words[0] not in commands:
+        return [], True
+    if word.startswith("-"):
+        return _beginning(word, commands[words[0]]._option_string_actions), False
+    return _beginning(word, [sweep.id for sweep in all_sweeps(Path.cwd())]), False
+
+
+def _beginning(word: str, known: Iterable[str]) -> list[str]:
+    return sorted(name for name in known if name.startswith(word))

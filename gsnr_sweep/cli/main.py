@@ -1,0 +1,196 @@
+"""``gsnr-sweep``: launches runs, and follows, collects, reports or stops a sweep afterwards.
+
+Nothing heavy is imported before it is needed, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gsnr_sweep._startup import leaving_quickly, loading_quickly
+from gsnr_sweep.cli import aggregate
+from gsnr_sweep.cli.commands import COMMANDS
+from gsnr_sweep.cli.completion import asks_for_completion, completions
+from gsnr_sweep.config.location import config_folder
+from gsnr_sweep.config.program import command_program
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.tracking.uri import apply_mlflow_settings
+
+if TYPE_CHECKING:
+    from gsnr_sweep.records.manifest import Manifest
+
+DESCRIPTION = """\
+Follow, collect or stop a sweep that was launched in this folder, by this or another process.
+
+SWEEP is the sweep's id or the start of it, its name, its folder, or the id of its MLflow run. Left
+out, it is the latest sweep launched in this folder.
+"""
+_WORD = re.compile(r"[a-z][\w-]*")
+
+
+def gsnr_sweep() -> int:
+    """Run the installed command: what its first word says, else a launch as ``launch.py``'s."""
+    arguments = sys.argv[1:]
+    with leaving_quickly():
+        if arguments and _WORD.fullmatch(arguments[0]):
+            return _command(arguments)
+        if asks_for_completion(arguments) and not _complete(os.environ.get("COMP_LINE", "")):
+            return 0
+        with loading_quickly():
+            from gsnr_sweep.cli.launch import main as launch
+        launch(config_folder(), arguments)
+        return 0
+
+
+def _command(arguments: Sequence[str]) -> int:
+    """Run a command if there is one of this name."""
+    known = list(_commands(_parser()))
+    if arguments[0] in known:
+        return main(arguments)
+    close = difflib.get_close_matches(arguments[0], known, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+    print(f"error: There is no command {arguments[0]!r}. {hint}", file=sys.stderr)
+    return 1
+
+
+def _complete(line: str) -> bool:
+    """Print how a line with a command may go on; return whether overrides may follow, too."""
+    words, overrides = completions(line, _commands(_parser()))
+    if words:
+        print(*words, sep="\n")
+    return overrides
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command on a sweep and return its exit code."""
+    options = _parser().parse_args(argv)
+    apply_mlflow_settings()
+    try:
+        return int(options.act(options))
+    except GsnrError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _status(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.status import show_status
+
+    show_status(_found(options), Console(), options.watch)
+    return 0
+
+
+def _collect(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.collect import collect_command
+
+    return collect_command(_found(options), Console())
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.report import report_command
+
+    return report_command(
+        options.sweeps, Path.cwd(), options.tracking_uri, options.output, Console()
+    )
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.cancel import cancel
+
+    cancel(_found(options), Console(), 0.0 if options.now else options.wait)
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.logs import show_logs
+
+    show_logs(_found(options), Console(), options.run, options.lines)
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from gsnr_sweep.cli.commands.lookup import all_sweeps
+    from gsnr_sweep.cli.commands.sync import sync
+
+    sweeps = [_found(options)] if options.sweep else all_sweeps(Path.cwd())
+    return sync(sweeps, Console(), None if options.sweep else Path.cwd())
+
+
+def _found(options: argparse.Namespace) -> Manifest:
+    from gsnr_sweep.cli.commands.lookup import find_sweep
+
+    return find_sweep(options.sweep, Path.cwd(), options.tracking_uri)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=command_program(),
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, act: object, several: bool = False) -> argparse.ArgumentParser:
+        text = COMMANDS[name]
+        description = f"{text[0].upper()}{text[1:]}."
+        command = commands.add_parser(name, help=text, description=description)
+        if several:
+            command.add_argument("sweeps", metavar="SWEEP", nargs="*", help="which; the latest")
+        else:
+            command.add_argument(
+                "sweep", metavar="SWEEP", nargs="?", help="which sweep; the latest"
+            )
+        command.add_argument(
+            "--tracking-uri", metavar="URI", help="store in which to look up a sweep's folder"
+        )
+        command.set_defaults(act=act)
+        return command
+
+    status = add("status", _status)
+    status.add_argument("--watch", action="store_true", help="keep it up to date until the end")
+    add("collect", _collect)
+    report = add("report", _report, several=True)
+    report.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page (report.html in the sweep's folder; here for several sweeps)",
+    )
+    again = commands.add_parser("aggregate", help=COMMANDS["aggregate"], **aggregate.PARSER)
+    aggregate.add_arguments(again)
+    again.set_defaults(act=aggregate.aggregate_command)
+    cancel = add("cancel", _cancel)
+    cancel.add_argument("--now", action="store_true", help="end them at once")
+    cancel.add_argument(
+        "--wait", type=float, default=60.0, metavar="S", help="seconds to wait for checkpoints (60)"
+    )
+    logs = add("logs", _logs)
+    logs.add_argument("--run", nargs="+", default=[], metavar="RUN", help="runs by number or name")
+    logs.add_argument("--lines", type=int, default=20, metavar="N", help="of each log (20)")
+    add("sync", _sync)
+    return parser
+
+
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    (action,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(action.choices)
