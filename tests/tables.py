@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.analysis.table import LeftOut, SweepTable, table_of
 from gsnr_sweep.records.record import Measurement, RunRecord
@@ -58,6 +59,11 @@ def make_table(
     kept = [(f"{number:032x}", run) for number, run in enumerate(runs)]
     preset = Preset(experiment, "smoke" if experiment else "", tuple(figures))
     return table_of(name, parent_id, kept, left_out, preset)
+
+
+def make_analysis(*runs: RunRecord, **about: Any) -> Analysis:
+    """The analysis of a sweep of these runs, see `make_table`."""
+    return Analysis(make_table(*runs, **about))
 
 
 def _value(curve: Curve, place: int, epoch: int) -> float:

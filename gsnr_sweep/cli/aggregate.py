@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.report.files import DEFAULT_X, DEFAULT_Y
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.uri import apply_mlflow_settings, store_uri
 

@@ -14,9 +14,9 @@ from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 
 if TYPE_CHECKING:
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
-BY_FIGURE: dict[str, Callable[[SweepTable], list[Claim]]] = {
+BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,
     "gsnr_curves": gsnr_curve_claims,
     "same_sign": same_sign_claims,
@@ -26,13 +26,13 @@ BY_FIGURE: dict[str, Callable[[SweepTable], list[Claim]]] = {
 }
 
 
-def judge(table: SweepTable) -> tuple[Claim, ...]:
+def judge(analysis: Analysis) -> tuple[Claim, ...]:
     """Judge the claims that belong to the sweep's experiment; none if it is no paper's.
 
     Args:
-        table: The sweep's runs; their ``preset`` says which figures it is for.
+        analysis: The sweep's runs; their ``preset`` says which figures it is for.
     """
-    if not table.preset.name or table.frame.empty:
+    if not analysis.preset.name or analysis.frame.empty:
         return ()
-    asked = [BY_FIGURE[name] for name in table.preset.figures if name in BY_FIGURE]
-    return tuple(claim for claims in asked for claim in claims(table))
+    asked = [BY_FIGURE[name] for name in analysis.preset.figures if name in BY_FIGURE]
+    return tuple(claim for claims in asked for claim in claims(analysis))

@@ -16,6 +16,7 @@ from gsnr_sweep.records.record import RunRecord, flatten
 from gsnr_sweep.wording import describe_duration
 
 if TYPE_CHECKING:
+    from gsnr_sweep.analysis.analysis import Analysis
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.papers import Claim
@@ -112,7 +113,7 @@ def section_of(
     section.pictures = _pictures(result)
     if result.statistics:
         section.tables.append(_statistics(result.statistics))
-    section.tables += _features(table)
+    section.tables += _features(result.analysis)
     section.runs = _runs(table)
     return section
 
@@ -238,14 +239,11 @@ def _statistics(by_epoch: dict[int, PairStatistics]) -> Table:
     return Table("LHS against RHS by epoch", heads, rows, note)
 
 
-def _features(table: SweepTable) -> list[Table]:
+def _features(analysis: Analysis) -> list[Table]:
     """Lay out Table 1 for the first run of each kind of initial weights that trains all layers."""
-    from gsnr_sweep.analysis.features import feature_table
-
-    features = feature_table(table)
-    if features is None:
+    if analysis.features is None:
         return []
-    free = trained(features)
+    free = trained(analysis.features)
     tables = []
     heads = ["feature", "GSNR at start", "highest GSNR", "at epoch", "c at start", "c at highest"]
     for init, own in free.groupby("init", sort=False):

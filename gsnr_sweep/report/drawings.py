@@ -13,7 +13,7 @@ from gsnr_sweep.papers.liu2020.catalog import FIGURES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 
 @dataclass
@@ -24,11 +24,11 @@ class Drawings:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def draw_all(table: SweepTable, names: Sequence[str]) -> Drawings:
+def draw_all(analysis: Analysis, names: Sequence[str]) -> Drawings:
     """Draw figures of a sweep; one that cannot be drawn keeps no other from it.
 
     Args:
-        table: The sweep's runs.
+        analysis: The sweep's runs.
         names: Of the figures in the catalog; `LHS_RHS` is not drawn here.
     """
     drawn = Drawings()
@@ -40,7 +40,7 @@ def draw_all(table: SweepTable, names: Sequence[str]) -> Drawings:
             drawn.problems[name] = f"There is no figure {name!r}. There is: {known}."
             continue
         try:
-            figure = FIGURES[name].draw(table.frame, table.arrays)
+            figure = FIGURES[name].draw(analysis)
             figure.draw_without_rendering()  # what cannot be laid out is known now
             drawn.figures[name] = figure
         except GsnrError as error:

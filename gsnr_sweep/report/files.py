@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.features import feature_table
+from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.statistics import PairStatistics
-    from gsnr_sweep.analysis.table import SweepTable
     from gsnr_sweep.report.drawings import Drawings
-
-DEFAULT_X, DEFAULT_Y = "osgr_rhs", "osgr_lhs"
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class View:
 
 
 def write_files(
-    table: SweepTable,
+    analysis: Analysis,
     statistics: Mapping[int, PairStatistics],
     view: View,
     output: Path,
@@ -75,10 +72,10 @@ def write_files(
     from gsnr_sweep.papers.plotting.panels import save_figure
 
     figures = dict(drawings.figures)
-    tables = {"table.csv": table.frame}
+    tables = {"table.csv": analysis.frame}
     if statistics:
         figures[view.stem] = draw_lhs_rhs(
-            table.frame,
+            analysis.frame,
             _drawn(statistics, view.epochs),
             x=view.x,
             y=view.y,
@@ -88,15 +85,15 @@ def write_files(
         )
         suffix = "" if view.is_default_pair else f"_{view.stem}"
         tables[f"statistics{suffix}.csv"] = statistics_table(statistics, view.x, view.y)
-    if (features := feature_table(table)) is not None:
+    if (features := analysis.features) is not None:
         tables["features.csv"] = features
-    left_out = DataFrame(list(table.left_out), columns=["run_id", "name", "reason"])
+    left_out = DataFrame(list(analysis.table.left_out), columns=["run_id", "name", "reason"])
     tables["left_out.csv"] = left_out
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():
             frame.to_csv(output / name, index=False)
-        table.frame.to_parquet(output / "table.parquet", index=False)
+        analysis.frame.to_parquet(output / "table.parquet", index=False)
         saved = [save_figure(figure, output, stem) for stem, figure in figures.items()]
     except OSError as error:
         raise GsnrError(f"The results cannot be written into {output}: {error}") from error

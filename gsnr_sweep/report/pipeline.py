@@ -1,4 +1,4 @@
-"""From the runs of a sweep to one table, one figure and its statistics.
+"""From the runs of a sweep to its table, statistics, figures, claims and page.
 
 The launcher does this at the end of each sweep, ``python -m gsnr_sweep.aggregate`` for any sweep in
 the tracking store.
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError, reason
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.report.files import DEFAULT_X, DEFAULT_Y, View, file_safe, write_files
+from gsnr_sweep.report.files import View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
 
@@ -87,7 +88,6 @@ def aggregate_table(
     """
     from rich.console import Console
 
-    from gsnr_sweep.analysis.statistics import statistics_by_epoch
     from gsnr_sweep.papers import judge
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
     from gsnr_sweep.report.console import print_claims, print_files, print_statistics
@@ -97,11 +97,12 @@ def aggregate_table(
     figures = table.preset.figures if view.is_default_pair else ()
     compares = LHS_RHS in figures or not view.is_default_pair
     _check(table, view if compares else None)
-    statistics = statistics_by_epoch(table.frame, view.x, view.y) if compares else {}
-    drawings = draw_all(table, figures)
-    claims = judge(table)
+    analysis = Analysis(table)
+    statistics = analysis.statistics(view.x, view.y) if compares else {}
+    drawings = draw_all(analysis, figures)
+    claims = judge(analysis)
     output = output or Path("aggregate", file_safe(table.name))
-    files = write_files(table, statistics, view, output, drawings)
+    files = write_files(analysis, statistics, view, output, drawings)
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
@@ -114,7 +115,7 @@ def aggregate_table(
     if (count := len(view.epochs or statistics)) > MAX_PANELS:
         console.print(f"The figure shows {MAX_PANELS} of {count} epochs; --epochs chooses others.")
     print_files(console, files, table.parent_id if logged else None, problem)
-    return AggregateResult(table, statistics, files, claims, not_drawn, logged, problem)
+    return AggregateResult(analysis, statistics, files, claims, not_drawn, logged, problem)
 
 
 def _check(table: SweepTable, view: View | None) -> None:
@@ -184,7 +185,6 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
         What came out; None if there is nothing to aggregate.
     """
     from gsnr_sweep.analysis.read_folder import read_folder
-    from gsnr_sweep.report.pipeline import aggregate_table
 
     try:
         client = client_of(manifest)

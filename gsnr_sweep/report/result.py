@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.analysis.statistics import PairStatistics
 from gsnr_sweep.analysis.table import SweepTable
 from gsnr_sweep.papers import Claim
@@ -15,7 +16,7 @@ class AggregateResult:
     """What came out of a sweep.
 
     Attributes:
-        table: The runs' measurements, and the runs left out.
+        analysis: The runs, and what was computed of them.
         statistics: Statistics of the pair (x, y) by epoch.
         files: The files written.
         claims: What the paper says of such runs, judged by them.
@@ -24,10 +25,15 @@ class AggregateResult:
         log_problem: Why they are not although they should be; empty otherwise.
     """
 
-    table: SweepTable
+    analysis: Analysis
     statistics: dict[int, PairStatistics]
     files: tuple[Path, ...]
     claims: tuple[Claim, ...]
     problems: tuple[str, ...]
     logged: bool
     log_problem: str = ""
+
+    @property
+    def table(self) -> SweepTable:
+        """The runs' measurements, and the runs left out."""
+        return self.analysis.table

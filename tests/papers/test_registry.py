@@ -8,7 +8,7 @@ import pytest
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, judge
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.registry import BY_FIGURE
-from tests.tables import Curve, make_run, make_table
+from tests.tables import Curve, make_analysis, make_run
 
 METRICS = {
     "lhs_rhs": ("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"),
@@ -25,7 +25,7 @@ every_figure = pytest.mark.parametrize("figure", METRICS)
 
 def told(figure: str, *runs: Any) -> list[str]:
     """The verdicts; the evidence must be readable."""
-    claims = judge(make_table(*runs, figures=[figure]))
+    claims = judge(make_analysis(*runs, figures=[figure]))
     for claim in claims:
         assert claim.text.endswith(".")
         assert claim.source
@@ -46,17 +46,17 @@ def test_every_figure_with_claims_is_in_the_catalog_and_here() -> None:
 
 @every_figure
 def test_claims_belong_to_an_experiment_of_the_paper(figure: str) -> None:
-    assert judge(make_table(run(), figures=[figure]))
-    assert judge(make_table(run(), figures=[figure], experiment="")) == ()
-    assert judge(make_table(run(), figures=["loss_shares", "no_such_figure"])) == ()
+    assert judge(make_analysis(run(), figures=[figure]))
+    assert judge(make_analysis(run(), figures=[figure], experiment="")) == ()
+    assert judge(make_analysis(run(), figures=["loss_shares", "no_such_figure"])) == ()
 
 
 def test_no_run_no_claim() -> None:
-    assert judge(make_table(figures=list(METRICS))) == ()
+    assert judge(make_analysis(figures=list(METRICS))) == ()
 
 
 def test_claims_come_in_the_order_of_the_figures() -> None:
-    both = judge(make_table(run(), figures=["same_sign", "loss_shares", "gsnr_curves"]))
+    both = judge(make_analysis(run(), figures=["same_sign", "loss_shares", "gsnr_curves"]))
     assert [claim.source for claim in both] == ["3.1, Fig. 5c", "3.1, Fig. 5"]
 
 
@@ -138,7 +138,7 @@ def test_initial_weights_without_a_name(figure: str) -> None:
 
 @every_figure
 def test_evidence_is_escaped_nowhere_and_names_what_it_is_about(figure: str) -> None:
-    for claim in judge(make_table(run(model="m<b>", init="i<b>"), figures=[figure])):
+    for claim in judge(make_analysis(run(model="m<b>", init="i<b>"), figures=[figure])):
         if figure in ("gsnr_curves", "same_sign"):
             assert claim.text.startswith("m<b>: ")
         elif figure != "lhs_rhs":

@@ -18,7 +18,7 @@ from gsnr_sweep.report.drawings import draw_all
 from gsnr_sweep.report.files import View
 from gsnr_sweep.report.pipeline import aggregate_table
 from gsnr_sweep.report.result import AggregateResult
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run, make_table
 
 BOTH = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25, "osgr_diff_se": 0.2}
 GSNR = {"gsnr_mean": (0.01, 0.02, 0.05, 0.04, 0.03, 0.02, 0.01), "p_same_sign": 0.5}
@@ -54,14 +54,14 @@ def test_a_tag_that_cannot_be_read_stands_for_no_experiment(text: str) -> None:
 
 
 def test_figures_are_drawn_in_the_order_asked_for_but_not_both_sides_of_eq_19() -> None:
-    table = make_table(make_run(GSNR))
-    drawn = draw_all(table, ["same_sign", LHS_RHS, "gsnr_curves"])
+    analysis = make_analysis(make_run(GSNR))
+    drawn = draw_all(analysis, ["same_sign", LHS_RHS, "gsnr_curves"])
     assert list(drawn.figures) == ["same_sign", "gsnr_curves"]
     assert drawn.problems == {}
 
 
 def test_one_that_cannot_be_drawn_keeps_no_other_from_it() -> None:
-    drawn = draw_all(make_table(make_run(GSNR)), ["frozen", "nonsense", "gsnr_curves"])
+    drawn = draw_all(make_analysis(make_run(GSNR)), ["frozen", "nonsense", "gsnr_curves"])
     assert list(drawn.figures) == ["gsnr_curves"]
     assert drawn.problems["frozen"].startswith("The figure frozen needs gsnr_followed_mean")
     assert drawn.problems["nonsense"].startswith("There is no figure 'nonsense'. There is: lhs_rhs")
@@ -71,12 +71,12 @@ def test_one_that_cannot_be_drawn_keeps_no_other_from_it() -> None:
 def test_a_figure_that_fails_is_not_said_to_be_unknown(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def fail(frame: object, arrays: object) -> None:
+    def fail(analysis: object) -> None:
         raise error
 
     monkeypatch.setattr("tests.tables.fail", fail, raising=False)
     monkeypatch.setitem(FIGURES, "broken", FigureKind("tests.tables.fail", ""))
-    drawn = draw_all(make_table(make_run(GSNR)), ["broken", "gsnr_curves"])
+    drawn = draw_all(make_analysis(make_run(GSNR)), ["broken", "gsnr_curves"])
     assert list(drawn.figures) == ["gsnr_curves"]
     assert "There is no figure" not in drawn.problems["broken"]
     assert str(error.args[0]) in drawn.problems["broken"]
@@ -86,9 +86,9 @@ def test_a_figure_that_fails_is_not_said_to_be_unknown(
 def test_every_figure_of_the_catalog_can_be_imported_and_has_a_caption(name: str) -> None:
     kind = FIGURES[name]
     assert kind.caption.endswith(".")
-    table = make_table(make_run({"other": 1.0}))
+    analysis = make_analysis(make_run({"other": 1.0}))
     with pytest.raises(GsnrError, match=f"The figure {name} needs"):
-        kind.draw(table.frame, table.arrays)
+        kind.draw(analysis)
 
 
 # --- in an aggregated sweep

@@ -11,7 +11,8 @@ from gsnr_sweep.errors import locate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from pandas import DataFrame
+
+    from gsnr_sweep.analysis.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -19,25 +20,24 @@ class FigureKind:
     """A figure that can be drawn of a sweep's runs.
 
     Attributes:
-        path: Dotted path of a function (frame, arrays) → figure; empty for `LHS_RHS`.
+        path: Dotted path of a function (analysis) → figure; empty for `LHS_RHS`.
         caption: What it shows.
     """
 
     path: str
     caption: str
 
-    def draw(self, frame: DataFrame, arrays: DataFrame) -> Figure:
+    def draw(self, analysis: Analysis) -> Figure:
         """Draw it.
 
         Args:
-            frame: One row a run and epoch, see `SweepTable.frame`.
-            arrays: One row a run, epoch, array and place, see `SweepTable.arrays`.
+            analysis: The sweep's runs.
 
         Raises:
             GsnrError: The runs did not measure what it shows.
         """
-        function: Callable[[DataFrame, DataFrame], Figure] = locate(self.path)
-        return function(frame, arrays)
+        function: Callable[[Analysis], Figure] = locate(self.path)
+        return function(analysis)
 
 
 FIGURES = {

@@ -8,20 +8,20 @@ from gsnr_sweep.analysis.claim import Claim, verdict
 from gsnr_sweep.analysis.curves import early, mean_curve, too_short
 
 if TYPE_CHECKING:
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "3.3 and B, eqs. (28) and (34)"
 DOMINATES, CHANCE = 0.75, 0.55
 
 
-def first_term_claims(table: SweepTable) -> list[Claim]:
+def first_term_claims(analysis: Analysis) -> list[Claim]:
     """Judge whether the first term dominates in sign, for each kind of initial weights.
 
     The paper argues it and shows no number. Holds if early in training Δg has the term's sign for
     at least 75 % of the weights, mean over the layers; does not hold up to 55 %.
     """
     claims = []
-    for init, own in table.frame.groupby("init", sort=False):
+    for init, own in analysis.frame.groupby("init", sort=False):
         text = f"Initial weights '{init}': the first term of eq. (28) dominates the sign of Δg."
         sign = mean_curve(own, "first_term_same_sign")
         corr, size = mean_curve(own, "first_term_corr"), mean_curve(own, "first_term_size")

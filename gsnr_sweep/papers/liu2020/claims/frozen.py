@@ -13,12 +13,11 @@ from gsnr_sweep.analysis.curves import (
     too_short,
     trained,
 )
-from gsnr_sweep.analysis.features import feature_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 METRIC = "gsnr_followed_mean"
 MOST, FEW = 0.8, 0.2
@@ -27,10 +26,10 @@ FEATURES = 5
 """Features of a run in the comparison: those of largest GSNR, as many as Table 1 has."""
 
 
-def frozen_claims(table: SweepTable) -> list[Claim]:
+def frozen_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.2 says, for each kind of initial weights."""
     claims: list[Claim] = []
-    for init, own in table.frame.groupby("init", sort=False):
+    for init, own in analysis.frame.groupby("init", sort=False):
         start = f"Initial weights '{init}': "
         free, frozen = trained(own), own[is_frozen(own)]
         if not free.empty:
@@ -38,7 +37,7 @@ def frozen_claims(table: SweepTable) -> list[Claim]:
         if not frozen.empty:
             claims.append(stays_low(frozen, start))
         if not free.empty:
-            claims.append(learns_features(table, str(init), start))
+            claims.append(learns_features(analysis.features, str(init), start))
     return claims
 
 
@@ -78,14 +77,13 @@ def stays_low(frozen: DataFrame, start: str) -> Claim:
     )
 
 
-def learns_features(table: SweepTable, init: str, start: str) -> Claim:
+def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
     """Holds if most of the five features of largest GSNR correlate more with y at that maximum.
 
     Those count whose GSNR was largest after the start; at least 80 % of them must have a larger
     |correlation| then; does not hold if at most half have.
     """
     text = f"{start}features are closer to the target when their GSNR is largest than at the start."
-    features = feature_table(table)
     if features is None:
         return Claim(text, "3.2, Table 1", UNCLEAR, "No feature was followed.")
     own = trained(features[features["init"] == init]).dropna(subset=["c_t0", "c_tmax"])

@@ -10,16 +10,16 @@ from gsnr_sweep.analysis.curves import RISE, is_course, mean_curve, too_short
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 LOW = 0.5
 """GSNR with random labels over that with real ones, below which it counts as low."""
 
 
-def gsnr_curve_claims(table: SweepTable) -> list[Claim]:
+def gsnr_curve_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.1 says, for each model."""
     claims: list[Claim] = []
-    for model, own in table.frame.groupby("model", sort=False):
+    for model, own in analysis.frame.groupby("model", sort=False):
         real, random = own[own["p_random"] == 0], own[own["p_random"] == 1]
         if not real.empty:
             claims.append(rises(real, str(model)))

@@ -14,13 +14,12 @@ from gsnr_sweep.analysis.statistics import (
     CONFIDENCE,
     PairStatistics,
     pair_statistics,
-    statistics_by_epoch,
 )
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 STRONG = 0.7
 """Pearson coefficient from which a correlation is called strong."""
@@ -31,15 +30,15 @@ FEWEST = 4
 WITH_BATCH_NORM = "fig9_cifar10"
 
 
-def lhs_rhs_claims(table: SweepTable) -> list[Claim]:
+def lhs_rhs_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 2.4, A.2 and A.3 say of LHS and RHS."""
-    frame = table.frame
+    frame = analysis.frame
     if not {"osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"} <= set(frame):
         return []
-    by_epoch = statistics_by_epoch(frame, "osgr_rhs", "osgr_lhs")
+    by_epoch = analysis.statistics()
     if not by_epoch:
         return []
-    start = leaves_diagonal if table.preset.name == WITH_BATCH_NORM else on_diagonal
+    start = leaves_diagonal if analysis.preset.name == WITH_BATCH_NORM else on_diagonal
     claims = [
         start(by_epoch),
         strongly_correlated(by_epoch),

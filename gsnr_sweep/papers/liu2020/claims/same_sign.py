@@ -8,21 +8,21 @@ from gsnr_sweep.analysis.claim import Claim, verdict
 from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
 
 if TYPE_CHECKING:
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "3.1, Fig. 5c"
 CLEAR = 0.02
 """Rise of the share that counts; the paper's is 0.06."""
 
 
-def same_sign_claims(table: SweepTable) -> list[Claim]:
+def same_sign_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.1 says of p_same_sign, for each model.
 
     Holds if the mean share with real labels ends at least 0.02 above its start; does not hold if it
     ends below it.
     """
     claims = []
-    real = table.frame[table.frame["p_random"] == 0]
+    real = analysis.frame[analysis.frame["p_random"] == 0]
     for model, own in real.groupby("model", sort=False):
         text = f"{model}: gradients become more consistent in sign (from about 50 % to 56 %)."
         curve = mean_curve(own, "p_same_sign")

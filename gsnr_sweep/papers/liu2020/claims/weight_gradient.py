@@ -10,20 +10,20 @@ from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, too_s
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.analysis.analysis import Analysis
 
 CLEAR = 0.01
 """Correlation, or share beyond one half, that counts as more than nothing."""
 NEARLY_80, FAR_FROM_80 = 0.75, 0.65
 
 
-def weight_gradient_claims(table: SweepTable) -> list[Claim]:
+def weight_gradient_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.3 says, for each kind of initial weights.
 
     "Early" is the first quarter of the training, "late" the last one; means over the epochs.
     """
     claims: list[Claim] = []
-    for init, own in table.frame.groupby("init", sort=False):
+    for init, own in analysis.frame.groupby("init", sort=False):
         start = f"Initial weights '{init}': "
         claims += [
             negative(own, start),

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.curves import Legend, Look
 
@@ -17,17 +18,16 @@ PANELS = {
 }
 
 
-def draw_first_term(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_first_term(analysis: Analysis) -> Figure:
     """Draw three panels: sign, correlation and size of the term against the whole Δg, by layer.
 
     Args:
-        frame: One row a run and epoch with the metrics of the measure ``first_term``.
-        arrays: Not used.
+        analysis: The sweep's runs. Their table has the metrics of the measure ``first_term``.
 
     Raises:
         GsnrError: A column is missing.
     """
-    del arrays
+    frame = analysis.frame
     layers = [c for c in frame.columns if c.startswith(tuple(f"{name}/" for name in PANELS))]
     curves.require(frame, [*PANELS, *(layers or ["first_term_same_sign/LAYER"])], "first_term")
     inits = list(dict.fromkeys(frame["init"]))

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.curves import Legend, Look
 
@@ -14,21 +15,20 @@ NOT_FROZEN, FROZEN = "first layer trained", "first layer frozen"
 LOOKS = {NOT_FROZEN: Look(curves.REAL), FROZEN: Look(curves.RANDOM, "--")}
 
 
-def draw_frozen(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_frozen(analysis: Analysis) -> Figure:
     """Draw three panels in a row, a row for each kind of initial weights.
 
     (a) mean GSNR of the followed parameters, (b) training loss, both with the first layer trained
     and frozen; (c) GSNR of each followed parameter where it is trained, of the first seed.
 
     Args:
-        frame: One row a run and epoch with ``gsnr_followed_mean``, ``train_loss``, ``init`` and
-            ``model.frozen``.
-        arrays: One row a run, epoch, array and place with ``run_id``, ``epoch``, ``array``,
-            ``index``, ``value``.
+        analysis: The sweep's runs. Their table has ``gsnr_followed_mean``, ``train_loss`` and
+            ``model.frozen``, their arrays ``gsnr/…`` of the followed parameters.
 
     Raises:
         GsnrError: A column is missing.
     """
+    frame, arrays = analysis.frame, analysis.arrays
     curves.require(frame, ["gsnr_followed_mean", "train_loss"], "frozen")
     frame = frame.assign(kind=kinds(frame))
     inits = list(dict.fromkeys(frame["init"]))

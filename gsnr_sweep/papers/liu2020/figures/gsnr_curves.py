@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.liu2020.figures.by_labels import draw_by_labels
 from gsnr_sweep.papers.plotting import curves
 
 
-def draw_gsnr_curves(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_gsnr_curves(analysis: Analysis) -> Figure:
     """Draw one panel a model: mean GSNR of all parameters (eq. 25) against the epoch.
 
     The dotted line is the floor 1/n on which the plug-in estimate sits without any signal.
 
     Args:
-        frame: One row a run and epoch with ``epoch``, ``model``, ``p_random``, ``n`` and
+        analysis: The sweep's runs. Their table has ``epoch``, ``model``, ``p_random``, ``n`` and
             ``gsnr_mean``.
-        arrays: Not used.
 
     Raises:
         GsnrError: A column is missing.
     """
-    del arrays
+    frame = analysis.frame
     curves.require(frame, ["gsnr_mean"], "gsnr_curves")
     figure, legend, drawn = draw_by_labels(frame, "gsnr_mean", "mean GSNR")
     for axes, own in drawn:

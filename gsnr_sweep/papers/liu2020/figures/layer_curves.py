@@ -5,8 +5,8 @@ from __future__ import annotations
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.liu2020.figures.by_labels import TITLES
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.curves import Legend, Look
@@ -16,20 +16,19 @@ MOST_NAMED = 12
 """Layers with an entry each in the legend; of more, only the first and the last have one."""
 
 
-def draw_layer_curves(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_layer_curves(analysis: Analysis) -> Figure:
     """Draw a row of panels a model, a panel for each kind of labels, a line a layer.
 
     Colours go from the first layer (dark) to the last (light).
 
     Args:
-        frame: One row a run and epoch with ``epoch``, ``model``, ``p_random``, ``n`` and
+        analysis: The sweep's runs. Their table has ``epoch``, ``model``, ``p_random``, ``n`` and
             ``gsnr_mean/LAYER``.
-        arrays: Not used.
 
     Raises:
         GsnrError: A column is missing.
     """
-    del arrays
+    frame = analysis.frame
     every = [c for c in frame.columns if c.startswith(PREFIX)]
     curves.require(frame, every or [f"{PREFIX}LAYER"], "layer_curves")
     models = list(dict.fromkeys(frame["model"]))

@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.curves import Legend, Look
 
@@ -26,7 +27,7 @@ DECADES = (-4.0, 1.0)
 """Range of log10 x of the densities, as the measure ``loss_shares`` makes them."""
 
 
-def draw_loss_shares(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_loss_shares(analysis: Analysis) -> Figure:
     """Draw, for each model, shares by layer and the distribution of the noise terms.
 
     Left: Σ W_j of each layer and its share in 1 − R at the last epoch, means over the runs with
@@ -34,12 +35,13 @@ def draw_loss_shares(frame: DataFrame, arrays: DataFrame) -> Figure:
     (dashed) and the last, mean over the runs; 0 is signal only, 1 noise only.
 
     Args:
-        frame: One row a run and epoch with the metrics of the measure ``loss_shares``.
-        arrays: One row a run, epoch, array and place with the measure's densities.
+        analysis: The sweep's runs. Their table has the metrics of the measure ``loss_shares``,
+            their arrays its densities.
 
     Raises:
         GsnrError: The measure is missing.
     """
+    frame, arrays = analysis.frame, analysis.arrays
     shares = [c for c in frame.columns if c.startswith("loss_share/")]
     curves.require(frame, shares or ["loss_share/LAYER"], "loss_shares")
     models = list(dict.fromkeys(frame["model"]))

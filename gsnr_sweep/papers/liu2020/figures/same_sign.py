@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.liu2020.figures.by_labels import draw_by_labels
 from gsnr_sweep.papers.plotting import curves
 
 
-def draw_same_sign(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_same_sign(analysis: Analysis) -> Figure:
     """Draw one panel a model: mean p_same_sign against the epoch, by kind of labels.
 
     Args:
-        frame: One row a run and epoch with ``epoch``, ``model``, ``p_random``, ``p_same_sign``.
-        arrays: Not used.
+        analysis: The sweep's runs. Their table has ``p_same_sign``.
 
     Raises:
         GsnrError: A column is missing.
     """
-    del arrays
+    frame = analysis.frame
     curves.require(frame, ["p_same_sign"], "same_sign")
     figure, legend, drawn = draw_by_labels(frame, "p_same_sign", "mean p_same_sign")
     for axes, _ in drawn:

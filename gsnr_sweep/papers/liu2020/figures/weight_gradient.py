@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.curves import Legend, Look
 
@@ -16,20 +17,19 @@ SETS = {"": ("all weights", curves.REAL), "_top10": ("10 % of largest |W|", curv
 LAYER_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
 
-def draw_weight_gradient(frame: DataFrame, arrays: DataFrame) -> Figure:
+def draw_weight_gradient(analysis: Analysis) -> Figure:
     """Draw two panels in a row, a row for each kind of initial weights.
 
     Left: correlation of Δg with W; right: share of weights with W·g < 0; each for all weights and
     for the 10 % of largest absolute value, of all layers together (thick) and of each (thin).
 
     Args:
-        frame: One row a run and epoch with the metrics of the measure ``weight_gradient``.
-        arrays: Not used.
+        analysis: The sweep's runs. Their table has the metrics of the measure ``weight_gradient``.
 
     Raises:
         GsnrError: A column is missing.
     """
-    del arrays
+    frame = analysis.frame
     curves.require(frame, ["corr_dg_w", "opposite_sign"], "weight_gradient")
     inits = list(dict.fromkeys(frame["init"]))
     figure, grid = curves.panels(len(inits), 2, curves.WIDE_PANEL)

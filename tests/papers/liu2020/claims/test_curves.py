@@ -6,7 +6,7 @@ import pytest
 from gsnr_sweep.analysis.curves import early, late, mean_curve
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, judge
 from gsnr_sweep.records.record import RunRecord
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run
 
 
 def gsnr(*values: float, p_random: float = 0.0, **settings: object) -> RunRecord:
@@ -20,7 +20,7 @@ def gsnr(*values: float, p_random: float = 0.0, **settings: object) -> RunRecord
 
 
 def verdicts(figure: str, *runs: RunRecord) -> list[str]:
-    return [claim.verdict for claim in judge(make_table(*runs, figures=[figure]))]
+    return [claim.verdict for claim in judge(make_analysis(*runs, figures=[figure]))]
 
 
 # --- parts of a curve
@@ -198,7 +198,7 @@ def test_initial_weights_are_judged_apart() -> None:
     curves = {"first_term_corr": 0.5, "first_term_size": 0.25}
     good = make_run({"first_term_same_sign": 0.9, **curves}, init="torch")
     bad = make_run({"first_term_same_sign": 0.5, **curves}, init="he")
-    found = judge(make_table(good, bad, figures=["first_term"]))
+    found = judge(make_analysis(good, bad, figures=["first_term"]))
     assert [(c.text[:23], c.verdict) for c in found] == [
         ("Initial weights 'torch'", HOLDS),
         ("Initial weights 'he': t", FAILS),

@@ -7,7 +7,7 @@ import pytest
 
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, Claim, judge
 from gsnr_sweep.records.record import RunRecord
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run
 
 EPOCHS = (0, 10, 20)
 Feature = tuple[Sequence[float | None], Sequence[float | None]]
@@ -33,7 +33,7 @@ def run(*gsnr: float, features: Sequence[Feature] = (), **settings: Any) -> RunR
 
 def claims(*runs: RunRecord) -> dict[str, Claim]:
     words = {"rises": "rises significantly", "low": "remains low", "features": "are closer"}
-    found = judge(make_table(*runs, figures=["frozen"]))
+    found = judge(make_analysis(*runs, figures=["frozen"]))
     return {key: c for c in found for key, word in words.items() if word in c.text}
 
 
@@ -83,8 +83,10 @@ def test_without_trained_runs_only_the_frozen_ones_are_judged() -> None:
 
 
 def test_initial_weights_are_judged_apart() -> None:
-    table = make_table(*seeds(5, 5, init="small"), *seeds(0, 5, init="torch"), figures=["frozen"])
-    found = {c.text[:24]: c.verdict for c in judge(table) if "rises" in c.text}
+    analysis = make_analysis(
+        *seeds(5, 5, init="small"), *seeds(0, 5, init="torch"), figures=["frozen"]
+    )
+    found = {c.text[:24]: c.verdict for c in judge(analysis) if "rises" in c.text}
     assert found == {"Initial weights 'small':": HOLDS, "Initial weights 'torch':": FAILS}
 
 

@@ -6,7 +6,7 @@ import pytest
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import WITH_BATCH_NORM, lhs_rhs_claims
 from gsnr_sweep.records.record import RunRecord
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run
 
 NOISE = np.random.default_rng(5).normal(size=200).round(3).tolist()
 
@@ -28,7 +28,7 @@ def run(
 
 
 def claims(*runs: RunRecord, experiment: str = "fig4_mnist") -> dict[str, Claim]:
-    found = lhs_rhs_claims(make_table(*runs, experiment=experiment))
+    found = lhs_rhs_claims(make_analysis(*runs, experiment=experiment))
     keys = ("leave", "diagonal", "correlated", "converged", "falls", "data")
     words = ("leave LHS", "lie on LHS", "strongly", "converges", "falls below", "more data")
     return {k: c for c in found for k, word in zip(keys, words, strict=True) if word in c.text}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.records.record import RunRecord
-from tests.tables import make_table
+from tests.tables import make_analysis
 
 LOG = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2500)
 EVEN = tuple(range(0, 201, 10))
@@ -19,8 +19,7 @@ LEAST_PANEL = 0.75
 
 def draw(figure: str, *runs: RunRecord) -> Figure:
     """Draw a figure of the catalog, laid out as it is saved."""
-    table = make_table(*runs)
-    drawn = FIGURES[figure].draw(table.frame, table.arrays)
+    drawn = FIGURES[figure].draw(make_analysis(*runs))
     drawn.draw_without_rendering()
     return drawn
 

@@ -25,7 +25,7 @@ from tests.papers.liu2020.figures.reading import (
     legend_of,
     titles_of,
 )
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run, make_table
 
 FLOOR = "floor 1/n of the estimate"
 TRAINED, FROZEN = "first layer trained", "first layer frozen"
@@ -226,9 +226,9 @@ def test_a_figure_without_anything_finite_can_still_be_saved_or_is_refused(
             measured.nonfinite = sorted(measured.metrics)
             measured.metrics = {}
             measured.arrays = {k: [None] * len(v) for k, v in measured.arrays.items()}
-    table = make_table(*runs)
+    analysis = make_analysis(*runs)
     try:
-        drawn = FIGURES[figure].draw(table.frame, table.arrays)
+        drawn = FIGURES[figure].draw(analysis)
     except GsnrError:
         return
     save_figure(drawn, tmp_path, figure)

@@ -16,7 +16,7 @@ from gsnr_sweep.papers.liu2020.figures.loss_shares import DENSITIES, MOST_LAYERS
 from gsnr_sweep.papers.plotting.panels import save_figure
 from gsnr_sweep.records.record import RunRecord
 from tests.papers.liu2020.figures.reading import LOG, draw, illegible, legend_of, titles_of
-from tests.tables import make_run, make_table
+from tests.tables import make_analysis, make_run
 
 CNN = ("conv1", "conv2", "fc1", "fc2")
 RESNET = (
@@ -192,11 +192,11 @@ def test_the_measure_is_named_if_it_is_missing() -> None:
 
 def test_nothing_finite_can_still_be_saved_or_is_refused(tmp_path: Any) -> None:
     curves: Any = {f"{kind}/{name}": math.nan for kind in SHARES for name in CNN}
-    table = make_table(
+    analysis = make_analysis(
         make_run(curves, arrays={name: lambda e: [math.nan] * 40 for name in DENSITIES})
     )
     try:
-        drawn = FIGURES["loss_shares"].draw(table.frame, table.arrays)
+        drawn = FIGURES["loss_shares"].draw(analysis)
     except GsnrError:
         return
     save_figure(drawn, tmp_path, "loss_shares")

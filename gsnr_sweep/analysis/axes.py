@@ -1,0 +1,55 @@
+"""The axes of a sweep: the settings in which its runs differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+REPEATS = "seed"
+"""The axis whose runs are repeats of one another."""
+_NOT_SCIENCE = (
+    *("preset.", "tracking.", "data.root"),
+    *("device", "kernels", "threads", "memory_limit", "chunk_size", "checkpoint_minutes"),
+    *("dry_run", "rerun", "same_code"),
+)
+"""Settings, or how their names begin, that change how a run is made and none of its numbers."""
+
+
+def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings in which the runs differ, without those that only say how or for whom.
+
+    Args:
+        frame: One row a run and epoch.
+        settings: Its columns that hold settings.
+    """
+    return tuple(
+        name
+        for name in settings
+        if not name.startswith(_NOT_SCIENCE) and frame[name].nunique(dropna=False) > 1
+    )
+
+
+def open_axes(frame: DataFrame, axes: Sequence[str], told_apart: Sequence[str]) -> list[str]:
+    """Return the axes that others leave open: in which runs differ that agree in the others.
+
+    An axis that follows from those before it (``model.args.depth`` from ``model``) is not among
+    them: whoever tells these apart tells that one apart too.
+
+    Args:
+        frame: One row a run and epoch.
+        axes: The axes in question, in the order of their importance.
+        told_apart: Columns that are told apart already.
+    """
+    known, found = list(told_apart), []
+    for name in axes:
+        if name in known:
+            continue
+        groups = frame.groupby(known, dropna=False)[name] if known else None
+        values = groups.nunique(dropna=False).max() if groups else frame[name].nunique(dropna=False)
+        if values > 1:
+            known.append(name)
+            found.append(name)
+    return found
