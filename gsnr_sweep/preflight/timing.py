@@ -41,7 +41,7 @@ _FEWEST = 4  # samples in a trial
 _FEWEST_IN_LANES = 32  # compiled kernels work on blocks of samples, full or not
 _MOST_SAMPLES = 4096
 _MOST_BATCHED = 32  # replicas in a trial of those that step together
-_START_S = 0.3  # drawing the data and writing the record: matters in runs of a second
+_START_S = 0.3  # drawing and recording; reading a large pool of images takes seconds more
 
 
 @dataclass(frozen=True)
