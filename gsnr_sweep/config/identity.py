@@ -17,6 +17,7 @@ from gsnr_sweep.config.schema import LAUNCH_KEYS, Config
 from gsnr_sweep.data.settings import NpzConfig
 
 _DIGITS = 12
+_ROOMS_OF_NUMBERS = ("data", "models", "gradients", "engine", "training", "measures")
 
 
 def run_identity(cfg: Config) -> str:
@@ -34,10 +35,11 @@ def run_identity(cfg: Config) -> str:
 
 
 def code_version(cfg: Config) -> str:
-    """Identify the code that computes a run: this package and the user's own models and measures.
+    """Identify the code that computes a run: the core, and the user's own models and measures.
 
     Returns:
-        The package's version and 12 hexadecimal digits over the sources, such as ``0.1.0+a3…``.
+        The package's version and 12 hexadecimal digits over the sources that can change numbers,
+            such as ``0.1.0+a3…``.
     """
     own = Path(gsnr_sweep.__file__).parent
     targets = {cfg.model._target_, *cfg.measures.functions.values()}
@@ -66,8 +68,12 @@ def _file_digest(path: Path, _size: int, _modified: int) -> str:
 
 @lru_cache(maxsize=1)
 def _package_digest(folder: Path) -> str:
+    """Digest the sources that can change numbers: a figure edited leaves checkpoints valid."""
     digest = hashlib.sha256()
-    sources = (path for kind in ("*.py", "*.c", "*.h") for path in folder.rglob(kind))
+    rooms = (folder / room for room in _ROOMS_OF_NUMBERS)
+    sources = (
+        path for room in rooms for kind in ("*.py", "*.c", "*.h") for path in room.rglob(kind)
+    )
     for path in sorted(sources):
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(path.read_bytes())

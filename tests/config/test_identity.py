@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,14 @@ import numpy as np
 import pytest
 
 import gsnr_sweep
-from gsnr_sweep.config.identity import code_version, file_digest, run_identity
+from gsnr_sweep.config.identity import (
+    _package_digest,
+    code_version,
+    file_digest,
+    run_identity,
+)
 from gsnr_sweep.config.schema import Config
-from tests.conftest import tiny_config
+from tests.conftest import ROOT, tiny_config
 
 MODEL = "class Net:\n    pass\n"
 
@@ -220,3 +226,17 @@ def test_a_package_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     before = code_version(cfg)
     (package / "nets.py").write_text(MODEL + "# changed\n")
     assert code_version(cfg) != before != code_version(tiny_config())
+
+
+def test_only_sources_that_can_change_numbers_count(tmp_path: Path) -> None:
+    package = tmp_path / "gsnr_sweep"
+    shutil.copytree(ROOT / "gsnr_sweep", package, ignore=shutil.ignore_patterns("__pycache__"))
+    digest = _package_digest.__wrapped__
+    before = digest(package)
+    for outside in ("report/page.py", "cli/help.py", "papers/registry.py", "errors.py"):
+        (package / outside).write_text("# another text\n")
+    assert digest(package) == before
+    for inside in ("engine/base.py", "engine/cpu/kernels/linear.h", "measures/gsnr.py"):
+        (package / inside).write_text("# another text\n")
+        assert digest(package) != before
+        before = digest(package)
