@@ -41,9 +41,9 @@ _OVERRIDES = {
 
 @lru_cache
 def _composer() -> Composer:
-    from gsnr_sweep.config.grid import composer_of
+    from gsnr_sweep.config.grid import CommandLine, composer_of
 
-    return composer_of(CONF)
+    return composer_of(CommandLine.parse((), CONF))
 
 
 def typed_config(*overrides: str) -> Config:

@@ -44,7 +44,7 @@ def expanded(*arguments: str) -> Grid:
 @lru_cache
 def _composer() -> Composer:
     """The session's composer: a point of its own takes Hydra a fifth of a second."""
-    return composer_of(CONF)
+    return composer_of(CommandLine.parse((), CONF))
 
 
 @pytest.fixture(autouse=True, scope="session")

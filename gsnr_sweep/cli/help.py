@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,14 +41,16 @@ Examples
   mlflow ui                                        browse all runs"""
 
 
-def help_text(config_dir: Path) -> str:
+def help_text(folders: Sequence[Path], config_name: str = "config") -> str:
     """Write the help page.
 
     Args:
-        config_dir: Folder of the configs; its groups and options are listed.
+        folders: Where configs are looked for, those of this project first; their groups and options
+            are listed.
+        config_name: The primary config, whose defaults are told.
     """
-    defaults = OmegaConf.load(config_dir / "config.yaml")
-    assert isinstance(defaults, DictConfig)
+    config_dir = folders[0]
+    defaults = _defaults(folders, config_name)
     return "\n".join(
         [
             "Measure both sides of eq. (19) of Liu et al. 2020 over a grid of settings: the",
@@ -63,7 +66,7 @@ def help_text(config_dir: Path) -> str:
             *[_key(name, text, defaults.get(name)) for name, text in describe_keys()],
             "",
             "Groups",
-            *[_group(config_dir, name, text) for name, text in _GROUPS.items()],
+            *[_group(folders, name, text) for name, text in _GROUPS.items()],
             "",
             *_launcher(config_dir, "local", "Settings of -m on this machine"),
             "",
@@ -77,6 +80,15 @@ def help_text(config_dir: Path) -> str:
             "",
         ]
     )
+
+
+def _defaults(folders: Sequence[Path], config_name: str) -> DictConfig:
+    """The values of the tool's primary config, and over them those of a user's."""
+    files = [folder / f"{config_name}.yaml" for folder in folders]
+    own = [OmegaConf.load(path) for path in files if path.is_file()][:1]
+    defaults = OmegaConf.merge(OmegaConf.load(folders[0] / "config.yaml"), *own)
+    assert isinstance(defaults, DictConfig)
+    return defaults
 
 
 def _completion() -> list[str]:
@@ -104,8 +116,8 @@ def _entry(name: str, text: str) -> str:
     return f"  {name:<18} {text}"
 
 
-def _group(config_dir: Path, name: str, text: str) -> str:
-    options = sorted(path.stem for path in (config_dir / name).glob("*.yaml"))
+def _group(folders: Sequence[Path], name: str, text: str) -> str:
+    options = sorted({path.stem for folder in folders for path in (folder / name).glob("*.yaml")})
     listed = textwrap.fill(
         ", ".join(options), width=96, initial_indent=" " * 21, subsequent_indent=" " * 21
     )

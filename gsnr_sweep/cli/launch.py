@@ -34,17 +34,13 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
-    OmegaConf.register_new_resolver(
-        "gsnr_help",
-        lambda: help_text(config_dir).replace("$", "$$"),  # a template of Hydra's
-        replace=True,
-    )
     apply_mlflow_settings()
     try:
         command = CommandLine.parse(arguments, config_dir)
         if command.informative:
             if command.prints_config:
                 expand(command)
+            _prepare_help(command)
             _hand_to_hydra(_not_called, config_dir, command.arguments)
             return
         with loading_quickly():
@@ -54,6 +50,13 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
     except GsnrError as error:
         sys.exit(f"gsnr-sweep: {error}")
     _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
+
+
+def _prepare_help(command: CommandLine) -> None:
+    """Have the help page at hand for Hydra, which composes a config to find it."""
+    text = help_text(command.folders(), command.config_name)
+    template = text.replace("$", "$$")
+    OmegaConf.register_new_resolver("gsnr_help", lambda: template, replace=True)
 
 
 def _task(multirun: bool) -> hydra.types.TaskFunction:

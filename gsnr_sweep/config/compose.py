@@ -274,8 +274,20 @@ class Composer:
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise GsnrError(self._explain(error, parsed, "")) from None
+        self._refuse_missing_scale(cfg)
         OmegaConf.set_struct(cfg, True)
         return cfg
+
+    def _refuse_missing_scale(self, cfg: DictConfig) -> None:
+        """Refuse a scale that an experiment with scales lacks: Hydra would say nothing."""
+        chosen = cfg.hydra.runtime.choices
+        experiment, scale = chosen.get("experiment"), chosen.get("scale")
+        scales = self._group_options(f"scales/{experiment}") if experiment else []
+        if scales and scale not in (None, "paper", *scales):
+            raise GsnrError(
+                f"scale={scale}: experiment {experiment} has no such scale. It has "
+                f"{', '.join(scales)}. Another one is a config scales/{experiment}/{scale}.yaml."
+            )
 
     def _explain(self, error: Exception, overrides: list[Override], label: str) -> str:
         """Find the override that is to blame and say what there is instead."""

@@ -7,20 +7,27 @@ composed first; what is wrong is said in words of this project.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
 from gsnr_sweep.config.compose import Composer, GridPoint, own_overrides
 from gsnr_sweep.config.program import launch_program
+from gsnr_sweep.config.search_path import (
+    VERSION_BASE,
+    absolute,
+    config_folders,
+    config_loader,
+    is_search_path,
+)
 from gsnr_sweep.errors import GsnrError
 
 __all__ = [
@@ -34,7 +41,6 @@ __all__ = [
     "points_of",
 ]
 
-VERSION_BASE = "1.3"
 _GRIDS = ("experiment", "scale")
 _GRID_SWEEPERS = ("BasicSweeper", "GridSweeper")
 
@@ -46,11 +52,13 @@ class CommandLine:
     Attributes:
         arguments: What Hydra is to be called with: options first, overrides after them.
         overrides: Hydra overrides, sweeps included.
-        search: Hydra override for a further folder of configs (``--config-dir``), if there is one.
+        search: Those of the overrides that name further folders of configs, which then hold for
+            every point.
         multirun: Whether ``-m`` was given.
         informative: Whether Hydra is only asked to print something (help, config, version).
         prints_config: Whether that is a config.
         config_dir: Folder of the configs.
+        own_dir: A user's own folder of configs (``--config-dir``).
         config_name: Primary config.
     """
 
@@ -61,6 +69,7 @@ class CommandLine:
     informative: bool
     prints_config: bool
     config_dir: Path
+    own_dir: Path | None
     config_name: str
 
     @classmethod
@@ -79,18 +88,31 @@ class CommandLine:
             raise GsnrError("--cfg prints the config of a single run: leave -m out.")
         if args.config_dir and not Path(args.config_dir).is_dir():
             raise GsnrError(f"--config-dir {args.config_dir}: there is no such folder.")
-        overrides = [*args.overrides, *strays]
-        folder = f"file://{Path(args.config_dir or '').absolute()}"
+        given = [*args.overrides, *strays]
+        overrides = [absolute(o) if is_search_path(o) else o for o in given]
         return cls(
-            arguments=(*(a for a in arguments if a not in overrides), *overrides),
+            arguments=(*(a for a in arguments if a not in given), *overrides),
             overrides=tuple(overrides),
-            search=(f"hydra.searchpath=[{folder}]",) if args.config_dir else (),
+            search=tuple(override for override in overrides if is_search_path(override)),
             multirun=bool(args.multirun),
             informative=any(asked) or bool(args.experimental_rerun),
             prints_config=bool(args.cfg),
             config_dir=Path(args.config_path).absolute() if args.config_path else config_dir,
+            own_dir=Path(args.config_dir).absolute() if args.config_dir else None,
             config_name=args.config_name or "config",
         )
+
+    def loader(self) -> AbstractContextManager[ConfigLoaderImpl]:
+        """Hydra's loader for the folders of configs that the command line names."""
+        return config_loader(self.config_dir, self.own_dir, self.config_name, self.search)
+
+    def folders(self) -> list[Path]:
+        """The folders in which configs are looked for, those of this project first.
+
+        Raises:
+            GsnrError: One of them or the primary config is missing.
+        """
+        return config_folders(self.config_dir, self.own_dir, self.config_name, self.search)
 
 
 @dataclass(frozen=True)
@@ -119,31 +141,15 @@ def expand(command: CommandLine, composer: Composer | None = None) -> Grid:
 
     Raises:
         GsnrError: An override cannot be read, or names a group, option or key that does not exist,
-            or a value of the wrong type.
+            or a value of the wrong type; or a folder of configs is missing.
     """
-    if composer is None:
-        composer = composer_of(command.config_dir, command.config_name, command.search)
-    return _grid(composer, command)
+    return _grid(composer or composer_of(command), command)
 
 
-def composer_of(
-    config_dir: Path, config_name: str = "config", search: Sequence[str] = ()
-) -> Composer:
-    """Return a composer of a folder's configs. It can be kept: it needs Hydra's state no more.
-
-    Args:
-        config_dir: Absolute path of the folder.
-        config_name: Primary config.
-        search: Hydra overrides that name further folders.
-    """
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(config_dir), version_base=VERSION_BASE):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
-            return Composer(hydra.config_loader, config_name, search)
-    finally:
-        GlobalHydra.instance().clear()
+def composer_of(command: CommandLine) -> Composer:
+    """Return a composer of a command line's configs. It can be kept: it needs no state of Hydra."""
+    with command.loader() as loader:
+        return Composer(loader, command.config_name, command.search)
 
 
 def points_of(

@@ -131,8 +131,9 @@ def _choice_problems(cfg: Config) -> list[str]:
 def _preset_problems(cfg: Config) -> list[str]:
     if cfg.preset.name is None and cfg.preset.scale != SCALES[0]:
         return [
-            f"scale={cfg.preset.scale}: a scale belongs to an experiment of the paper. Give one, "
-            f"such as experiment=fig4_mnist scale={cfg.preset.scale}."
+            f"scale={cfg.preset.scale}: a scale belongs to an experiment. Give one, such as "
+            f"experiment=fig4_mnist scale={cfg.preset.scale}; one of your own says its name as "
+            "preset.name."
         ]
     return []
 

@@ -1,9 +1,11 @@
 """`launch.py --help`: complete, and quick because nothing heavy is imported."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +23,7 @@ def helped(tmp_path_factory: pytest.TempPathFactory) -> Launched:
 
 def test_help_is_printed_and_nothing_is_written(helped: Launched) -> None:
     assert (helped.code, helped.err) == (0, "")
-    assert helped.out.strip() == help_text(CONF).strip()
+    assert helped.out.strip() == help_text([CONF]).strip()
     assert list(helped.folder.iterdir()) == []
 
 
@@ -69,3 +71,13 @@ def test_nothing_heavy_is_imported() -> None:
     )
     assert done.stdout.splitlines()[-1] == "HEAVY []"
     assert "Keys (defaults in parentheses)" in done.stdout
+
+
+def test_a_users_configs_are_listed_and_told(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("n: 5\n")
+    (tmp_path / "small.yaml").write_text("defaults: [config, _self_]\nn: 77\n")
+    told = help_text([CONF, tmp_path], "small")
+    assert "fig9_cifar10, mine\n" in told
+    assert re.search(r"\n  n  .*\(77\)\n", told)
+    assert re.search(r"\n  ch  .*\(6\)\n", told)

@@ -181,11 +181,11 @@ def test_messages_name_the_program_that_was_started(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "argv", line)
     assert program.command_line() == "python launch.py -m 'measure_at=[1, 2]'"
     assert program.launch_program() == "python launch.py"
-    assert "usage: python launch.py [-m]" in help_text(CONF)
+    assert "usage: python launch.py [-m]" in help_text([CONF])
     monkeypatch.setattr(sys, "argv", ["/bin/gsnr-sweep", *line[1:]])
     assert program.command_line() == "gsnr-sweep -m 'measure_at=[1, 2]'"
     assert program.launch_program() == "gsnr-sweep"
-    told = help_text(CONF)
+    told = help_text([CONF])
     assert "launch.py" not in told
     assert "usage: gsnr-sweep [-m]" in told
     for name, text in ALL_COMMANDS.items():

@@ -191,7 +191,7 @@ def test_each_value_is_parsed_and_composed_once(
 
 def test_a_composer_that_is_kept_gives_what_each_command_line_gives() -> None:
     """As the tests keep one: whatever was composed before, the grid is that of a fresh Hydra."""
-    kept = composer_of(CONF)
+    kept = composer_of(CommandLine.parse((), CONF))
     lines = [
         ["n=30", "ch=3"],
         ["n=30", "ch=4", "tracking=none"],

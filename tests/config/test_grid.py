@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.types import RunMode
 
-from gsnr_sweep.config.grid import CommandLine, Grid, expand
+from gsnr_sweep.config.grid import CommandLine, Grid, expand, points_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF
@@ -152,6 +153,94 @@ def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
         "model=deeper: there is no option 'deeper'. "
         "Allowed: custom, deep, mlp, resnet18, table2_cnn, table3_cnn."
     )
+
+
+@pytest.fixture
+def beside(own: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which `own` lies, as the working folder; primary configs in it."""
+    folder = Path(own)
+    (folder / "small.yaml").write_text("defaults: [config, _self_]\nn: 21\n")
+    (folder / "seeking.yaml").write_text(
+        f"defaults: [config, _self_]\nhydra:\n  searchpath: ['file://{own}']\n"
+    )
+    (folder / "lost.yaml").write_text(
+        "defaults: [config, _self_]\nhydra:\n  searchpath: ['file:///no/such']\n"
+    )
+    (folder / "word.yaml").write_text("defaults: [config]\nhydra:\n  searchpath: word\n")
+    (folder / "scales" / "mine").mkdir(parents=True)
+    (folder / "scales" / "mine" / "smoke.yaml").write_text("# @package _global_\nn: 11\n")
+    monkeypatch.chdir(folder.parent)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "written", ["[{name}]", "['file://{name}']", "['{path}']", "[{name},{name}]"]
+)
+def test_a_search_path_on_the_command_line(beside: Path, written: str) -> None:
+    search = f"hydra.searchpath={written.format(name=beside.name, path=beside)}"
+    line = CommandLine.parse([search, "-m", "experiment=mine"], CONF)
+    (given,) = line.search  # absolute: workers may have another working folder
+    assert f"'file://{beside}'" in given
+    assert given in line.arguments
+    grid = expand(line)
+    assert grid.axes == {"ch": ["3", "4"], "p_random": ["0.0", "0.5"]}
+    assert {cfg.n for cfg in _configs(grid)} == {44}
+
+
+def test_a_primary_config_of_a_users_folder(beside: Path) -> None:
+    grid = _grid("--config-dir", beside.name, "--config-name", "small", "-m", "ch=3,4")
+    assert [(cfg.n, cfg.ch) for cfg in _configs(grid)] == [(21, 3), (21, 4)]
+
+
+def test_a_search_path_in_the_primary_config(beside: Path) -> None:
+    arguments = ("--config-dir", beside.name, "--config-name", "seeking", "model=deep", "n=9")
+    ((cfg,),) = (_configs(_grid(*arguments)),)
+    assert (cfg.n, cfg.model.name) == (9, "deep")
+    folders = CommandLine.parse(arguments, CONF).folders()
+    assert folders == [CONF, beside, beside]
+
+
+def test_the_sweepers_points_are_composed_with_a_users_folders(beside: Path) -> None:
+    line = CommandLine.parse(
+        ["--config-dir", beside.name, "--config-name", "seeking", "-m", "experiment=mine"], CONF
+    )
+    with line.loader() as loader:
+        sweep = loader.load_configuration(line.config_name, [*line.overrides], RunMode.MULTIRUN)
+        points = points_of(loader, sweep, [["experiment=mine", "ch=3"], ["n=5", "ch=3"]])
+    assert [point.cfg.n for point in points if point.cfg] == [44, 5]
+
+
+def test_an_experiment_of_ones_own_has_its_own_scales(beside: Path) -> None:
+    (cfg,) = _configs(
+        _grid("--config-dir", beside.name, "experiment=mine", "preset.name=mine", "scale=smoke")
+    )
+    assert (cfg.n, cfg.preset.scale) == (11, "smoke")
+    told = _told("--config-dir", beside.name, "experiment=mine", "scale=laptop")
+    assert "experiment mine has no such scale. It has smoke." in told
+    assert "scales/mine/laptop.yaml" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["hydra.searchpath=[nowhere]", "experiment=mine"], ["nowhere]", "no such folder"]),
+        (["hydra.searchpath=[pkg://no.such]"], ["[pkg://no.such]", "no such package of configs"]),
+        (["hydra.searchpath=nowhere"], ["=nowhere", "[FOLDER]"]),
+        (["hydra.searchpath=[[nowhere]]"], ["=[[nowhere]]", "[FOLDER]"]),
+        (["-m", "hydra.searchpath=[a],[b]"], ["=[a],[b]", "[FOLDER]"]),
+        (["--config-dir", "{own}", "--config-name", "word"], ["word.yaml", "[FOLDER]"]),
+        (["--config-dir", "{own}", "--config-name", "lost"], ["file:///no/such", "of lost.yaml"]),
+        (
+            ["--config-dir", "{own}", "--config-name", "smal"],
+            ["there is no config smal.yaml in", "{own}", "{conf}"],
+        ),
+    ],
+)
+def test_a_folder_or_config_that_is_missing_is_named(
+    beside: Path, arguments: list[str], words: list[str]
+) -> None:
+    told = _told(*(argument.format(own=beside) for argument in arguments))
+    assert all(word.format(own=beside, conf=CONF) in told for word in words), told
 
 
 # --- what cannot be read

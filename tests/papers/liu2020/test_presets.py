@@ -213,7 +213,7 @@ def test_an_unknown_experiment_or_scale_is_told_what_there_is() -> None:
 @pytest.mark.parametrize("more", [[], ["-m", "n=10,20"]], ids=["single", "sweep"])
 def test_a_scale_without_an_experiment_is_refused(more: list[str]) -> None:
     told = _told(*more, "scale=smoke")
-    assert told.startswith("scale=smoke: a scale belongs to an experiment of the paper. Give one")
+    assert told.startswith("scale=smoke: a scale belongs to an experiment. Give one")
     assert "\n" not in told
 
 
