@@ -129,7 +129,7 @@ def launch(folder: Path, *arguments: str, **environment: str) -> Launched:
         env={**inherited, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,  # long enough for a machine that is busy with other things
         check=False,
     )
     return Launched(done.returncode, done.stdout, done.stderr, folder)

@@ -92,7 +92,8 @@ class SweepProgress:
 
     def __exit__(self, *_: object) -> None:
         """Stop drawing."""
-        self._progress.stop()
+        if self._console.is_terminal:  # elsewhere there are no bars, and Rich 13 adds a line
+            self._progress.stop()
 
     def look(self) -> None:
         """Read the status files and redraw, not more often than is worth the reading."""
