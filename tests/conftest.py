@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -97,6 +99,13 @@ def real_data() -> Path:
     if not (Path(root) / "MNIST" / "raw" / "train-images-idx3-ubyte").is_file():
         pytest.skip(f"there is no MNIST in GSNR_DATA_ROOT={root}")
     return Path(root)
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table with each number as it was written, bit for bit."""
+    if pd.__version__.startswith("2."):  # later ones do so by themselves
+        options["float_precision"] = "round_trip"
+    return pd.read_csv(path, **options)
 
 
 @dataclass(frozen=True)

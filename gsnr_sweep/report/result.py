@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.analysis import Analysis
-from gsnr_sweep.analysis.statistics import PairStatistics
-from gsnr_sweep.analysis.table import SweepTable
-from gsnr_sweep.papers import Claim
+if TYPE_CHECKING:
+    from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.statistics import PairStatistics
+    from gsnr_sweep.analysis.table import SweepTable
+    from gsnr_sweep.papers import Claim
 
 
 @dataclass(frozen=True)

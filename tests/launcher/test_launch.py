@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
-from tests.conftest import TINY, Launched, launch
+from tests.conftest import TINY, Launched, launch, read_csv
 
 NAMES = [f"n=30 ch={ch} p={p}" for ch in (2, 3) for p in (0.0, 0.5)]
 GRID = ("ch=2,3", "p_random=0,0.5")
@@ -72,7 +72,7 @@ class Sweep:
     @cached_property
     def table(self) -> pd.DataFrame:
         """The aggregate, without the columns that say which runs these were."""
-        table = pd.read_csv(self.folder / "table.csv", float_precision="round_trip")
+        table = read_csv(self.folder / "table.csv")
         return table.drop(columns=IDENTITY)
 
     @cached_property

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.cli.aggregate import main as aggregate_main
 from gsnr_sweep.cli.main import main
 from gsnr_sweep.records.manifest import Manifest
-from tests.conftest import Launched, launch
+from tests.conftest import Launched, launch, read_csv
 from tests.report.reading import Page
 
 TINY = ("data=digits", "model=table2_cnn", "n=40", "n_test=60", "ch=2", "epochs=3")
@@ -118,7 +117,7 @@ def read_sorted(path: Path) -> list[str]:
     """Read a table whatever the order of its rows and columns; it may be missing."""
     if not path.exists():
         return []
-    frame = pd.read_csv(path, float_precision="round_trip")
+    frame = read_csv(path)
     return sorted(frame[sorted(frame)].to_csv(index=False).splitlines())
 
 

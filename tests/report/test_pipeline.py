@@ -22,6 +22,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.report.files import file_safe
 from gsnr_sweep.report.pipeline import aggregate
+from tests.conftest import read_csv
 
 SWEEP = "digits sweep 2026-11-20 23:15"
 EPOCHS = (0, 20, 100)
@@ -302,7 +303,7 @@ def test_files_hold_the_table_and_the_statistics(store, tmp_path):
     }
     parquet = pd.read_parquet(out / "table.parquet")
     pd.testing.assert_frame_equal(parquet, result.table.frame)
-    csv = pd.read_csv(out / "table.csv", keep_default_na=False, float_precision="round_trip")
+    csv = read_csv(out / "table.csv", keep_default_na=False)
     pd.testing.assert_frame_equal(csv, result.table.frame, check_exact=True)
     statistics = pd.read_csv(out / "statistics.csv").set_index("epoch")
     rows = result.table.frame[result.table.frame["epoch"] == 20]
