@@ -37,7 +37,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The programs that are there; all of SLURM's unless a test takes some away."""
     there = {"sbatch", "squeue", "srun"}
     monkeypatch.setattr(
-        "gsnr_sweep.launcher.settings.shutil.which", lambda name: name if name in there else None
+        "gsnr_sweep.launcher.settings_check.shutil.which",
+        lambda name: name if name in there else None,
     )
     return there
 

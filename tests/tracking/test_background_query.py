@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.tracking import background_query as stored
 from gsnr_sweep.tracking.background_query import (
     LookUp,
     StoredRun,
@@ -18,7 +19,6 @@ from gsnr_sweep.tracking.background_query import (
     read_finished_runs,
     store_to_read,
 )
-from gsnr_sweep.tracking.run_tracker import background_query as stored
 from tests.conftest import tiny_config
 
 

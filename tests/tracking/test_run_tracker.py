@@ -19,10 +19,10 @@ from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import run_point
+from gsnr_sweep.tracking import circuit_breaker as outage
+from gsnr_sweep.tracking import run_tracker as tracking
 from gsnr_sweep.tracking.circuit_breaker import Outage
 from gsnr_sweep.tracking.run_tracker import RunTracker
-from gsnr_sweep.tracking.run_tracker import circuit_breaker as outage
-from gsnr_sweep.tracking.run_tracker import run_tracker as tracking
 from gsnr_sweep.tracking.store import open_store
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run
 from gsnr_sweep.tracking.uri import tracking_uri
