@@ -20,6 +20,8 @@ from gsnr_sweep.records.status import Status, read_status
 from tests.campaign import kill_all
 from tests.conftest import ROOT, TINY, Launched, launch
 
+pytestmark = pytest.mark.slow
+
 FRAGILE = """
 import os
 import signal
@@ -197,7 +199,7 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
         _wait_for("two runs in training", lambda: len(statuses("running")) == 2)
         workers = [status.pid for status in statuses("running")]
         launched.send_signal(signal.SIGINT)
-        _, err = launched.communicate(timeout=300)
+        _, err = launched.communicate(timeout=1800)
         _wait_for("the workers' end", lambda: not any(map(_alive, workers)))
     finally:
         launched.kill()

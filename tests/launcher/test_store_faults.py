@@ -388,7 +388,7 @@ def test_sixteen_processes_write_to_one_store_at_once(folder: Path, store: Mlflo
         env=environment(PYTHONPATH=str(ROOT), OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert done.stderr == ""

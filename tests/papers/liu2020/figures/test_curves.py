@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.image
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError
@@ -119,7 +121,6 @@ CASES: dict[str, tuple[str, list[RunRecord]]] = {
     "term, two layers": ("first_term", signs()),
     "term, nine layers": ("first_term", signs([f"fc{k}" for k in range(9)], ["torch", "he"])),
 }
-every_case = pytest.mark.parametrize(("figure", "runs"), CASES.values(), ids=CASES)
 FIGURES_HERE = sorted({figure for figure, _ in CASES.values()})
 every_figure = pytest.mark.parametrize("figure", FIGURES_HERE)
 ALL_RUNS: dict[str, Callable[..., list[RunRecord]]] = {
@@ -127,6 +128,21 @@ ALL_RUNS: dict[str, Callable[..., list[RunRecord]]] = {
     "frozen": freezing,
     **dict.fromkeys(("weight_gradient", "first_term"), signs),
 }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A figure that is drawn once, for tests that only look at it."""
+
+    figure: str
+    runs: list[RunRecord]
+    drawn: Figure
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    figure, runs = CASES[request.param]
+    return Case(figure, runs, draw(figure, *runs))
 
 
 def mean(runs: Sequence[RunRecord], name: str) -> dict[int, float]:
@@ -145,15 +161,13 @@ def test_every_figure_of_the_catalog_is_tested_somewhere() -> None:
     assert set(FIGURES) == {*FIGURES_HERE, "loss_shares", LHS_RHS}
 
 
-@every_case
-def test_a_reader_can_make_out_everything(figure: str, runs: list[RunRecord]) -> None:
-    assert illegible(draw(figure, *runs)) == []
+def test_a_reader_can_make_out_everything(case: Case) -> None:
+    assert illegible(case.drawn) == []
 
 
-@every_case
-def test_the_first_and_the_last_epoch_are_inside(figure: str, runs: list[RunRecord]) -> None:
-    epochs = [m.epoch for m in runs[0].measurements]
-    for axes in draw(figure, *runs).axes:
+def test_the_first_and_the_last_epoch_are_inside(case: Case) -> None:
+    epochs = [m.epoch for m in case.runs[0].measurements]
+    for axes in case.drawn.axes:
         low, high = axes.get_xlim()
         assert low <= epochs[0] <= epochs[-1] <= high
         assert axes.get_xlabel() == "epoch"
@@ -165,26 +179,23 @@ def test_the_first_and_the_last_epoch_are_inside(figure: str, runs: list[RunReco
             assert max(curve.values()) <= max(axes.get_ylim())
 
 
-@every_case
-def test_lines_differ_in_more_than_colour_where_colours_have_no_order(
-    figure: str, runs: list[RunRecord]
-) -> None:
+def test_lines_differ_in_more_than_colour_where_colours_have_no_order(case: Case) -> None:
     """Those who see no colours tell real from random and trained from frozen by the dashes."""
-    handles = legend_of(draw(figure, *runs))
+    handles = legend_of(case.drawn)
     looks = {
         (h.get_linestyle(), h.get_linewidth(), to_hex(h.get_color())) for h in handles.values()
     }
     assert len(looks) == len(handles)
     for pair in (("real labels", "random labels"), (TRAINED, FROZEN), ("fc1", "fc2")):
-        if set(pair) <= set(handles) and figure != "layer_curves":  # ordered from dark to light
+        if (
+            set(pair) <= set(handles) and case.figure != "layer_curves"
+        ):  # ordered from dark to light
             first, second = (handles[label].get_linestyle() for label in pair)
             assert first != second
 
 
-@every_case
-def test_figures_are_as_wide_as_a_column_or_page(figure: str, runs: list[RunRecord]) -> None:
-    width = draw(figure, *runs).get_figwidth()
-    assert 2 < width <= 8.5
+def test_figures_are_as_wide_as_a_column_or_page(case: Case) -> None:
+    assert 2 < case.drawn.get_figwidth() <= 8.5
 
 
 @every_figure
