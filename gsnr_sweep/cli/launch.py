@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -135,7 +136,21 @@ def _hand_to_hydra(
     task: hydra.types.TaskFunction, config_dir: Path, arguments: Sequence[str]
 ) -> None:
     sys.argv = [sys.argv[0], *arguments]
+    _register_plugins()
     hydra.main(version_base=VERSION_BASE, config_path=str(config_dir), config_name="config")(task)()
+
+
+def _register_plugins() -> None:
+    """Make launchers and sweeper known to Hydra.
+
+    It looks through the folders of the namespace ``hydra_plugins``. Of an editable installation it
+    finds none there: Python then finds the modules by their names, not by folders.
+    """
+    from hydra_plugins.gsnr_launcher.grid_sweeper import GridSweeper
+    from hydra_plugins.gsnr_launcher.launchers import LocalLauncher, SlurmLauncher
+
+    for plugin in (GridSweeper, LocalLauncher, SlurmLauncher):
+        Plugins.instance().register(plugin)
 
 
 def _not_called(_: object) -> None:

@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
+from hydra.core.plugins import Plugins
 from mlflow import MlflowClient
+from omegaconf import OmegaConf
 
 from gsnr_sweep.cli import launch as cli
 from tests.conftest import CONF, TINY, launch
@@ -174,6 +177,22 @@ def test_what_is_well_is_handed_on_as_it_was_given(
         ("task", ("-m", *TINY, "ch=3,4")),
         ("_not_called", ("--cfg", "job")),
     ]
+
+
+def test_hydra_need_not_find_the_plugins(
+    empty: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Plugins.instance().class_name_to_class
+    own = [name for name in known if name.startswith("hydra_plugins.gsnr_launcher.")]
+    for name in own:  # as in an editable installation
+        monkeypatch.delitem(known, name)
+    seen: list[set[str]] = []
+    monkeypatch.setattr(hydra, "main", lambda **_: lambda task: lambda: seen.append(set(known)))
+    cli.main(CONF, [*TINY, "-m", "ch=3,4"])
+    settings = [OmegaConf.load(path) for path in (CONF / "hydra").glob("[ls]*er/*.yaml")]
+    wanted = {str(one._target_) for one in settings if "_target_" in one}
+    assert len(wanted) == 3
+    assert wanted <= seen[0]
 
 
 # --- as a user sees it
