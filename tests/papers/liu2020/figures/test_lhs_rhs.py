@@ -223,7 +223,7 @@ def test_of_many_epochs_an_even_choice_is_drawn():
 
 def test_more_values_than_markers_are_not_told_apart():
     widths = range(len(MARKERS) + 1)
-    _, texts = legend_of(draw(make_table((1000,), (0.0,), widths, (0,))))
+    _, texts = legend_of(draw(make_table((1000, 2000), (0.0,), widths, (0,))))
     assert "ch: 13 values,\nnot told apart" in texts
 
 

@@ -122,7 +122,20 @@ def test_runs_that_end_earlier_count_with_their_own_last_epoch() -> None:
     own = [*runs(seeds=1), *runs(seeds=1, epochs=(0, 10))]
     last = [run.measurements[-1].metrics["loss_share/fc2"] for run in own]
     assert last[0] != last[1]
-    assert bars_of(draw("loss_shares", *own).axes[0])[0][3] == pytest.approx(np.mean(last))
+    drawn = draw("loss_shares", *own)
+    assert [bars_of(axes)[0][3] for axes in drawn.axes[::2]] == pytest.approx(last)
+    assert titles_of(drawn)[::2] == [
+        *("(a) by layer, last epoch, epochs = 2500", "(c) by layer, last epoch, epochs = 10")
+    ]
+
+
+def test_rows_for_what_the_paper_did_not_sweep_and_means_over_what_it_did() -> None:
+    own = [run for lr in (0.1, 0.5) for n in (100, 200) for run in runs(seeds=1, n=n, lr=lr)]
+    drawn = draw("loss_shares", *own)
+    assert titles_of(drawn)[::2] == [
+        *("(a) by layer, last epoch, lr = 0.1", "(c) by layer, last epoch, lr = 0.5")
+    ]
+    assert "means of 2 runs over n" in legend_of(drawn)
 
 
 def test_deep_networks_are_drawn_by_their_parts() -> None:
