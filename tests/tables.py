@@ -50,15 +50,17 @@ def make_run(
 def make_table(
     *runs: RunRecord,
     figures: Sequence[str] = ("lhs_rhs",),
+    claims: Sequence[str] = (),
     experiment: str = "an_experiment",
     name: str = "a sweep",
     left_out: Sequence[LeftOut] = (),
     parent_id: str | None = None,
+    launch_folder: str = "",
 ) -> SweepTable:
     """The table of a sweep of these runs, launched as an experiment with these figures."""
     kept = [(f"{number:032x}", run) for number, run in enumerate(runs)]
-    preset = Preset(experiment, "smoke" if experiment else "", tuple(figures))
-    return table_of(name, parent_id, kept, left_out, preset)
+    preset = Preset(experiment, "smoke" if experiment else "", tuple(figures), tuple(claims))
+    return table_of(name, parent_id, kept, left_out, preset, launch_folder)
 
 
 def make_analysis(*runs: RunRecord, **about: Any) -> Analysis:

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 REPEATS = "seed"
 """The axis whose runs are repeats of one another."""
 _NOT_SCIENCE = (
-    *("preset.", "tracking.", "data.root"),
+    *("preset.", "tracking.", "measures.functions.", "data.root"),
     *("device", "kernels", "threads", "memory_limit", "chunk_size", "checkpoint_minutes"),
     *("dry_run", "rerun", "same_code"),
 )
-"""Settings, or how their names begin, that change how a run is made and none of its numbers."""
+"""Settings, or how their names begin, that change how a run is made and none of its numbers; with
+them what was measured, which changes no other number."""
 
 
 def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A claim of the paper and what became of it."""
+"""A claim about a sweep's runs, of a paper or of the user's own, and what became of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Claim:
     """One claim.
 
     Attributes:
-        text: What the paper says, in a sentence.
-        source: Where: section, figure or equation of Liu et al. 2020.
+        text: What is claimed, in a sentence.
+        source: Where it is claimed, such as a section, figure or equation of a paper.
         verdict: Whether these runs bear it out.
         evidence: The numbers behind the verdict, and the rule.
     """

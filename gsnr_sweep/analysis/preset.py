@@ -20,19 +20,22 @@ class Preset:
     Attributes:
         name: As in ``experiment=NAME``; empty for none.
         scale: As in ``scale=NAME``; empty for none.
-        figures: Names of the figures to draw.
+        figures: Names or dotted paths of the figures to draw.
+        claims: Dotted paths of the user's own claims to judge.
     """
 
     name: str = ""
     scale: str = ""
     figures: tuple[str, ...] = (LHS_RHS,)
+    claims: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
         """Read the config section ``preset``; an empty one stands for no experiment."""
         name = str(section.get("name") or "")
         scale = str(section.get("scale") or "") if name else ""
-        return cls(name, scale, tuple(section.get("figures") or (LHS_RHS,)))
+        figures = tuple(section.get("figures") or (LHS_RHS,))
+        return cls(name, scale, figures, tuple(section.get("claims") or ()))
 
     @classmethod
     def of_json(cls, text: str) -> Self:

@@ -36,7 +36,8 @@ def read_folder(manifest: Manifest, client: MlflowClient | None = None) -> Sweep
             why = record if isinstance(record, str) else what_became_of(record)
             left_out.append(LeftOut(_run_id(manifest, run), run.name, why))
     parent = manifest.parent_run_id or None
-    return table_of(manifest.name, parent, kept, left_out, Preset.of(manifest.preset))
+    preset = Preset.of(manifest.preset)
+    return table_of(manifest.name, parent, kept, left_out, preset, manifest.launch_folder)
 
 
 def _run_id(manifest: Manifest, run: SweepRun) -> str:

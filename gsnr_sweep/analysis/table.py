@@ -66,6 +66,7 @@ class SweepTable:
         left_out: The runs that did not finish.
         records: Run id and record of each run in the frame.
         preset: The experiment of the paper that the sweep is, and the figures to draw of it.
+        launch_folder: Where it was launched, and the user's own modules may lie; empty if unknown.
     """
 
     name: str
@@ -77,6 +78,7 @@ class SweepTable:
     left_out: tuple[LeftOut, ...]
     records: tuple[tuple[str, RunRecord], ...] = ()
     preset: Preset = Preset()
+    launch_folder: str = ""
 
     @cached_property
     def arrays(self) -> DataFrame:
@@ -123,6 +125,7 @@ def table_of(
     kept: Sequence[tuple[str, RunRecord]],
     left_out: Sequence[LeftOut],
     preset: Preset | None = None,
+    launch_folder: str = "",
 ) -> SweepTable:
     """Lay out the finished runs of a sweep.
 
@@ -132,6 +135,7 @@ def table_of(
         kept: Run id and record of each finished run.
         left_out: The others.
         preset: What the sweep was launched as; None for no experiment of the paper.
+        launch_folder: Where it was launched; empty if not known.
     """
     frame, settings, metrics = _frame(kept)
     return SweepTable(
@@ -144,6 +148,7 @@ def table_of(
         tuple(left_out),
         tuple(kept),
         preset or Preset(),
+        launch_folder,
     )
 
 

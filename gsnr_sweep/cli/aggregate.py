@@ -92,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--x", default=DEFAULT_X, metavar="METRIC", help="abscissa (default: %(default)s)")
     add("--y", default=DEFAULT_Y, metavar="METRIC", help="ordinate (default: %(default)s)")
-    add("--hue", default="n", metavar="SETTING", help="shown by colour (default: %(default)s)")
-    add("--style", default="ch", metavar="SETTING", help="shown by marker (default: %(default)s)")
+    add("--hue", metavar="SETTING", help="shown by colour (default: by what was swept)")
+    add("--style", metavar="SETTING", help="shown by marker (default: by what was swept)")
     add(
         "--epochs",
         type=int,

@@ -51,7 +51,8 @@ class PresetConfig:
 
     name: str | None = key("the experiment, as in experiment=fig4_mnist; null: none")
     scale: str = key("paper, laptop or smoke")
-    figures: list[str] = key("figures to draw of the sweep")
+    figures: list[str] = key("figures to draw of the sweep: names, or dotted paths of functions")
+    claims: list[str] = names("claims of your own to judge by the sweep: dotted paths of functions")
 
 
 @dataclass

@@ -1,11 +1,14 @@
-"""Which claims a sweep can be asked about."""
+"""Which figures and claims a sweep can be asked about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
+from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.papers import extension
+from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
 from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
 from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
@@ -14,7 +17,10 @@ from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.preset import Preset
 
 BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,
@@ -26,13 +32,63 @@ BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
 }
 
 
-def judge(analysis: Analysis) -> tuple[Claim, ...]:
-    """Judge the claims that belong to the sweep's experiment; none if it is no paper's.
+def figure_problem(name: str) -> str:
+    """Return why there is no figure of this name; empty if there is one, or if it is a path."""
+    if name in FIGURES or extension.is_dotted(name):
+        return ""
+    return (
+        f"there is no figure {name!r}. Allowed: {', '.join(FIGURES)}, or the dotted path of "
+        f"{extension.FIGURE_KIND}, such as my_figures.spread."
+    )
+
+
+def draw(name: str, analysis: Analysis) -> Figure:
+    """Draw a figure.
 
     Args:
-        analysis: The sweep's runs; their ``preset`` says which figures it is for.
+        name: One of the catalog, or a dotted path.
+        analysis: The sweep's runs.
+
+    Raises:
+        GsnrError: There is no such figure, or the runs did not measure what it shows.
     """
-    if not analysis.preset.name or analysis.frame.empty:
+    if problem := figure_problem(name):
+        raise GsnrError(problem[0].upper() + problem[1:])
+    if name in FIGURES:
+        return FIGURES[name].draw(analysis)
+    return extension.draw_own(extension.load(name, analysis.table.launch_folder), analysis)
+
+
+def caption(name: str) -> str:
+    """Return what a figure shows: of a user's own, its function's name."""
+    return FIGURES[name].caption if name in FIGURES else name
+
+
+def judge(analysis: Analysis) -> tuple[Claim, ...]:
+    """Judge the claims of the sweep's experiment, if it is a paper's, and the user's own.
+
+    Args:
+        analysis: The sweep's runs; their ``preset`` says which figures and claims it is for.
+    """
+    preset = analysis.preset
+    if analysis.frame.empty:
         return ()
-    asked = [BY_FIGURE[name] for name in analysis.preset.figures if name in BY_FIGURE]
-    return tuple(claim for claims in asked for claim in claims(analysis))
+    asked = [BY_FIGURE[name] for name in preset.figures if name in BY_FIGURE and preset.name]
+    own = [claim for path in preset.claims for claim in _judge_own(path, analysis)]
+    return (*(claim for claims in asked for claim in claims(analysis)), *own)
+
+
+def claims_title(preset: Preset) -> str:
+    """Return the heading of the claims."""
+    return "Claims, judged by these runs" if preset.claims else "What the paper says, in these runs"
+
+
+def _judge_own(path: str, analysis: Analysis) -> list[Claim]:
+    """Judge a user's own claim; one that fails takes nothing else with it."""
+    try:
+        return extension.judge_own(extension.load(path, analysis.table.launch_folder), analysis)
+    except GsnrError as error:
+        told = str(error)
+    except Exception as error:
+        told = f"it fails on these runs ({reason(error)})"
+    return [Claim(f"The claim {path} could not be judged.", path, UNCLEAR, f"{told}.")]

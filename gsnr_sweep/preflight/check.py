@@ -135,7 +135,10 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"data={spec.name} has a single class; at least two are needed.")
-    _check_figures(cfg)
+    for name in cfg.preset.figures:
+        inspections.figure(name)
+    for path in cfg.preset.claims:
+        inspections.claim(path)
     inspections.device(cfg.device)
     inspections.measures(cfg.measures)
     cost = inspections.model(cfg.model, cfg.ch, spec)
@@ -144,17 +147,6 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
     return cost
-
-
-def _check_figures(cfg: Config) -> None:
-    from gsnr_sweep.papers.liu2020.catalog import FIGURES
-
-    for name in cfg.preset.figures:
-        if name not in FIGURES:
-            raise GsnrError(
-                f"preset.figures={cfg.preset.figures}: there is no figure {name!r}. "
-                f"Allowed: {', '.join(FIGURES)}."
-            )
 
 
 class _Inspections:
@@ -178,6 +170,20 @@ class _Inspections:
         from gsnr_sweep.measures import load_measures
 
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
+
+    def figure(self, name: str) -> None:
+        from gsnr_sweep.papers.extension import is_dotted, try_figure
+        from gsnr_sweep.papers.registry import figure_problem
+
+        if problem := figure_problem(name):
+            raise GsnrError(f"preset.figures=[{name}]: {problem}")
+        if is_dotted(name):
+            self._once(("figure", name), lambda: try_figure(name))
+
+    def claim(self, path: str) -> None:
+        from gsnr_sweep.papers.extension import try_claim
+
+        self._once(("claim", path), lambda: try_claim(path))
 
     def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model

@@ -50,11 +50,11 @@ def print_statistics(
     _print_left_out(console, sweep.left_out)
 
 
-def print_claims(console: Console, claims: Sequence[Claim]) -> None:
-    """Print what the paper says of such runs, and whether it holds in them."""
+def print_claims(console: Console, title: str, claims: Sequence[Claim]) -> None:
+    """Print what is claimed of such runs, and whether it holds in them."""
     if not claims:
         return
-    console.print(Text("What the paper says, in these runs:", "bold"))
+    console.print(Text(f"{title}:", "bold"))
     for claim in claims:
         console.print(Text(f"{claim.verdict:<18}", VERDICT_STYLES[claim.verdict]), end="")
         console.print(Text(f" {claim.text} ({claim.source})"))

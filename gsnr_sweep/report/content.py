@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
-from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.registry import caption, claims_title
 from gsnr_sweep.records.record import RunRecord, flatten
 from gsnr_sweep.wording import describe_duration
 
@@ -61,7 +61,8 @@ class Section:
         title: Experiment and scale, or the sweep's name.
         lead: What was run, in a line.
         facts: What was run, as heading and text.
-        claims: The paper's claims, judged.
+        claims: The paper's and the user's own claims, judged.
+        claims_title: Their heading.
         pictures: Its figures.
         tables: Statistics and the like.
         runs: One row a run.
@@ -74,6 +75,7 @@ class Section:
     lead: str = ""
     facts: list[tuple[str, str]] = field(default_factory=list)
     claims: Sequence[Claim] = ()
+    claims_title: str = ""
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     runs: Table | None = None
@@ -109,6 +111,7 @@ def section_of(
     if result is None:
         return section
     section.claims = result.claims
+    section.claims_title = claims_title(table.preset)
     section.problems += result.problems
     section.pictures = _pictures(result)
     if result.statistics:
@@ -217,8 +220,7 @@ def _pictures(result: AggregateResult) -> list[Picture]:
     found = [path for path in result.files if path.suffix == ".png"]
     order = {name: place for place, name in enumerate(result.table.preset.figures)}
     found.sort(key=lambda path: order.get(path.stem, len(order)))
-    captions = {name: kind.caption for name, kind in FIGURES.items()}
-    return [Picture(path, captions.get(path.stem, path.stem)) for path in found]
+    return [Picture(path, caption(path.stem)) for path in found]
 
 
 def _statistics(by_epoch: dict[int, PairStatistics]) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError, reason
-from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.registry import draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,18 +29,14 @@ def draw_all(analysis: Analysis, names: Sequence[str]) -> Drawings:
 
     Args:
         analysis: The sweep's runs.
-        names: Of the figures in the catalog; `LHS_RHS` is not drawn here.
+        names: Of the figures, or dotted paths; `LHS_RHS` is not drawn here.
     """
     drawn = Drawings()
     for name in names:
         if name == LHS_RHS:
             continue
-        if name not in FIGURES:
-            known = ", ".join(FIGURES)
-            drawn.problems[name] = f"There is no figure {name!r}. There is: {known}."
-            continue
         try:
-            figure = FIGURES[name].draw(analysis)
+            figure = draw(name, analysis)
             figure.draw_without_rendering()  # what cannot be laid out is known now
             drawn.figures[name] = figure
         except GsnrError as error:

@@ -23,16 +23,16 @@ class View:
     Attributes:
         x: Metric on the abscissa.
         y: Metric on the ordinate.
-        hue: Setting told apart by colour.
-        style: Setting told apart by marker.
+        hue: Setting told apart by colour; by what was swept if None.
+        style: Setting told apart by marker; by what was swept if None.
         epochs: Epochs to draw; all if None.
         error_bars: Whether to draw standard errors.
     """
 
     x: str = DEFAULT_X
     y: str = DEFAULT_Y
-    hue: str = "n"
-    style: str = "ch"
+    hue: str | None = None
+    style: str | None = None
     epochs: Sequence[int] | None = None
     error_bars: bool = False
 
@@ -79,6 +79,7 @@ def write_files(
             _drawn(statistics, view.epochs),
             x=view.x,
             y=view.y,
+            axes=analysis.axes,
             hue=view.hue,
             style=view.style,
             error_bars=view.error_bars,

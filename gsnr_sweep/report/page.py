@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gsnr_sweep.papers.plotting.panels import DPI
+from gsnr_sweep.papers.plotting.style import DPI
 from gsnr_sweep.report.content import Section
 
 TEMPLATE = "template.html"

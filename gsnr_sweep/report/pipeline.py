@@ -34,8 +34,8 @@ def aggregate(
     *,
     x: str = DEFAULT_X,
     y: str = DEFAULT_Y,
-    hue: str = "n",
-    style: str = "ch",
+    hue: str | None = None,
+    style: str | None = None,
     epochs: Sequence[int] | None = None,
     error_bars: bool = False,
     log: bool = True,
@@ -49,8 +49,8 @@ def aggregate(
         output: Folder for the files; ``aggregate/<name of the sweep>`` if None.
         x: Metric on the abscissa.
         y: Metric on the ordinate.
-        hue: Setting told apart by colour.
-        style: Setting told apart by marker.
+        hue: Setting told apart by colour; by what was swept if None.
+        style: Setting told apart by marker; by what was swept if None.
         epochs: Epochs to draw; all if None. The statistics hold all in any case.
         error_bars: Whether the figure shows standard errors.
         log: Whether to log to the sweep's parent run; an experiment has none.
@@ -88,8 +88,8 @@ def aggregate_table(
     """
     from rich.console import Console
 
-    from gsnr_sweep.papers import judge
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
+    from gsnr_sweep.papers.registry import claims_title, judge
     from gsnr_sweep.report.console import print_claims, print_files, print_statistics
     from gsnr_sweep.report.drawings import draw_all
 
@@ -108,7 +108,7 @@ def aggregate_table(
     logged = log and table.parent_id is not None and not problem
     console = console or Console()
     print_statistics(console, table, statistics, view.x, view.y)
-    print_claims(console, claims)
+    print_claims(console, claims_title(table.preset), claims)
     not_drawn = tuple(f"Figure {name} not drawn: {why}" for name, why in drawings.problems.items())
     for told in not_drawn:
         console.print(told, style="yellow", markup=False)
@@ -137,8 +137,8 @@ def _check(table: SweepTable, view: View | None) -> None:
         metrics += [f"{view.x}_se", f"{view.y}_se"]
     for name in metrics:
         _check_known(name, table.metrics, "metric")
-    for name in (view.hue, view.style):
-        _check_known(name, table.settings, "setting")
+    for setting in filter(None, (view.hue, view.style)):
+        _check_known(setting, table.settings, "setting")
 
 
 def _check_known(name: str, known: Sequence[str], kind: str) -> None:

@@ -64,7 +64,7 @@ def test_one_that_cannot_be_drawn_keeps_no_other_from_it() -> None:
     drawn = draw_all(make_analysis(make_run(GSNR)), ["frozen", "nonsense", "gsnr_curves"])
     assert list(drawn.figures) == ["gsnr_curves"]
     assert drawn.problems["frozen"].startswith("The figure frozen needs gsnr_followed_mean")
-    assert drawn.problems["nonsense"].startswith("There is no figure 'nonsense'. There is: lhs_rhs")
+    assert drawn.problems["nonsense"].startswith("There is no figure 'nonsense'. Allowed: lhs_rhs")
 
 
 @pytest.mark.parametrize("error", [KeyError("init"), ValueError("log scale"), IndexError("0")])

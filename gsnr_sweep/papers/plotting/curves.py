@@ -1,112 +1,48 @@
 """Curves over training: what the figures of this kind have in common.
 
-Epochs are drawn on a logarithmic axis with a linear start, so that epoch 0 has a place. Where
-several runs share a line (seeds, say) it is their mean, with a band from the lowest to the highest.
+Epochs are drawn on a logarithmic axis with a linear start, so that epoch 0 has a place. Runs that
+differ in nothing but the seed share a line, their mean, with a band from the lowest to the highest;
+the legend says of how many. Runs that differ in anything else that was swept never do.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
+from gsnr_sweep.analysis.axes import REPEATS, open_axes
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.levels import (
+    Levels,
+    combined,
+    named,
+    ordered_colors,
+)
+from gsnr_sweep.papers.plotting.style import (
+    DASHES,
+    GUIDE,
+    MARKERS,
+    RANDOM,
+    REAL,
+    SIZES,
+    Look,
+)
 
-PANEL, WIDE_PANEL = (1.84, 1.65), (2.75, 1.9)
-"""Width and height of a panel in inches: three, or two wide ones, fill a column of 5.5 inches."""
-SIZES = {"title": 8.5, "label": 8.5, "tick": 7.0, "legend": 7.5}
-COLORS = sns.color_palette("colorblind", 10)
-REAL, RANDOM = COLORS[0], COLORS[3]
-LEGEND_LINE = 0.16
-"""Inches that a line of the legend takes."""
-GUIDE: dict[str, Any] = {"color": "0.45", "linestyle": ":", "linewidth": 1.0}
-
-
-@dataclass(frozen=True)
-class Look:
-    """How one line is drawn.
-
-    Attributes:
-        color: Its colour.
-        dashes: Matplotlib's line style.
-        width: Points.
-        marker: Marker at each measured epoch; empty for none.
-    """
-
-    color: Any
-    dashes: Any = "-"
-    width: float = 1.5
-    marker: str = ""
-
-    def handle(self) -> Line2D:
-        """Return what stands for the line in a legend."""
-        return Line2D(
-            [],
-            [],
-            color=self.color,
-            linestyle=self.dashes,
-            linewidth=self.width,
-            marker=self.marker,
-            markersize=3,
-        )
-
-
-@dataclass
-class Legend:
-    """Entries of one legend for all panels, each once, in the order of their first use."""
-
-    entries: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, label: str, handle: Any) -> None:
-        """Add an entry unless there is one of this label."""
-        self.entries.setdefault(label, handle)
-
-    def draw(self, figure: Figure) -> None:
-        """Put the legend below the panels, in as many columns as fit, and make room for it."""
-        width = figure.get_figwidth()
-        longest = max((len(label) for label in self.entries), default=1)
-        columns = max(1, min(len(self.entries), int(width / (0.062 * longest + 0.45))))
-        rows = math.ceil(len(self.entries) / columns)
-        figure.set_figheight(figure.get_figheight() + LEGEND_LINE * (rows - 1))
-        figure.legend(
-            list(self.entries.values()),
-            list(self.entries),
-            loc="outside lower center",
-            ncols=columns,
-            fontsize=SIZES["legend"],
-            frameon=False,
-            handlelength=2.0,
-            columnspacing=1.2,
-        )
-
-
-def panels(rows: int, columns: int, panel: tuple[float, float] = PANEL) -> tuple[Figure, Any]:
-    """Make rows × columns empty panels; return them as an array [rows, columns]."""
-    figure = Figure(
-        figsize=(columns * panel[0], rows * panel[1] + 0.35), layout="constrained", dpi=100
-    )
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[:].set_linewidth(0.7)
-        axes.tick_params(labelsize=SIZES["tick"], length=2.5, width=0.6, pad=2, which="both")
-    return figure, grid
-
-
-def letter(axes: Axes, index: int, title: str) -> None:
-    """Title a panel with its letter, as papers do: (a), (b), …."""
-    name = f"({chr(ord('a') + index)}) {title}" if index >= 0 else title
-    axes.set_title(name, fontsize=SIZES["title"], loc="left", pad=4)
+MAX_ROWS = 8
+"""Rows of panels that a page holds."""
+LABELS = "p_random"
+NEUTRAL = "0.35"
+"""What stands in the legend for any colour."""
 
 
 def draw_mean(axes: Axes, points: DataFrame, y: str, look: Look) -> None:
@@ -171,21 +107,126 @@ def require(frame: DataFrame, names: Sequence[str], figure: str) -> None:
         )
 
 
-def label_kind(p_random: float) -> str:
-    """Name the labels of a run as the paper does."""
-    if p_random == 0:
-        return "real labels"
-    return "random labels" if p_random == 1 else f"p_random = {p_random:g}"
+# --- what was swept
 
 
-def label_looks(values: Sequence[float]) -> dict[float, Look]:
-    """Give each p_random its look: dashes too, for those who see no colours."""
-    ordered = sorted(values)
-    dashes: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
-    if set(ordered) <= {0.0, 1.0}:
-        colors = [RANDOM if value else REAL for value in ordered]
-        dashes = ["--" if value else "-" for value in ordered]
-    else:
-        scale = sns.color_palette("viridis", as_cmap=True)
-        colors = [scale(0.88 * i / max(len(ordered) - 1, 1)) for i in range(len(ordered))]
-    return {value: Look(colors[i], dashes[i % len(dashes)]) for i, value in enumerate(ordered)}
+class Lines:
+    """How the lines of a figure are told apart: a channel for each axis that was swept.
+
+    The first axis has colours, the second dashes, all others together have markers; a single one
+    has both colours and dashes, for those who see no colours.
+    """
+
+    def __init__(self, frame: DataFrame, axes: Sequence[str]) -> None:
+        """Give each axis its channel: kinds of labels come first, unless another has many values.
+
+        Args:
+            frame: One row a run and epoch, of the whole figure.
+            axes: The axes to tell apart; without any, the kind of labels has the colour.
+        """
+        many = {name: frame[name].nunique(dropna=False) > len(DASHES) for name in axes}
+        order = sorted(axes, key=lambda name: (not many[name], name != LABELS)) or [LABELS]
+        alone = len(order) == 1
+        channels = [order[:1], order[:1] if alone else order[1:2], order[2:]]
+        self._keys = [combined(frame, names, named) for names in channels]
+        counts = [len(key.cat.categories) for key in self._keys]
+        palettes: list[Sequence[Any]] = [
+            ordered_colors(counts[0]),
+            DASHES[:-1] if alone else DASHES,
+            MARKERS if channels[2] else ("",),
+        ]
+        if order[0] == LABELS and set(frame[LABELS]) <= {0, 1}:  # as in the paper
+            values = sorted(frame[LABELS].unique())
+            palettes[0] = [RANDOM if value else REAL for value in values]
+            if alone:
+                palettes[1] = ["--" if value else "-" for value in values]
+        self._looks = [
+            dict(zip(key.cat.categories, cycle(palette), strict=False))
+            for key, palette in zip(self._keys, palettes, strict=True)
+        ]
+        self._named = (0,) if alone else (0, 1, 2) if channels[2] else (0, 1)
+        self._repeated = [
+            f"{', '.join(channels[i])}: looks repeat"
+            for i in self._named
+            if counts[i] > len(palettes[i])
+        ]
+
+    def groups(self, points: DataFrame) -> Iterator[tuple[Look, DataFrame]]:
+        """Return the look and the rows of every line that some rows make."""
+        keys = [key.loc[points.index].rename(None) for key in self._keys]
+        for labels, own in points.groupby(keys, observed=True):
+            color, dashes, marker = (
+                looks[label] for looks, label in zip(self._looks, labels, strict=True)
+            )
+            yield Look(color, dashes, marker=marker), own
+
+    def add_to(self, legend: Legend) -> None:
+        """Name every value once, of many an even choice, and say where looks repeat."""
+        for channel in self._named:
+            looks = Levels("", self._looks[channel])
+            for label in looks.listed():
+                look = looks.looks[label]
+                legend.add(
+                    label,
+                    (
+                        Look(look, self._looks[1].get(label, "-")),
+                        Look(NEUTRAL, look),
+                        Look(NEUTRAL, marker=look),
+                    )[channel].handle(),
+                )
+            if len(looks.listed()) < len(looks.looks):
+                legend.say(f"… of {len(looks.looks)} values")
+        for text in self._repeated:
+            legend.say(text)
+
+
+def rows_of(
+    analysis: Analysis, frame: DataFrame, first: str, told_apart: Sequence[str] = ()
+) -> list[tuple[str, DataFrame]]:
+    """Return the rows of panels: one for each value of `first` and of what else was swept.
+
+    Args:
+        analysis: The sweep's runs.
+        frame: Those to draw.
+        first: A setting that has rows of its own whether or not it was swept.
+        told_apart: Columns that are told apart within a row.
+
+    Returns:
+        What a row's runs are called, empty where all runs are in one row, and the runs.
+    """
+    axes = [first, *open_axes(frame, single_axes(analysis), [first, *told_apart])]
+    keys = combined(frame, axes, named)
+    swept = [name for name in axes if frame[name].nunique(dropna=False) > 1]
+    names = combined(frame, swept, named)
+    return [
+        (str(names.loc[own.index[0]]), own)
+        for _, own in frame.groupby(keys, observed=True, sort=False)
+    ]
+
+
+def single_axes(analysis: Analysis) -> list[str]:
+    """Return the axes over which nothing may be averaged: all but the seed, labels first."""
+    return sorted((name for name in analysis.axes if name != REPEATS), key=lambda n: n != LABELS)
+
+
+def chosen_rows(
+    rows: Sequence[tuple[str, DataFrame]], legend: Legend
+) -> list[tuple[str, DataFrame]]:
+    """Return the rows to draw: all, or of many an even choice, which the legend then says."""
+    count = min(len(rows), MAX_ROWS)
+    if count < len(rows):
+        legend.say(f"{count} of {len(rows)} settings have a row")
+    return [rows[i] for i in np.linspace(0, len(rows) - 1, count).round().astype(int)]
+
+
+def say_repeats(analysis: Analysis, legend: Legend) -> None:
+    """Say of how many runs a line is the mean, if it is one."""
+    axes = single_axes(analysis)
+    frame = analysis.frame
+    runs = frame.groupby(axes, dropna=False)["run_id"].nunique() if axes else None
+    counts = [frame["run_id"].nunique()] if runs is None else list(runs)
+    low, high = min(counts), max(counts)
+    if high > 1:
+        kind = "seeds" if REPEATS in analysis.axes else "runs"
+        number = str(high) if low == high else f"{low} to {high}"
+        legend.add(f"mean and range of {number} {kind}", Patch(color=NEUTRAL, alpha=0.3, lw=0))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-import seaborn as sns
-from pandas import Series, isna
+from pandas import CategoricalDtype, DataFrame, Series, isna
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+from gsnr_sweep.papers.plotting.style import COLORS, MARKERS
+
 MAX_LISTED = 12
-MAX_NAMED_COLORS = 10
 NOT_SET = "not set"
+MODEL_NAMES = {
+    "table2_cnn": "simple CNN",
+    "table3_cnn": "CNN with batch norm.",
+    "resnet18": "ResNet18",
+    "mlp": "MLP",
+}
 
 
 @dataclass(frozen=True)
@@ -51,30 +57,70 @@ def color_levels(values: Series[Any]) -> Levels:
     Numbers get an ordered scale, dark for small ones, evenly spaced by rank; its pale end is left
     out, for it vanishes on paper. Names get unordered colours as long as there are enough.
     """
-    labels = _ordered_labels(values)
-    if _is_ordered(values) or len(labels) > MAX_NAMED_COLORS:
-        scale = sns.color_palette("viridis", as_cmap=True)
-        colors = [scale(position) for position in np.linspace(0.0, 0.88, len(labels))]
-    else:
-        colors = list(sns.color_palette("colorblind", len(labels)))
-    return Levels(str(values.name), dict(zip(labels, colors, strict=True)))
+    labels = ordered_labels(values)
+    ordered = _is_ordered(values) or len(labels) > len(COLORS)
+    colors = ordered_colors(len(labels)) if ordered else COLORS
+    return Levels(str(values.name), dict(zip(labels, colors, strict=False)))
 
 
 def marker_levels(values: Series[Any]) -> Levels:
     """Give every value a marker; all values the same one where the markers do not suffice."""
-    labels = _ordered_labels(values)
+    labels = ordered_labels(values)
     if len(labels) > len(MARKERS):
         return Levels(str(values.name), dict.fromkeys(labels, MARKERS[0]), distinguished=False)
     return Levels(str(values.name), dict(zip(labels, MARKERS, strict=False)))
 
 
+def ordered_colors(count: int) -> list[Any]:
+    """Return colours from dark to light, without the palest."""
+    return [mpl.colormaps["viridis"](place) for place in np.linspace(0.0, 0.88, count)]
+
+
 def labels_of(values: Iterable[Any]) -> list[str]:
-    """Return the label of each value."""
+    """Return the label of each value: 1000.0 as ``1000``, a missing one as ``not set``."""
     return [_label(value) for value in values]
 
 
+def named(name: str, label: str) -> str:
+    """Return what a setting's value is called where no heading names the setting."""
+    if name == "p_random" and label in ("0", "1"):
+        return "random labels" if label == "1" else "real labels"
+    if name == "model":
+        return MODEL_NAMES.get(label, label)
+    return f"init {label}" if name == "init" else f"{name} = {label}"
+
+
+def combined(
+    frame: DataFrame,
+    names: Sequence[str],
+    label: Callable[[str, str], str] = lambda _, value: value,
+) -> Series[Any]:
+    """Return the combinations of some settings as one, ordered as the settings' values are.
+
+    Args:
+        frame: The table.
+        names: Of the settings; none makes every row alike, with an empty label.
+        label: From a setting and the label of its value to the text in the combination.
+    """
+    ranks = [{one: i for i, one in enumerate(ordered_labels(frame[name]))} for name in names]
+    rows = list(zip(*(labels_of(frame[name]) for name in names), strict=True)) or [()] * len(frame)
+    order = sorted(set(rows), key=lambda row: [r[v] for r, v in zip(ranks, row, strict=True)])
+    text = {row: ", ".join(map(label, names, row)) for row in order}
+    kind = CategoricalDtype(list(dict.fromkeys(text.values())), ordered=True)
+    return Series([text[row] for row in rows], frame.index, kind, ", ".join(names))
+
+
+def ordered_labels(values: Series[Any]) -> list[str]:
+    """Return the distinct labels in the order of the values, a missing value last."""
+    if isinstance(values.dtype, CategoricalDtype):
+        return [str(label) for label in values.cat.categories]
+    present: Sequence[Any] = list(values.dropna().unique())
+    ordered = sorted(present, key=None if _is_ordered(values) else str)
+    labels = list(dict.fromkeys(labels_of(ordered)))
+    return [*labels, NOT_SET] if values.isna().any() else labels
+
+
 def _label(value: Any) -> str:
-    """Write 1000.0 as ``1000`` and a missing value as ``not set``."""
     if isna(value):
         return NOT_SET
     if isinstance(value, float | np.floating):
@@ -84,11 +130,3 @@ def _label(value: Any) -> str:
 
 def _is_ordered(values: Series[Any]) -> bool:
     return is_numeric_dtype(values) and not is_bool_dtype(values)
-
-
-def _ordered_labels(values: Series[Any]) -> list[str]:
-    """Return the distinct labels in the order of the values, a missing value last."""
-    present: Sequence[Any] = list(values.dropna().unique())
-    ordered = sorted(present, key=None if _is_ordered(values) else str)
-    labels = list(dict.fromkeys(labels_of(ordered)))
-    return [*labels, NOT_SET] if values.isna().any() else labels

@@ -1,10 +1,11 @@
-"""A grid of square panels with one legend and one label an axis, and how it is written to disk."""
+"""The empty panels of a figure, its axis labels, and how it is written to disk."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -13,44 +14,70 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from matplotlib.transforms import Bbox
 
-PANEL_INCHES = {1: 3.0, 2: 2.25, 3: 2.1, 4: 2.1}
-"""Width and height of one panel with its title and tick labels, by the panels in a row."""
-LABEL_SIZE = 8.5
+from gsnr_sweep.papers.plotting.style import DPI, PANEL, SIZES, SQUARE_PANEL
+
 LABEL_GAP = 0.06
 """Inches between tick labels and an axis label."""
 MAX_TICK_CHARACTERS = 24
 """Characters that all tick labels of an axis may have together without touching each other."""
-DPI = 300
 
 
-def panel_grid(count: int) -> tuple[Figure, list[Axes]]:
+def panels(rows: int, columns: int, panel: tuple[float, float] = PANEL) -> tuple[Figure, Any]:
+    """Make rows × columns empty panels; return them as an array [rows, columns]."""
+    figure = Figure(
+        figsize=(columns * panel[0], rows * panel[1] + 0.35), layout="constrained", dpi=100
+    )
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        _thin(axes)
+    return figure, grid
+
+
+def square_panels(count: int) -> tuple[Figure, list[Axes]]:
     """Make `count` empty square panels: up to three in one row, else as square as four allow."""
     columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
-    inches = PANEL_INCHES[columns]
+    inches = SQUARE_PANEL[columns]
     figure = Figure(figsize=(columns * inches, rows * inches), layout="compressed")
-    panels = [figure.add_subplot(rows, columns, i + 1, box_aspect=1) for i in range(count)]
-    for panel in panels:
-        panel.spines[:].set_linewidth(0.7)
-        panel.tick_params(labelsize=7, length=2.5, width=0.6, pad=2)
-    return figure, panels
+    squares = [figure.add_subplot(rows, columns, i + 1, box_aspect=1) for i in range(count)]
+    for axes in squares:
+        _thin(axes)
+    return figure, squares
 
 
-def set_equal_axes(panel: Axes, limits: tuple[float, float]) -> None:
-    """Give both axes the same limits and the same ticks, as many as their labels have room."""
-    panel.set(xlim=limits, ylim=limits, xlabel="", ylabel="")
+def _thin(axes: Axes) -> None:
+    axes.spines[:].set_linewidth(0.7)
+    axes.tick_params(labelsize=SIZES["tick"], length=2.5, width=0.6, pad=2, which="both")
+
+
+def letter(axes: Axes, index: int, title: str) -> None:
+    """Title a panel with its letter, as papers do: (a), (b), …; no letter below 0."""
+    name = f"({_letters(index)}) {title}" if index >= 0 else title
+    axes.set_title(name, fontsize=SIZES["title"], loc="left", pad=4)
+
+
+def _letters(index: int) -> str:
+    """Return a to z, then aa, ab, …."""
+    before = _letters(index // 26 - 1) if index >= 26 else ""
+    return before + chr(ord("a") + index % 26)
+
+
+def set_limits(axes: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
+    """Set both axes' limits, and as many ticks as their labels have room."""
+    axes.set(xlim=xlim, ylim=ylim, xlabel="", ylabel="")
     for count in (5, 4, 3, 2):
-        for axis in (panel.xaxis, panel.yaxis):
+        for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10], min_n_ticks=2))
             axis.set_major_formatter(ScalarFormatter(useOffset=False))
-        ticks = [t for t in panel.xaxis.get_majorticklocs() if limits[0] <= t <= limits[1]]
-        labels = panel.xaxis.get_major_formatter().format_ticks(ticks)
+        ticks = [t for t in axes.xaxis.get_majorticklocs() if xlim[0] <= t <= xlim[1]]
+        labels = axes.xaxis.get_major_formatter().format_ticks(ticks)
         if sum(map(len, labels)) <= MAX_TICK_CHARACTERS:
             return
 
 
-def finish_grid(
-    figure: Figure, panels: Sequence[Axes], legend: Legend, xlabel: str, ylabel: str
+def finish_squares(
+    figure: Figure, squares: Sequence[Axes], legend: Legend, xlabel: str, ylabel: str
 ) -> None:
     """Widen the figure by its legend, fix the layout and label both axes once.
 
@@ -62,8 +89,8 @@ def finish_grid(
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     inches = figure.dpi_scale_trans.inverted()
-    frames = Bbox.union([panel.get_window_extent() for panel in panels]).transformed(inches)
-    boxes = [box for panel in panels if (box := panel.get_tightbbox())]
+    frames = Bbox.union([axes.get_window_extent() for axes in squares]).transformed(inches)
+    boxes = [box for axes in squares if (box := axes.get_tightbbox())]
     whole = Bbox.union(boxes).transformed(inches)
     width, height = figure.get_size_inches()
     figure.supxlabel(
@@ -71,14 +98,14 @@ def finish_grid(
         x=(frames.x0 + frames.x1) / 2 / width,
         y=(whole.y0 - LABEL_GAP) / height,
         va="top",
-        fontsize=LABEL_SIZE,
+        fontsize=SIZES["label"],
     )
     figure.supylabel(
         ylabel,
         x=(whole.x0 - LABEL_GAP) / width,
         y=(frames.y0 + frames.y1) / 2 / height,
         ha="right",
-        fontsize=LABEL_SIZE,
+        fontsize=SIZES["label"],
     )
 
 

@@ -6,42 +6,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import Analysis
+from gsnr_sweep.analysis.axes import open_axes
 from gsnr_sweep.papers.plotting import curves
-from gsnr_sweep.papers.plotting.curves import Legend
-
-TITLES = {
-    "table2_cnn": "simple CNN",
-    "table3_cnn": "CNN with batch norm.",
-    "resnet18": "ResNet18",
-    "mlp": "MLP",
-}
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.levels import named
+from gsnr_sweep.papers.plotting.panels import letter, panels
+from gsnr_sweep.papers.plotting.style import WIDE_PANEL
 
 
 def draw_by_labels(
-    frame: DataFrame, metric: str, ylabel: str
+    analysis: Analysis, metric: str, ylabel: str
 ) -> tuple[Figure, Legend, list[tuple[Axes, DataFrame]]]:
-    """Draw the mean over runs of a metric; the caller adds what is its own and draws the legend.
+    """Draw a metric; the caller adds what is its own and draws the legend.
 
     Args:
-        frame: One row a run and epoch with ``epoch``, ``model``, ``p_random`` and `metric`.
+        analysis: The sweep's runs. Their table has `metric`.
         metric: Column of the ordinate.
         ylabel: Its name.
 
     Returns:
         The figure, its legend, and each panel with the rows drawn in it.
     """
-    models = list(dict.fromkeys(frame["model"]))
-    figure, grid = curves.panels(1, len(models), curves.WIDE_PANEL)
-    legend, looks = Legend(), curves.label_looks(list(frame["p_random"].unique()))
+    frame = analysis.frame
+    models = list(frame.groupby("model", sort=False, dropna=False))
+    figure, grid = panels(1, len(models), WIDE_PANEL)
+    legend = Legend()
+    lines = curves.Lines(frame, open_axes(frame, curves.single_axes(analysis), ["model"]))
     drawn = []
-    for index, (axes, model) in enumerate(zip(grid[0], models, strict=True)):
-        own = frame[frame["model"] == model]
-        for p_random, look in looks.items():
-            points = own[own["p_random"] == p_random]
-            if not points.empty:
-                curves.draw_mean(axes, points, metric, look)
-                legend.add(curves.label_kind(p_random), look.handle())
-        curves.letter(axes, index if len(models) > 1 else -1, TITLES.get(model, model))
+    for index, (axes, (model, own)) in enumerate(zip(grid[0], models, strict=True)):
+        for look, points in lines.groups(own):
+            curves.draw_mean(axes, points, metric, look)
+        letter(axes, index if len(models) > 1 else -1, named("model", str(model)))
         curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
         drawn.append((axes, own))
+    lines.add_to(legend)
+    curves.say_repeats(analysis, legend)
     return figure, legend, drawn

@@ -9,7 +9,9 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
-from gsnr_sweep.papers.plotting.curves import Legend, Look
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.panels import letter, panels
+from gsnr_sweep.papers.plotting.style import COLORS, GUIDE, Look
 
 PANELS = {
     "first_term_same_sign": ("same sign", "share", 0.5),
@@ -30,24 +32,24 @@ def draw_first_term(analysis: Analysis) -> Figure:
     frame = analysis.frame
     layers = [c for c in frame.columns if c.startswith(tuple(f"{name}/" for name in PANELS))]
     curves.require(frame, [*PANELS, *(layers or ["first_term_same_sign/LAYER"])], "first_term")
-    inits = list(dict.fromkeys(frame["init"]))
-    figure, grid = curves.panels(len(inits), len(PANELS))
     legend = Legend()
-    for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
-        own = frame[frame["init"] == init]
-        about = f"init {init}\n" if len(inits) > 1 else ""
+    rows = curves.chosen_rows(curves.rows_of(analysis, frame, "init"), legend)
+    figure, grid = panels(len(rows), len(PANELS))
+    for place, (row, (about, own)) in enumerate(zip(grid, rows, strict=True)):
+        about = f"{about}\n" if about else ""
         for index, (name, (title, ylabel, guide)) in enumerate(PANELS.items()):
             axes = row[index]
             _draw_layers(axes, own, name, legend)
-            curves.letter(axes, len(PANELS) * place + index, title)
+            letter(axes, len(PANELS) * place + index, title)
             curves.finish_axes(
                 axes, ylabel if index else about + ylabel, curves.is_log_scheduled(own)
             )
             if guide is not None:
-                axes.axhline(guide, **curves.GUIDE, zorder=1)
+                axes.axhline(guide, **GUIDE, zorder=1)
         row[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         row[2].set_ylim(bottom=0)
-    legend.draw(figure)
+    curves.say_repeats(analysis, legend)
+    legend.below(figure)
     return figure
 
 
@@ -55,6 +57,6 @@ def _draw_layers(axes: Axes, own: DataFrame, name: str, legend: Legend) -> None:
     layers = [column for column in own.columns if column.startswith(f"{name}/")]
     dashes = ["-", "--", "-.", ":"]
     for index, column in enumerate(layers):
-        look = Look(curves.COLORS[index % 10], dashes[index % len(dashes)])
+        look = Look(COLORS[index % 10], dashes[index % len(dashes)])
         curves.draw_mean(axes, own, column, look)
         legend.add(column.removeprefix(f"{name}/"), look.handle())

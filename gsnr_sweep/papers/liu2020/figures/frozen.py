@@ -9,14 +9,16 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
-from gsnr_sweep.papers.plotting.curves import Legend, Look
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.panels import letter, panels
+from gsnr_sweep.papers.plotting.style import RANDOM, REAL, Look
 
 NOT_FROZEN, FROZEN = "first layer trained", "first layer frozen"
-LOOKS = {NOT_FROZEN: Look(curves.REAL), FROZEN: Look(curves.RANDOM, "--")}
+LOOKS = {NOT_FROZEN: Look(REAL), FROZEN: Look(RANDOM, "--")}
 
 
 def draw_frozen(analysis: Analysis) -> Figure:
-    """Draw three panels in a row, a row for each kind of initial weights.
+    """Draw three panels in a row, a row for each kind of initial weights and what else was swept.
 
     (a) mean GSNR of the followed parameters, (b) training loss, both with the first layer trained
     and frozen; (c) GSNR of each followed parameter where it is trained, of the first seed.
@@ -31,12 +33,11 @@ def draw_frozen(analysis: Analysis) -> Figure:
     frame, arrays = analysis.frame, analysis.arrays
     curves.require(frame, ["gsnr_followed_mean", "train_loss"], "frozen")
     frame = frame.assign(kind=kinds(frame))
-    inits = list(dict.fromkeys(frame["init"]))
-    figure, grid = curves.panels(len(inits), 3)
     legend = Legend()
-    for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
-        own = frame[frame["init"] == init]
-        about = f"init {init}\n" if len(inits) > 1 else ""
+    rows = curves.chosen_rows(curves.rows_of(analysis, frame, "init", ["kind"]), legend)
+    figure, grid = panels(len(rows), 3)
+    for place, (row, (about, own)) in enumerate(zip(grid, rows, strict=True)):
+        about = f"{about}\n" if about else ""
         for axes, column in zip(row, ("gsnr_followed_mean", "train_loss"), strict=False):
             for kind, look in LOOKS.items():
                 points = own[own["kind"] == kind]
@@ -46,12 +47,13 @@ def draw_frozen(analysis: Analysis) -> Figure:
         _draw_single(row[2], own, arrays)
         titles = ("mean GSNR", "training loss", "single weights")
         for index, (axes, title) in enumerate(zip(row, titles, strict=True)):
-            curves.letter(axes, 3 * place + index, title)
+            letter(axes, 3 * place + index, title)
             ylabel = ("GSNR", "loss", "GSNR")[index]
             curves.finish_axes(axes, ylabel if index else about + ylabel)
         if (own["train_loss"] > 0).any():
             row[1].set_yscale("log")
-    legend.draw(figure)
+    curves.say_repeats(analysis, legend)
+    legend.below(figure)
     return figure
 
 

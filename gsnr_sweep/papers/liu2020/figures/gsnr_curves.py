@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.liu2020.figures.by_labels import draw_by_labels
 from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.style import GUIDE
 
 
 def draw_gsnr_curves(analysis: Analysis) -> Figure:
@@ -22,13 +23,12 @@ def draw_gsnr_curves(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: A column is missing.
     """
-    frame = analysis.frame
-    curves.require(frame, ["gsnr_mean"], "gsnr_curves")
-    figure, legend, drawn = draw_by_labels(frame, "gsnr_mean", "mean GSNR")
+    curves.require(analysis.frame, ["gsnr_mean"], "gsnr_curves")
+    figure, legend, drawn = draw_by_labels(analysis, "gsnr_mean", "mean GSNR")
     for axes, own in drawn:
         for n in sorted(own["n"].unique()):
-            axes.axhline(1 / n, **curves.GUIDE, zorder=1)
+            axes.axhline(1 / n, **GUIDE, zorder=1)
         axes.set_ylim(bottom=0)
-    legend.add("floor 1/n of the estimate", Line2D([], [], **curves.GUIDE))
-    legend.draw(figure)
+    legend.add("floor 1/n of the estimate", Line2D([], [], **GUIDE))
+    legend.below(figure)
     return figure

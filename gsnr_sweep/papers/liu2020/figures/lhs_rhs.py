@@ -1,8 +1,8 @@
 """Both sides of eq. (19) of Liu et al. 2020 against each other: the paper's Fig. 4.
 
-One panel an epoch, one point a run. By default the colour stands for the size of the training
-sets, n, and the marker for the width of the network, ch; whatever else varies between the runs,
-such as p_random, is not told apart, as in the paper.
+One panel an epoch, one point a run. Colour and marker stand for what was swept: on the paper's
+grids the colour for the size of the training sets, n, and the marker for the width of the network,
+ch, while the noise is not told apart, as in the paper; the legend says what is not.
 """
 
 from __future__ import annotations
@@ -18,68 +18,115 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
+from gsnr_sweep.analysis.axes import open_axes
 from gsnr_sweep.analysis.statistics import PairStatistics
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.papers.plotting.legend import add_legend
-from gsnr_sweep.papers.plotting.levels import Levels, color_levels, labels_of, marker_levels
-from gsnr_sweep.papers.plotting.panels import finish_grid, panel_grid, set_equal_axes
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.levels import (
+    Levels,
+    color_levels,
+    combined,
+    labels_of,
+    marker_levels,
+    ordered_labels,
+)
+from gsnr_sweep.papers.plotting.panels import finish_squares, set_limits, square_panels
+from gsnr_sweep.papers.plotting.style import MARKERS, SIZES
 
 AXIS_LABELS = {
-    "osgr_rhs": "RHS: from GSNR, eq. (24)",
-    "osgr_lhs": "LHS: OSGR by definition, eq. (23)",
+    DEFAULT_X: "RHS: from GSNR, eq. (24)",
+    DEFAULT_Y: "LHS: OSGR by definition, eq. (23)",
 }
+PAPER_AXES = ("n", "ch")
+PAPER_NOISE = ({"p_random"}, {"data.eta"})
 MAX_PANELS = 16
 FIT: dict[str, Any] = {"color": "#d62728", "linestyle": ":", "linewidth": 1.6}
 DIAGONAL: dict[str, Any] = {"color": "#1f3fd1", "linestyle": ":", "linewidth": 1.3}
 ERROR_BAR: dict[str, Any] = {"color": "0.55", "linewidth": 0.6}
-TITLE_SIZE = 8.5
 
 
 def draw_lhs_rhs(
     table: DataFrame,
     statistics: Mapping[int, PairStatistics],
     *,
-    x: str = "osgr_rhs",
-    y: str = "osgr_lhs",
-    hue: str = "n",
-    style: str = "ch",
+    x: str = DEFAULT_X,
+    y: str = DEFAULT_Y,
+    axes: Sequence[str] = (),
+    hue: str | None = None,
+    style: str | None = None,
     error_bars: bool = False,
 ) -> Figure:
     """Draw one panel for each epoch in `statistics`.
 
     Args:
-        table: One row a run and epoch with the columns ``epoch``, `x`, `y`, `hue`, `style` and, for
+        table: One row a run and epoch with the columns ``epoch``, `x`, `y`, the settings and, for
             error bars, the standard errors ``{x}_se`` and ``{y}_se``.
         statistics: Statistics by epoch; they give each panel its line and its title. Of more than
             ``MAX_PANELS`` epochs an even choice is drawn, see `panel_epochs`.
         x: Column of the abscissa.
         y: Column of the ordinate.
-        hue: Column told apart by colour.
-        style: Column told apart by marker.
+        axes: Settings that were swept.
+        hue: Setting told apart by colour; by what was swept if None.
+        style: Setting told apart by marker; by what was swept if None.
         error_bars: Whether to draw one standard error to either side of each point.
 
     Raises:
         GsnrError: A column is missing, or nothing was measured.
     """
-    columns = {"x": x, "y": y, "hue": hue, "style": style}
+    columns = {"x": x, "y": y}
     if error_bars:
         columns |= {"x_se": f"{x}_se", "y_se": f"{y}_se"}
-    _check_columns(table, columns.values())
+    _check_columns(table, [*columns.values(), *(name for name in (hue, style) if name)])
     epochs = panel_epochs(statistics)
     if not epochs:
         raise GsnrError(f"No run measured {x} or {y} at any epoch: there is nothing to draw.")
-    colors, markers = color_levels(table[hue]), marker_levels(table[style])
-    figure, panels = panel_grid(len(epochs))
+    color, marker, others = channels(table, axes, hue, style)
+    told = table.assign(hue=table[color], style=combined(table, marker))
+    columns |= {"hue": "hue", "style": "style"}
+    colors = color_levels(table[color])
+    markers = marker_levels(table[marker[0]] if len(marker) == 1 else combined(table, marker))
+    compares = (x, y) == (DEFAULT_X, DEFAULT_Y)
+    figure, panels = square_panels(len(epochs))
     for panel, epoch in zip(panels, epochs, strict=True):
-        points = _points_at(table, epoch, columns)
+        points = _points_at(told, epoch, columns)
         _draw_points(panel, points, colors, markers)
         if error_bars:
             _draw_error_bars(panel, points)
-        _draw_lines(panel, points, statistics[epoch], _set_limits(panel, points))
-        panel.set_title(panel_title(epoch, statistics[epoch]), fontsize=TITLE_SIZE)
-    legend = add_legend(figure, colors, markers, _line_entries(error_bars))
-    finish_grid(figure, panels, legend, AXIS_LABELS.get(x, x), AXIS_LABELS.get(y, y))
+        _set_limits(panel, points, compares)
+        _draw_fit(panel, points, statistics[epoch])
+        panel.set_title(panel_title(epoch, statistics[epoch]), fontsize=SIZES["title"])
+    legend = _legend(colors, markers if marker else None, compares, error_bars)
+    for name in others:
+        legend.say(f"{name}: {table[name].nunique(dropna=False)} values,\nnot told apart")
+    names = (AXIS_LABELS.get(name, name) for name in (x, y))
+    finish_squares(figure, panels, legend.beside(figure), *names)
     return figure
+
+
+def channels(
+    table: DataFrame, axes: Sequence[str], hue: str | None, style: str | None
+) -> tuple[str, list[str], list[str]]:
+    """Choose what colour and marker stand for.
+
+    A choice of the caller's goes first. On the paper's grids they stand for n and ch; elsewhere for
+    the first axis and for all others together, as long as there are markers enough.
+
+    Returns:
+        The setting shown by colour, those shown together by the marker, none for one marker, and
+        the axes that are not told apart.
+    """
+    preferred = sorted(axes, key=lambda name: name not in PAPER_AXES)
+    chosen = [name for name in (hue, style) if name]
+    left = open_axes(table, preferred, chosen)
+    if not chosen and set(PAPER_AXES) < set(left) and set(left) - set(PAPER_AXES) in PAPER_NOISE:
+        return "n", ["ch"], [name for name in left if name not in PAPER_AXES]
+    if hue is None:
+        hue = left.pop(0) if left else next(iter(axes), "n")
+    if style is not None:
+        return hue, [style], left
+    together = len(ordered_labels(combined(table, left))) <= len(MARKERS)
+    return (hue, left, []) if together else (hue, left[:1], left[1:])
 
 
 def panel_epochs(epochs: Mapping[int, PairStatistics] | Sequence[int]) -> list[int]:
@@ -155,39 +202,55 @@ def _draw_error_bars(panel: Axes, points: DataFrame) -> None:
     )
 
 
-def _set_limits(panel: Axes, points: DataFrame) -> tuple[float, float]:
-    """Give both axes the same limits and ticks, so that LHS = RHS is the panel's diagonal."""
-    low, high = (0.0, 1.0) if points.empty else _extent(points)
-    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    limits = low - margin, high + margin
-    set_equal_axes(panel, limits)
-    return limits
+def _set_limits(panel: Axes, points: DataFrame, compares: bool) -> None:
+    """Set both axes' limits; where both sides of eq. (19) are compared the same, with LHS = RHS."""
+    ends = [_extent(points, part) for part in ("x", "y")]
+    if compares:
+        ends = [(min(e[0] for e in ends), max(e[1] for e in ends))] * 2
+    limits = []
+    for low, high in ends:
+        margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+        limits.append((low - margin, high + margin))
+    set_limits(panel, *limits)
+    if compares:
+        panel.plot(limits[0], limits[0], **DIAGONAL, zorder=1)
 
 
-def _extent(points: DataFrame) -> tuple[float, float]:
+def _extent(points: DataFrame, part: str) -> tuple[float, float]:
     """Return the smallest and the largest coordinate, error bars included."""
-    ends = []
-    for part in ("x", "y"):
-        bar = points[f"{part}_se"].fillna(0.0) if f"{part}_se" in points else 0.0
-        ends += [(points[part] - bar).min(), (points[part] + bar).max()]
-    return float(min(ends)), float(max(ends))
+    if points.empty:
+        return 0.0, 1.0
+    bar = points[f"{part}_se"].fillna(0.0) if f"{part}_se" in points else 0.0
+    return float((points[part] - bar).min()), float((points[part] + bar).max())
 
 
-def _draw_lines(
-    panel: Axes, points: DataFrame, statistics: PairStatistics, limits: tuple[float, float]
-) -> None:
-    """Draw LHS = RHS over the whole panel and the least-squares line over its points."""
-    panel.plot(limits, limits, **DIAGONAL, zorder=1)
+def _draw_fit(panel: Axes, points: DataFrame, statistics: PairStatistics) -> None:
+    """Draw the least-squares line over the panel's points."""
     if not math.isnan(statistics.slope):
         ends = points["x"].agg(["min", "max"]).to_numpy()
         panel.plot(ends, statistics.intercept + statistics.slope * ends, **FIT, zorder=4)
 
 
-def _line_entries(error_bars: bool) -> list[tuple[Line2D, str]]:
-    entries = [
-        (Line2D([], [], **FIT), "least squares"),
-        (Line2D([], [], **DIAGONAL), "LHS = RHS"),
-    ]
+def _legend(colors: Levels, markers: Levels | None, compares: bool, error_bars: bool) -> Legend:
+    """Name the colours, the markers if they differ, and the lines."""
+    legend = Legend()
+    legend.start(colors.heading())
+    for label in colors.listed():
+        legend.add(label, _point(color=colors.looks[label]))
+    if markers:
+        legend.start(markers.heading())
+        for label in markers.listed() if markers.distinguished else ():
+            legend.add(label, _point(color="0.35", marker=markers.looks[label]))
+    legend.start()
+    legend.add("least squares", Line2D([], [], **FIT))
+    if compares:
+        legend.add("LHS = RHS", Line2D([], [], **DIAGONAL))
     if error_bars:
-        entries.append((Line2D([], [], **ERROR_BAR), "± 1 standard error"))
-    return entries
+        legend.add("± 1 standard error", Line2D([], [], **ERROR_BAR))
+    return legend
+
+
+def _point(*, color: Any, marker: str = "o") -> Line2D:
+    return Line2D(
+        [], [], linestyle="none", marker=marker, color=color, markersize=5, markeredgewidth=0
+    )

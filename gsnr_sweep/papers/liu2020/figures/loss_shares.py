@@ -11,16 +11,20 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
-from gsnr_sweep.papers.plotting.curves import Legend, Look
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.panels import letter, panels
+from gsnr_sweep.papers.plotting.style import COLORS, GUIDE, SIZES, WIDE_PANEL, Look
 
 SHARES = {
-    "loss_share": ("W: share in loss decrease", curves.COLORS[0]),
-    "gap_share": ("share in 1 − R", curves.COLORS[1]),
+    "loss_share": ("W: share in loss decrease", COLORS[0]),
+    "gap_share": ("share in 1 − R", COLORS[1]),
 }
 DENSITIES = {
-    "noise_density_weighted": ("weighted by W", curves.COLORS[0]),
-    "noise_density": ("each parameter once", curves.COLORS[7]),
+    "noise_density_weighted": ("weighted by W", COLORS[0]),
+    "noise_density": ("each parameter once", COLORS[7]),
 }
+AVERAGED = ("n", "p_random", "ch", "data.eta", "seed")
+"""Axes of the paper's grids, over which shares are averaged; the legend says over which."""
 MOST_LAYERS = 12
 """Layers with a bar each; deeper networks are drawn by their main parts."""
 DECADES = (-4.0, 1.0)
@@ -44,18 +48,20 @@ def draw_loss_shares(analysis: Analysis) -> Figure:
     frame, arrays = analysis.frame, analysis.arrays
     shares = [c for c in frame.columns if c.startswith("loss_share/")]
     curves.require(frame, shares or ["loss_share/LAYER"], "loss_shares")
-    models = list(dict.fromkeys(frame["model"]))
-    figure, grid = curves.panels(len(models), 2, curves.WIDE_PANEL)
     legend = Legend()
-    for place, (row, model) in enumerate(zip(grid, models, strict=True)):
-        own = frame[frame["model"] == model]
+    averaged = [name for name in AVERAGED if name in analysis.axes]
+    rows = curves.chosen_rows(curves.rows_of(analysis, frame, "model", averaged), legend)
+    figure, grid = panels(len(rows), 2, WIDE_PANEL)
+    for place, (row, (about, own)) in enumerate(zip(grid, rows, strict=True)):
         last = own[own["epoch"] == own.groupby("run_id")["epoch"].transform("max")]
         _draw_shares(row[0], last, legend)
         _draw_densities(row[1], own, arrays, legend)
-        about = f", {model}" if len(models) > 1 else ""
-        curves.letter(row[0], 2 * place, f"by layer, last epoch{about}")
-        curves.letter(row[1], 2 * place + 1, "noise share of parameters")
-    legend.draw(figure)
+        letter(row[0], 2 * place, f"by layer, last epoch{about and f', {about}'}")
+        letter(row[1], 2 * place + 1, "noise share of parameters")
+    if (most := max(own["run_id"].nunique() for _, own in rows)) > 1:
+        over = f" over {', '.join(averaged)}" if averaged else ""
+        legend.say(f"means of {most} runs{over}")
+    legend.below(figure)
     return figure
 
 
@@ -76,7 +82,7 @@ def _draw_shares(axes: Axes, last: DataFrame, legend: Legend) -> None:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("share", fontsize=curves.SIZES["label"], labelpad=1)
+    axes.set_xlabel("share", fontsize=SIZES["label"], labelpad=1)
 
 
 def _by_layer(last: DataFrame, kind: str) -> DataFrame:
@@ -105,7 +111,7 @@ def _draw_densities(axes: Axes, own: DataFrame, arrays: DataFrame, legend: Legen
             axes.stairs(mean.to_numpy(), edges, color=color, linestyle=dashes, linewidth=1.2)
             legend.add(text, Look(color).handle())
         legend.add(f"epoch {epoch}", Look("0.35", dashes, 1.2).handle())
-    axes.axvline(1, **curves.GUIDE, zorder=1)
+    axes.axvline(1, **GUIDE, zorder=1)
     axes.set_xscale("log")
-    axes.set_xlabel("1 / (n (r + 1/n))", fontsize=curves.SIZES["label"], labelpad=1)
-    axes.set_ylabel("share of parameters", fontsize=curves.SIZES["label"], labelpad=2)
+    axes.set_xlabel("1 / (n (r + 1/n))", fontsize=SIZES["label"], labelpad=1)
+    axes.set_ylabel("share of parameters", fontsize=SIZES["label"], labelpad=2)

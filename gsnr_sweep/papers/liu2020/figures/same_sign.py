@@ -19,12 +19,11 @@ def draw_same_sign(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: A column is missing.
     """
-    frame = analysis.frame
-    curves.require(frame, ["p_same_sign"], "same_sign")
-    figure, legend, drawn = draw_by_labels(frame, "p_same_sign", "mean p_same_sign")
+    curves.require(analysis.frame, ["p_same_sign"], "same_sign")
+    figure, legend, drawn = draw_by_labels(analysis, "p_same_sign", "mean p_same_sign")
     for axes, _ in drawn:
         low, high = axes.get_ylim()
         decimals = 0 if high - low > 0.04 else 1
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=decimals))
-    legend.draw(figure)
+    legend.below(figure)
     return figure

@@ -11,14 +11,16 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.plotting import curves
-from gsnr_sweep.papers.plotting.curves import Legend, Look
+from gsnr_sweep.papers.plotting.legend import Legend
+from gsnr_sweep.papers.plotting.panels import letter, panels
+from gsnr_sweep.papers.plotting.style import GUIDE, RANDOM, REAL, WIDE_PANEL, Look
 
-SETS = {"": ("all weights", curves.REAL), "_top10": ("10 % of largest |W|", curves.RANDOM)}
+SETS = {"": ("all weights", REAL), "_top10": ("10 % of largest |W|", RANDOM)}
 LAYER_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
 
 def draw_weight_gradient(analysis: Analysis) -> Figure:
-    """Draw two panels in a row, a row for each kind of initial weights.
+    """Draw two panels in a row, a row for each kind of initial weights and what else was swept.
 
     Left: correlation of Δg with W; right: share of weights with W·g < 0; each for all weights and
     for the 10 % of largest absolute value, of all layers together (thick) and of each (thin).
@@ -31,23 +33,23 @@ def draw_weight_gradient(analysis: Analysis) -> Figure:
     """
     frame = analysis.frame
     curves.require(frame, ["corr_dg_w", "opposite_sign"], "weight_gradient")
-    inits = list(dict.fromkeys(frame["init"]))
-    figure, grid = curves.panels(len(inits), 2, curves.WIDE_PANEL)
     legend = Legend()
-    for place, (row, init) in enumerate(zip(grid, inits, strict=True)):
-        own = frame[frame["init"] == init]
-        about = f"init {init}\n" if len(inits) > 1 else ""
+    rows = curves.chosen_rows(curves.rows_of(analysis, frame, "init"), legend)
+    figure, grid = panels(len(rows), 2, WIDE_PANEL)
+    for place, (row, (about, own)) in enumerate(zip(grid, rows, strict=True)):
+        about = f"{about}\n" if about else ""
         for index, (axes, name) in enumerate(zip(row, ("corr_dg_w", "opposite_sign"), strict=True)):
             _draw_layers(axes, own, name, legend)
             title = ("correlation of Δg and W", "weights with W·g < 0")[index]
-            curves.letter(axes, 2 * place + index, title)
+            letter(axes, 2 * place + index, title)
             ylabel = ("Pearson", "share")[index]
             ylabel = ylabel if index else about + ylabel
             curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
-        row[0].axhline(0, **curves.GUIDE, zorder=1)
-        row[1].axhline(0.5, **curves.GUIDE, zorder=1)
+        row[0].axhline(0, **GUIDE, zorder=1)
+        row[1].axhline(0.5, **GUIDE, zorder=1)
         row[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    legend.draw(figure)
+    curves.say_repeats(analysis, legend)
+    legend.below(figure)
     return figure
 
 

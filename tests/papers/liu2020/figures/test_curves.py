@@ -1,5 +1,6 @@
 """Figures of curves over training, read back: panels, lines, legend, axes, legibility."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.plotting import curves
+from gsnr_sweep.papers.plotting.levels import labels_of, named
 from gsnr_sweep.papers.plotting.panels import save_figure
+from gsnr_sweep.papers.plotting.style import RANDOM, REAL
 from gsnr_sweep.records.record import RunRecord
 from tests.papers.liu2020.figures.reading import (
     EVEN,
@@ -30,6 +33,7 @@ from tests.papers.liu2020.figures.reading import (
 from tests.tables import make_analysis, make_run, make_table
 
 FLOOR = "floor 1/n of the estimate"
+SEEDS = "mean and range of 2 seeds"
 TRAINED, FROZEN = "first layer trained", "first layer frozen"
 RESNET = (
     *("conv1", "bn1"),
@@ -181,7 +185,8 @@ def test_the_first_and_the_last_epoch_are_inside(case: Case) -> None:
 
 def test_lines_differ_in_more_than_colour_where_colours_have_no_order(case: Case) -> None:
     """Those who see no colours tell real from random and trained from frozen by the dashes."""
-    handles = legend_of(case.drawn)
+    handles = dict(legend_of(case.drawn))
+    handles.pop(SEEDS, None)
     looks = {
         (h.get_linestyle(), h.get_linewidth(), to_hex(h.get_color())) for h in handles.values()
     }
@@ -292,11 +297,11 @@ def test_gsnr_is_the_mean_over_the_runs_of_a_kind() -> None:
     runs = labels(models=["table2_cnn", "resnet18"])
     drawn = draw("gsnr_curves", *runs)
     assert titles_of(drawn) == ["(a) simple CNN", "(b) ResNet18"]
-    assert list(legend_of(drawn)) == ["real labels", "random labels", FLOOR]
+    assert list(legend_of(drawn)) == ["real labels", "random labels", SEEDS, FLOOR]
     for axes, own in zip(drawn.axes, (runs[:4], runs[4:]), strict=True):
         assert axes.get_ylim()[0] == 0
-        real = curves_of(axes, color=curves.REAL)
-        random = curves_of(axes, color=curves.RANDOM)
+        real = curves_of(axes, color=REAL)
+        random = curves_of(axes, color=RANDOM)
         assert real == [pytest.approx(mean(own[:2], "gsnr_mean"))]
         assert random == [pytest.approx(mean(own[2:], "gsnr_mean"))]
 
@@ -319,22 +324,24 @@ def test_the_floor_is_drawn_once_for_each_n() -> None:
 
 
 def test_names_of_labels() -> None:
-    names = [curves.label_kind(p) for p in (0.0, 0.1, 0.25, 1.0)]
+    names = [named("p_random", *labels_of([p])) for p in (0.0, 0.1, 0.25, 1.0)]
     assert names == ["real labels", "p_random = 0.1", "p_random = 0.25", "random labels"]
 
 
 def test_five_levels_of_p_random_differ_in_colour_and_dashes() -> None:
     p = (1.0, 0.0, 0.5, 0.25, 0.75)
-    looks = curves.label_looks(p)
-    assert list(looks) == sorted(p)
-    assert len({to_hex(look.color) for look in looks.values()}) == 5
-    assert len({str(look.dashes) for look in looks.values()}) == 5
-    drawn = draw("same_sign", *labels(p))
-    assert list(legend_of(drawn)) == [curves.label_kind(one) for one in sorted(p)]
+    handles = legend_of(draw("same_sign", *labels(p)))
+    names = [named("p_random", *labels_of([one])) for one in sorted(p)]
+    assert list(handles) == [*names, SEEDS]
+    assert len({to_hex(handles[name].get_color()) for name in names}) == 5
+    assert len({str(handles[name]._dash_pattern) for name in names}) == 5
 
 
 def test_random_labels_look_the_same_with_and_without_real_ones() -> None:
-    assert curves.label_looks([0.0, 1.0])[1.0] == curves.label_looks([1.0])[1.0]
+    both, alone = (legend_of(draw("same_sign", *labels(p))) for p in ((0.0, 1.0), (1.0,)))
+    for look in ("color", "linestyle"):
+        first, second = (getattr(one["random labels"], f"get_{look}")() for one in (both, alone))
+        assert first == second
 
 
 def test_same_sign_is_a_percentage_and_a_single_panel_has_no_letter() -> None:
@@ -342,7 +349,7 @@ def test_same_sign_is_a_percentage_and_a_single_panel_has_no_letter() -> None:
     drawn = draw("same_sign", *runs)
     assert titles_of(drawn) == ["MLP"]
     (axes,) = drawn.axes
-    assert curves_of(axes, color=curves.REAL) == [pytest.approx(mean(runs[:2], "p_same_sign"))]
+    assert curves_of(axes, color=REAL) == [pytest.approx(mean(runs[:2], "p_same_sign"))]
     assert all(t.get_text().endswith("%") for t in axes.get_yticklabels())
 
 
@@ -371,7 +378,7 @@ def test_layers_have_a_line_each_from_dark_to_light() -> None:
     assert values == pytest.approx([0.01 * k + 0.0005 for k in range(len(RESNET))])
     bright = [sum(line.get_color()) for line in drawn.axes[2].lines if len(line.get_xdata()) > 2]
     assert bright[0] < bright[len(bright) // 2] < bright[-1]
-    named = ["simple CNN: fc1", "simple CNN: fc2", "ResNet18: conv1", "ResNet18: fc", FLOOR]
+    named = ["simple CNN: fc1", "simple CNN: fc2", "ResNet18: conv1", "ResNet18: fc", FLOOR, SEEDS]
     assert list(legend_of(drawn)) == named
 
 
@@ -388,10 +395,10 @@ def test_frozen_and_trained_runs_beside_each_other() -> None:
     runs = freezing()
     drawn = draw("frozen", *runs)
     assert titles_of(drawn) == ["(a) mean GSNR", "(b) training loss", "(c) single weights"]
-    assert list(legend_of(drawn)) == [TRAINED, FROZEN]
+    assert list(legend_of(drawn)) == [TRAINED, FROZEN, SEEDS]
     for axes, name in zip(drawn.axes, ("gsnr_followed_mean", "train_loss"), strict=False):
-        trained = curves_of(axes, color=curves.REAL, linestyle="-")
-        frozen = curves_of(axes, color=curves.RANDOM, linestyle="--")
+        trained = curves_of(axes, color=REAL, linestyle="-")
+        frozen = curves_of(axes, color=RANDOM, linestyle="--")
         assert trained == [pytest.approx(mean(runs[:2], name))]
         assert frozen == [pytest.approx(mean(runs[2:], name))]
     assert drawn.axes[1].get_yscale() == "log"
@@ -415,7 +422,7 @@ def test_initial_weights_have_a_row_each() -> None:
 def test_frozen_runs_alone_are_called_frozen() -> None:
     """The layer is frozen in all runs, so that it does not vary."""
     drawn = draw("frozen", *[run for run in freezing() if run.config["model"]["frozen"]])
-    assert list(legend_of(drawn)) == [FROZEN]
+    assert list(legend_of(drawn)) == [FROZEN, SEEDS]
     assert curves_of(drawn.axes[2]) == []
 
 
@@ -430,7 +437,7 @@ def test_weights_all_and_largest_thick_and_each_layer_thin() -> None:
         *("fc1 alone", "fc2 alone", "all weights", "10 % of largest |W|")
     }
     for axes, name in zip(drawn.axes, ("corr_dg_w", "opposite_sign"), strict=True):
-        for suffix, color in (("", curves.REAL), ("_top10", curves.RANDOM)):
+        for suffix, color in (("", REAL), ("_top10", RANDOM)):
             expected = {f"{name}{suffix}{layer}" for layer in ("", "/fc1", "/fc2")}
             found = curves_of(axes, color=color)
             assert len(found) == 3
@@ -444,7 +451,7 @@ def test_weights_all_and_largest_thick_and_each_layer_thin() -> None:
 def test_no_layer_is_left_out_in_silence() -> None:
     layers = [f"fc{k}" for k in range(9)]
     drawn = draw("weight_gradient", *signs(layers))
-    count = len(curves_of(drawn.axes[0], color=curves.REAL))
+    count = len(curves_of(drawn.axes[0], color=REAL))
     told = " ".join(legend_of(drawn))
     assert count == 10 or "of 9" in told
 
@@ -487,3 +494,131 @@ def test_epochs_are_whole_numbers_on_short_axes_too(figure: str) -> None:
     for axes in draw(figure, *ALL_RUNS[figure](epochs=(0, 1, 2, 3))).axes:
         low, high = axes.get_xlim()
         assert all(tick == round(tick) for tick in axes.get_xticks() if low <= tick <= high)
+
+
+# --- what was swept
+
+
+def swept(**axes: Sequence[Any]) -> list[RunRecord]:
+    """A run for each point of a grid, each with curves of its own, settings in its name."""
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return [
+        make_run(
+            {name: lambda e, k=k: 1 + k + e / 10_000 for name in METRICS},  # type: ignore[misc]
+            **{"epochs": LOG, "n": 10_000, **point},
+        )
+        for k, point in enumerate(points)
+    ]
+
+
+METRICS = (
+    *("gsnr_mean", "p_same_sign", "gsnr_mean/fc1", "gsnr_followed_mean", "train_loss"),
+    *("corr_dg_w", "opposite_sign", "first_term_same_sign", "first_term_corr", "first_term_size"),
+    *("first_term_same_sign/fc1", "first_term_corr/fc1", "first_term_size/fc1"),
+    *("corr_dg_w_top10", "opposite_sign_top10"),
+)
+DRAWN_OF = {
+    "gsnr_curves": "gsnr_mean",
+    "same_sign": "p_same_sign",
+    "layer_curves": "gsnr_mean/fc1",
+    "frozen": "gsnr_followed_mean",
+    "weight_gradient": "corr_dg_w",
+    "first_term": "first_term_corr/fc1",
+}
+GRIDS: dict[str, dict[str, Sequence[Any]]] = {
+    "rate": {"lr": (0.001, 0.1, 0.5)},
+    "models": {"model": ("table2_cnn", "resnet18")},
+    "weights": {"init": ("he", "torch")},
+    "labels, rate": {"p_random": (0.0, 1.0), "lr": (0.001, 0.1, 0.5)},
+    "labels, rate, width": {"p_random": (0.0, 1.0), "lr": (0.1, 0.5), "ch": (6, 8)},
+    "four axes": {"n": (100, 200), "lr": (0.1, 0.5), "ch": (6, 8), "depth": (2, 3)},
+    "a setting of a group": {"optim": ({"name": "gd", "decay": 0.1}, {"name": "gd", "decay": 0.2})},
+}
+every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+
+
+@pytest.mark.parametrize(
+    ("figure", "grid"),
+    [
+        pytest.param(figure, grid, id=f"{figure}, {name}")
+        for figure in FIGURES_HERE
+        for name, grid in GRIDS.items()
+        if figure in ("gsnr_curves", "same_sign") or name != "four axes"  # rows on a page
+    ],
+)
+def test_every_grid_point_has_a_curve_of_its_own(
+    figure: str, grid: dict[str, Sequence[Any]]
+) -> None:
+    """Most of all there is no curve between them: nothing that was swept is averaged over."""
+    runs = swept(**grid)
+    drawn = draw(figure, *runs)
+    starts = {curve[0] for axes in drawn.axes for curve in curves_of(axes) if 0 in curve}
+    assert starts == {run.measurements[0].metrics[DRAWN_OF[figure]] for run in runs}
+
+
+@pytest.mark.parametrize("figure", ["gsnr_curves", "same_sign"])
+@every_grid
+def test_curves_in_a_panel_have_different_looks(
+    figure: str, grid: dict[str, Sequence[Any]]
+) -> None:
+    for axes in draw(figure, *swept(**grid)).axes:
+        looks = [
+            (to_hex(line.get_color()), str(line._dash_pattern), line.get_marker())  # type: ignore[attr-defined]
+            for line in axes.lines
+            if 0 in line.get_xdata() and len(line.get_xdata()) == len(LOG)
+        ]
+        assert len(set(looks)) == len(looks) > 0
+
+
+@pytest.mark.parametrize("figure", ["gsnr_curves", "same_sign"])
+def test_the_legend_names_every_value_that_was_swept(figure: str) -> None:
+    names = list(legend_of(draw(figure, *swept(**GRIDS["labels, rate, width"]))))
+    expected = ["real labels", "random labels", "lr = 0.1", "lr = 0.5", "ch = 6", "ch = 8"]
+    assert [name for name in names if name != FLOOR] != []
+    assert set(expected) <= set(names)
+    assert not any("mean" in name for name in names)
+    alone = list(legend_of(draw(figure, *swept(lr=(0.1, 0.5)))))
+    assert [name for name in alone if name != FLOOR] == ["lr = 0.1", "lr = 0.5"]
+
+
+@pytest.mark.parametrize("figure", ["frozen", "weight_gradient", "first_term"])
+def test_rows_say_what_was_swept(figure: str) -> None:
+    drawn = draw(figure, *swept(lr=(0.1, 0.5)))
+    starts = [axes.get_ylabel().split("\n")[0] for axes in drawn.axes]
+    assert [start for start in starts if start.startswith("lr")] == ["lr = 0.1", "lr = 0.5"]
+
+
+@every_figure
+def test_seeds_are_averaged_and_the_legend_says_of_how_many(figure: str) -> None:
+    runs = swept(lr=(0.1, 0.5), seed=(0, 1, 2))
+    drawn = draw(figure, *runs)
+    assert "mean and range of 3 seeds" in legend_of(drawn)
+    starts = {curve[0] for axes in drawn.axes for curve in curves_of(axes) if 0 in curve}
+    assert starts == {2.0, 5.0}  # of 1, 2, 3 and of 4, 5, 6
+    assert not any("mean" in name for name in legend_of(draw(figure, *swept(lr=(0.1, 0.5)))))
+
+
+def test_seeds_of_unequal_number() -> None:
+    runs = [*swept(lr=(0.1,), seed=(0, 1, 2)), *swept(lr=(0.5,), seed=(0, 1))]
+    assert "mean and range of 2 to 3 seeds" in legend_of(draw("gsnr_curves", *runs))
+
+
+def test_what_follows_from_the_model_is_no_axis_of_its_own() -> None:
+    runs = [
+        *swept(model=("table2_cnn",), n=(1000,), p_random=(0.0, 1.0)),
+        *swept(model=("resnet18",), n=(500,), p_random=(0.0, 1.0)),
+    ]
+    assert list(legend_of(draw("gsnr_curves", *runs))) == ["real labels", "random labels", FLOOR]
+
+
+def test_more_rows_than_a_page_holds_are_said() -> None:
+    drawn = draw("first_term", *swept(lr=[k / 10 for k in range(1, 21)]))
+    assert len(drawn.axes) == 3 * curves.MAX_ROWS
+    assert f"{curves.MAX_ROWS} of 20 settings have a row" in legend_of(drawn)
+    assert drawn.axes[0].get_ylabel().startswith("lr = 0.1\n")
+    assert drawn.axes[-3].get_ylabel().startswith("lr = 2\n")
+
+
+def test_more_values_than_looks_are_said() -> None:
+    names = list(legend_of(draw("gsnr_curves", *swept(ch=range(1, 15), lr=range(1, 9)))))
+    assert {"… of 14 values", "lr: looks repeat"} <= set(names)

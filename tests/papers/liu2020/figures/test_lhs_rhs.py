@@ -10,6 +10,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.markers import MarkerStyle
 
+from gsnr_sweep.analysis.axes import swept_axes
 from gsnr_sweep.analysis.statistics import pair_statistics, statistics_by_epoch
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.figures.lhs_rhs import (
@@ -27,6 +28,7 @@ PAPER_N = (1000, 2000, 4000, 6000, 8000, 10000, 15000)
 PAPER_P = (0.0, 0.1, 0.2, 0.3, 0.5)
 PAPER_CH = (6, 8, 10, 12, 14, 16, 18, 20)
 PAPER_EPOCHS = (20, 100, 500, 2500)
+SETTINGS = ("n", "p_random", "ch", "lr", "seed", "model")
 
 
 def make_table(n=PAPER_N, p_random=PAPER_P, ch=PAPER_CH, epochs=PAPER_EPOCHS):
@@ -47,7 +49,9 @@ def make_table(n=PAPER_N, p_random=PAPER_P, ch=PAPER_CH, epochs=PAPER_EPOCHS):
 
 
 def draw(table, **options):
-    return draw_lhs_rhs(table, statistics_by_epoch(table, "osgr_rhs", "osgr_lhs"), **options)
+    axes = swept_axes(table, [name for name in SETTINGS if name in table])
+    statistics = statistics_by_epoch(table, "osgr_rhs", "osgr_lhs")
+    return draw_lhs_rhs(table, statistics, **{"axes": axes} | options)
 
 
 def points_of(panel):
@@ -124,7 +128,7 @@ def test_one_legend_names_all_values_and_lines():
     assert [text for text in texts if text] == [
         *("n", *map(str, PAPER_N)),
         *("ch", *map(str, PAPER_CH)),
-        *("least squares", "LHS = RHS"),
+        *("least squares", "LHS = RHS", "p_random: 5 values,\nnot told apart"),
     ]
 
 
@@ -219,7 +223,7 @@ def test_of_many_epochs_an_even_choice_is_drawn():
 
 def test_more_values_than_markers_are_not_told_apart():
     widths = range(len(MARKERS) + 1)
-    _, texts = legend_of(draw(make_table((1000,), (0.0,), widths, (0,))))
+    _, texts = legend_of(draw(make_table((1000, 2000), (0.0,), widths, (0,))))
     assert "ch: 13 values,\nnot told apart" in texts
 
 
@@ -277,3 +281,89 @@ def test_files_are_sharp_vectors_with_real_text_and_no_window_state(tmp_path):
     assert b"/Type3" not in content
     assert b"/CIDFontType2" in content
     assert plt.get_fignums() == []
+
+
+# --- what was swept
+
+
+def looks_of(panel):
+    """The looks of a panel's points: colour and marker."""
+    (collection,) = panel.collections
+    return [
+        (tuple(face), path.vertices.tobytes())
+        for face, path in zip(collection.get_facecolors(), collection.get_paths(), strict=True)
+    ]
+
+
+def grid(**axes):
+    """A point for each combination, at one epoch."""
+    rows = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    known = {"n": 100, "ch": 6, "p_random": 0.0, "epoch": 20, "nonfinite": ""}
+    points = [
+        known | row | {"osgr_rhs": 0.5 + 0.01 * k, "osgr_lhs": 0.4 + 0.02 * k, "gap": 90.0 - k}
+        for k, row in enumerate(rows)
+    ]
+    return pd.DataFrame(points)
+
+
+GRIDS = {
+    "labels and seeds": grid(p_random=(0.0, 0.2, 0.5), seed=range(4)),
+    "rate": grid(lr=(0.001, 0.1, 0.5)),
+    "models": grid(model=("cnn", "mlp")),
+    "sizes and rate": grid(n=(100, 200), lr=(0.1, 0.5)),
+    "sizes, widths, rate": grid(n=(100, 200), ch=(6, 8), lr=(0.1, 0.5)),
+    "four axes": grid(n=(100, 200), p_random=(0.0, 0.5), lr=(0.1, 0.5), seed=(0, 1)),
+}
+
+
+@pytest.mark.parametrize("table", GRIDS.values(), ids=GRIDS)
+def test_points_of_every_grid_look_different(table):
+    (panel,) = draw(table).axes
+    looks = looks_of(panel)
+    assert len(set(looks)) == len(looks) == len(table)
+
+
+def test_the_legend_names_what_was_swept():
+    _, texts = legend_of(draw(GRIDS["labels and seeds"]))
+    assert [t for t in texts if t][:9] == [
+        "p_random",
+        "0",
+        "0.2",
+        "0.5",
+        "seed",
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
+    _, texts = legend_of(draw(GRIDS["rate"]))
+    assert [t for t in texts if t][:5] == ["lr", "0.001", "0.1", "0.5", "least squares"]
+    _, texts = legend_of(draw(GRIDS["sizes, widths, rate"]))
+    assert [t for t in texts if t][3:8] == ["ch, lr", "6, 0.1", "6, 0.5", "8, 0.1", "8, 0.5"]
+
+
+def test_axes_that_are_left_are_named_as_not_told_apart():
+    _, texts = legend_of(draw(grid(n=(1, 2), lr=range(1, 8), seed=range(3))))
+    assert "seed: 3 values,\nnot told apart" in texts
+    _, texts = legend_of(draw(GRIDS["four axes"], hue="lr", style="seed"))
+    assert {"n: 2 values,\nnot told apart", "p_random: 2 values,\nnot told apart"} <= set(texts)
+
+
+def test_a_setting_that_follows_from_another_is_not_told_apart_twice():
+    table = GRIDS["models"].assign(lr=[0.1, 0.5])
+    _, texts = legend_of(draw(table, axes=("model", "lr")))
+    assert not any("lr" in text for text in texts)
+
+
+def test_both_sides_of_eq_19_alone_have_equal_axes_and_a_diagonal():
+    table = GRIDS["labels and seeds"]
+    statistics = statistics_by_epoch(table, "osgr_rhs", "gap")
+    figure = draw_lhs_rhs(table, statistics, y="gap", axes=("p_random", "seed"))
+    (panel,) = figure.axes
+    assert lines_of(panel, DIAGONAL) == []
+    assert len(lines_of(panel, FIT)) == 1
+    assert "LHS = RHS" not in legend_of(figure)[1]
+    assert panel.get_xlim()[1] < 1
+    assert 70 < panel.get_ylim()[0] < 79
+    assert 90 < panel.get_ylim()[1] < 92
+    assert figure.get_supylabel() == "gap"

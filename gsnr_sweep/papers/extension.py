@@ -1,0 +1,169 @@
+"""Figures and claims of the user's own, named by dotted path and tried before a launch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
+from gsnr_sweep.errors import GsnrError, locate, reason
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gsnr_sweep.analysis.analysis import Analysis
+
+METRICS = (
+    *("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_lhs_se", "osgr_rhs_se", "osgr_diff_se"),
+    *("train_loss", "test_loss", "gen_gap", "gsnr_mean", "p_same_sign"),
+)
+"""Metrics of the made-up table; a function may read others, which are then missing in the trial."""
+FIGURE_KIND = "a function that takes the sweep's Analysis and returns a matplotlib Figure"
+CLAIM_KIND = "a function that takes the sweep's Analysis and returns a Claim or a list of Claims"
+
+
+class WrongReturnError(GsnrError):
+    """A function returned what is no figure, or no claim."""
+
+
+def is_dotted(name: str) -> bool:
+    """Tell whether a name is a dotted path."""
+    return "." in name.strip(".")
+
+
+def draw_own(function: Callable[[Analysis], Any], analysis: Analysis) -> Figure:
+    """Draw a figure.
+
+    Raises:
+        WrongReturnError: The function returned something else.
+    """
+    from matplotlib.figure import Figure
+
+    figure = function(analysis)
+    if not isinstance(figure, Figure):
+        raise WrongReturnError(f"it returned {_kind(figure)}, but a matplotlib Figure is needed")
+    return figure
+
+
+def judge_own(function: Callable[[Analysis], Any], analysis: Analysis) -> list[Claim]:
+    """Judge claims.
+
+    Raises:
+        WrongReturnError: The function returned something else.
+    """
+    returned = function(analysis)
+    claims = list(returned) if isinstance(returned, list | tuple) else [returned]
+    for claim in claims:
+        if not isinstance(claim, Claim):
+            raise WrongReturnError(
+                f"it returned {_kind(claim)}, but a Claim or a list of them is needed"
+            )
+        if claim.verdict not in (HOLDS, FAILS, UNCLEAR):
+            allowed = ", ".join(map(repr, (HOLDS, FAILS, UNCLEAR)))
+            raise WrongReturnError(f"its verdict is {claim.verdict!r}, but allowed are {allowed}")
+    return claims
+
+
+def load(path: str, launch_folder: str = "") -> Callable[[Analysis], Any]:
+    """Import a function by its dotted path, also from where the sweep was launched, and from here.
+
+    Raises:
+        GsnrError: It cannot be imported, or is no function.
+    """
+    folders = [folder for folder in (str(Path.cwd()), launch_folder) if folder]
+    sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+    try:
+        function: Callable[[Analysis], Any] = locate(path)
+    except Exception as error:
+        raise GsnrError(f"it cannot be imported ({reason(error)})") from None
+    if not callable(function):
+        raise GsnrError(f"it is {_kind(function)}, which cannot be called")
+    return function
+
+
+def try_figure(path: str) -> None:
+    """Draw a figure of a made-up table, as it will be drawn of the sweep's.
+
+    Raises:
+        GsnrError: It cannot be drawn, or is no figure.
+    """
+    _try("preset.figures", path, _drawn_once, FIGURE_KIND)
+
+
+def try_claim(path: str) -> None:
+    """Judge a claim by a made-up table, as it will be judged by the sweep's.
+
+    Raises:
+        GsnrError: It cannot be judged, or is no claim.
+    """
+    _try("preset.claims", path, judge_own, CLAIM_KIND)
+
+
+def made_up_analysis() -> Analysis:
+    """Return eight runs of a made-up sweep over n, ch and seed, each measured at two epochs."""
+    from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.table import table_of
+    from gsnr_sweep.records.record import Measurement, RunRecord
+
+    runs = []
+    for place in range(8):
+        config = {
+            **{"n": 100 + 100 * (place & 1), "ch": 6 + (place & 2), "seed": place // 4},
+            **{"p_random": 0.0, "n_sets": 2, "n_test": 100, "epochs": 10, "lr": 0.1},
+            **{"data": {"name": "digits"}, "model": {"name": "mlp", "init": "torch"}},
+        }
+        measured = [
+            Measurement(
+                epoch, {name: 0.5 + 0.01 * place + 0.02 * k for k, name in enumerate(METRICS)}
+            )
+            for epoch in (0, 10)
+        ]
+        runs.append((f"{place:032x}", RunRecord(f"run {place}", config, "", {}, "finished")))
+        runs[-1][1].measurements = measured
+    return Analysis(table_of("a made-up sweep", None, runs, []))
+
+
+def _drawn_once(function: Callable[[Analysis], Any], analysis: Analysis) -> None:
+    figure = draw_own(function, analysis)
+    figure.draw_without_rendering()
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(figure)  # it keeps what was made with it
+
+
+def _try(key: str, path: str, use: Callable[..., object], kind: str) -> None:
+    problem = _problem_of(path, use)
+    if problem:
+        raise GsnrError(
+            f"{key}=[{path}]: {problem}. Give the dotted path of {kind}, such as "
+            "my_module.my_function with my_module.py in the folder of the launch."
+        )
+
+
+def _problem_of(path: str, use: Callable[..., object]) -> str:
+    """Return what is wrong with a function, empty for nothing."""
+    try:
+        function = load(path)
+    except GsnrError as error:
+        return str(error)
+    try:
+        use(function, made_up_analysis())
+    except WrongReturnError as error:
+        return str(error)
+    except Exception as error:
+        if not _lacks_a_metric(error):
+            return f"it fails on a small made-up sweep ({reason(error)})"
+    return ""
+
+
+def _lacks_a_metric(error: Exception) -> bool:
+    """Tell whether a function missed something that only the sweep's own runs have measured."""
+    from pandas import DataFrame
+
+    asked = isinstance(error, AttributeError) and isinstance(error.obj, DataFrame)
+    return asked or isinstance(error, KeyError | GsnrError)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
