@@ -22,7 +22,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.report.files import file_safe
 from gsnr_sweep.report.pipeline import aggregate
-from tests.conftest import read_csv
+from tests.conftest import ROOT, read_csv
 
 SWEEP = "digits sweep 2026-11-20 23:15"
 EPOCHS = (0, 20, 100)
@@ -119,9 +119,8 @@ def printed(width=80):
 
 
 def run_python(arguments):
-    root = Path(__file__).parents[1]
     command = [sys.executable, *arguments]
-    return subprocess.run(command, check=False, cwd=root, capture_output=True, text=True)
+    return subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
 
 
 def correlation(x, y):
