@@ -8,7 +8,7 @@ class GsnrError(Exception):
     """A mistake or a missing thing that the user can mend; its text says how."""
 
 
-def locate(path: str) -> Any:
+def resolve_name(path: str) -> Any:
     """Import the object that a dotted path such as ``package.module.Class`` names.
 
     Raises:
@@ -18,7 +18,7 @@ def locate(path: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def reason(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Say in one line what an exception that others raised says."""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from gsnr_sweep.records.leases import last_claim  # noqa: E402
+from gsnr_sweep.records.leases import last_lease  # noqa: E402
 from gsnr_sweep.records.record import RunRecord  # noqa: E402
 from gsnr_sweep.records.status import Status, read_status  # noqa: E402
 
@@ -576,8 +576,8 @@ def campaign(options: Options) -> Result:
             _compare(options, fire, peace, tracking, result)
         except (OSError, ValueError) as error:
             result.differences.append(f"cannot be compared: {error!r}")
-    claims = [last_claim(path) for path in run_folders(fire)]
-    result.attempts = [claim.number for claim in claims if claim is not None]
+    leases = [last_lease(path) for path in run_folders(fire)]
+    result.attempts = [lease.number for lease in leases if lease is not None]
     if len(result.kills) < options.kills:
         result.differences.append(
             f"the sweep was over after {len(result.kills)} of {options.kills} kills"

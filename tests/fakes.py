@@ -12,7 +12,7 @@ import psutil
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
-from gsnr_sweep.records.leases import Claim
+from gsnr_sweep.records.leases import Lease
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import UNDER_WAY, Status, write_status
@@ -24,14 +24,14 @@ METRICS = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25}
 
 def put_claim(
     folder: Path, number: int = 1, *, alive: bool = True, raw: str | None = None, **fields: Any
-) -> Claim:
+) -> Lease:
     """Write the file of an attempt, of this process or of one that is gone."""
     folder.mkdir(parents=True, exist_ok=True)
     started = float(psutil.Process().create_time()) if alive else LONG_AGO
-    claim = Claim(number, **{"process_started": started, **fields})
-    text = json.dumps(asdict(claim)) if raw is None else raw
+    lease = Lease(number, **{"process_started": started, **fields})
+    text = json.dumps(asdict(lease)) if raw is None else raw
     (folder / f"attempt.{number}").write_text(text)
-    return claim
+    return lease
 
 
 def put_status(folder: Path, state: str, *, alive: bool = True, **fields: Any) -> Status:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from gsnr_sweep.errors import locate, reason
+from gsnr_sweep.errors import describe_exception, resolve_name
 
 
 def test_what_a_path_names() -> None:
-    assert locate("pathlib.Path") is Path
-    assert locate("gsnr_sweep.errors.reason") is reason
+    assert resolve_name("pathlib.Path") is Path
+    assert resolve_name("gsnr_sweep.errors.describe_exception") is describe_exception
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_what_a_path_names() -> None:
 )
 def test_what_it_does_not(path: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        locate(path)
+        resolve_name(path)
 
 
 def test_a_module_that_breaks_on_import_says_why(
@@ -32,10 +32,10 @@ def test_a_module_that_breaks_on_import_says_why(
     (tmp_path / "breaks_on_import.py").write_text("import no_such_dependency\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
-        locate("breaks_on_import.Thing")
+        resolve_name("breaks_on_import.Thing")
 
 
 def test_reasons_are_one_short_line() -> None:
-    assert reason(ValueError("a\n  b")) == "ValueError: a b"
-    assert reason(KeyboardInterrupt()) == "KeyboardInterrupt"
-    assert len(reason(ValueError("x" * 9000))) < 350
+    assert describe_exception(ValueError("a\n  b")) == "ValueError: a b"
+    assert describe_exception(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert len(describe_exception(ValueError("x" * 9000))) < 350

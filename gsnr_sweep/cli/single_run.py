@@ -22,7 +22,7 @@ from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
-from gsnr_sweep.launcher.reuse import read_ledger
+from gsnr_sweep.launcher.reuse import read_history
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
@@ -78,8 +78,8 @@ def _decide(point: CheckedPoint, launch_folder: Path, folder: Path) -> Decision:
     """Look whether this run is finished or half finished already."""
     if point.cfg.rerun:
         return Decision()
-    ledger = read_ledger([point], launch_folder, folder)
-    return ledger.decide(run_identity(point.cfg), code_version(point.cfg), point.cfg.same_code)
+    history = read_history([point], launch_folder, folder)
+    return history.decide(run_identity(point.cfg), code_version(point.cfg), point.cfg.same_code)
 
 
 def _known(decision: Decision) -> RunResult | None:

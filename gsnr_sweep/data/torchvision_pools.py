@@ -20,7 +20,7 @@ from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.torchvision_import import import_torchvision
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 
 DATA_ROOT_VARIABLE = "GSNR_DATA_ROOT"
 DEFAULT_ROOT = "data_cache"
@@ -78,8 +78,8 @@ def _fetch(dataset: str, root: Path) -> None:
             _download(dataset, root, place)
             return
         raise GsnrError(
-            f"The files of {dataset} in {place} are damaged ({reason(error)}). Replace them, or "
-            "delete that folder to have them downloaded anew."
+            f"The files of {dataset} in {place} are damaged ({describe_exception(error)}). Replace "
+            "them, or delete that folder to have them downloaded anew."
         ) from None
 
 

@@ -35,8 +35,8 @@ def image_format(model: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if normalizes else torch.channels_last
 
 
-class AutogradPasses:
-    """The network as it is; see `Passes`."""
+class AutogradEngine:
+    """The network as it is; see `Engine`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class AutogradPasses:
             yield (x.contiguous(memory_format=self._format) if x.dim() == 4 else x), y
 
     def gradient(self, samples: Samples) -> list[Tensor]:
-        """See `Passes`."""
+        """See `Engine`."""
         if self._norms and self._n_steps(samples) > 1:
             return full_batch_gradient(
                 self.model,
@@ -94,19 +94,19 @@ class AutogradPasses:
         return total
 
     def fix_statistics(self, samples: Samples) -> None:
-        """See `Passes`."""
+        """See `Engine`."""
         if self._norms:
             batches = partial(self.batches, samples, self._chunks.step)
             use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
-        """See `Passes`."""
+        """See `Engine`."""
         chunks = self.batches(samples, self._chunks.moments)
         return gradient_moments(self.model, chunks, self._loss, self._method, on_chunk, signs)
 
     @torch.no_grad()
     def outputs(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Passes`."""
+        """See `Engine`."""
         for x, y in self.batches(samples, self._chunks.losses):
             yield self.model(x), y
 

@@ -13,7 +13,7 @@ from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.moments import OnChunk
 
 
-class Passes(Protocol):
+class Engine(Protocol):
     """Passes of one network over sets of samples, chunk by chunk, at its present weights."""
 
     def gradient(self, samples: Samples) -> list[Tensor]:

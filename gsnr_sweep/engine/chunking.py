@@ -126,7 +126,7 @@ def bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tuple
 
     with torch.no_grad(), listening(model.modules(), count):
         model(example)
-    if method is not Method.LAYERS:
+    if method is not Method.LAYERWISE:
         largest = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     return activations * example.element_size(), largest * example.element_size()
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.autograd import AutogradPasses
-from gsnr_sweep.engine.base import Passes
-from gsnr_sweep.engine.batched.functional import can_stack
+from gsnr_sweep.engine.autograd import AutogradEngine
+from gsnr_sweep.engine.base import Engine
+from gsnr_sweep.engine.batched.functional import can_batch
 from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.chunking import ChunkSizes, bytes_per_sample, chunk_sizes, explicit_chunks
-from gsnr_sweep.engine.cpu import ExplicitNetwork, Kinds, Sums, explicit_network
-from gsnr_sweep.engine.cpu.engine import ExplicitPasses, Workspaces
+from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, explicit_network
+from gsnr_sweep.engine.cpu.engine import CpuEngine, Workspaces
 from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.gradients import Method
@@ -36,7 +36,7 @@ _WHOLE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
-class PassPlan:
+class EngineChoice:
     """How the replicas of one network are run.
 
     Attributes:
@@ -63,7 +63,7 @@ class PassPlan:
         targets: Tensor,
         task: Task,
         settings: EngineSettings,
-    ) -> PassPlan:
+    ) -> EngineChoice:
         """Try the network on a few samples.
 
         Args:
@@ -81,7 +81,7 @@ class PassPlan:
         if not examples.is_cuda and examples.dtype == torch.float32:
             kernels = load_kernels(settings.kernels)
         plan = cls(model, examples, task, method, kernels, explicit=False)
-        network = plan.explicit_network(model) if method is Method.LAYERS else None
+        network = plan.explicit_network(model) if method is Method.LAYERWISE else None
         if network is None or settings.kernels == "none":
             return plan
         found = replace(plan, explicit=plan._agrees(targets))
@@ -159,7 +159,7 @@ class PassPlan:
 
     def passes(
         self, settings: EngineSettings
-    ) -> Iterator[tuple[nn.Module, Passes, AutogradPasses]]:
+    ) -> Iterator[tuple[nn.Module, Engine, AutogradEngine]]:
         """Yield copy after copy of the network with its ways over samples."""
         sizes = self.chunks(settings)
         memories: Workspaces | None = None
@@ -173,9 +173,9 @@ class PassPlan:
             memories = memories or Workspaces(network)
             yield model, self._explicit(network, model, sizes, memories, autograd), autograd
 
-    def _autograd(self, model: nn.Module, sizes: ChunkSizes) -> AutogradPasses:
+    def _autograd(self, model: nn.Module, sizes: ChunkSizes) -> AutogradEngine:
         dtype, example = self.examples.dtype, self.examples[:2]
-        return AutogradPasses(model, self.task, sizes, dtype, self.method, example)
+        return AutogradEngine(model, self.task, sizes, dtype, self.method, example)
 
     def _explicit(
         self,
@@ -183,10 +183,10 @@ class PassPlan:
         model: nn.Module,
         sizes: ChunkSizes,
         memories: Workspaces,
-        autograd: AutogradPasses,
-    ) -> ExplicitPasses:
+        autograd: AutogradEngine,
+    ) -> CpuEngine:
         parameters = [p for p in model.parameters() if p.requires_grad]
-        return ExplicitPasses(network, parameters, self.task, sizes, memories, autograd)
+        return CpuEngine(network, parameters, self.task, sizes, memories, autograd)
 
 
 def _close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
@@ -208,7 +208,9 @@ def _explicit_bytes(network: ExplicitNetwork, model: nn.Module, examples: Tensor
         n = blocks * memory.lanes
         x = examples[:1].expand(n, *examples.shape[1:]).contiguous()
         done = network.forward(Samples(x, torch.zeros(n)), 0, n, Mode.BATCH, memory)
-        network.backward(done, torch.zeros_like(done.outputs), Sums(parameters, Kinds.SQUARES))
+        network.backward(
+            done, torch.zeros_like(done.outputs), Sums(parameters, MomentOrder.SQUARES)
+        )
         taken.append(memory.bytes)
     for norm, (mean, var) in zip(network.norms, before, strict=True):
         norm.mean, norm.var = mean, var
@@ -224,7 +226,7 @@ _WIDEST = 64
 replica, 2-20-1 ten times or more, 784-20-10 as fast."""
 
 
-def can_be_stacked(
+def can_be_batched(
     model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, task: Task
 ) -> bool:
     """Say whether all replicas should take their steps together.
@@ -237,7 +239,7 @@ def can_be_stacked(
         task: Decides the loss.
     """
     if x.is_cuda:
-        return can_stack(model, parameters, x, y, task)
+        return can_batch(model, parameters, x, y, task)
     layers = linear_layers(model)
     if layers is None:
         return False

@@ -27,9 +27,9 @@ _PERTURBATION = 0.1
 class Method(Enum):
     """How per-sample gradients are computed, fastest first."""
 
-    LAYERS = "closed forms layer by layer, from one backward pass"
-    NETWORK = "torch.func through the whole network"
-    SINGLE = "one backward pass a sample"
+    LAYERWISE = "closed forms layer by layer, from one backward pass"
+    FUNCTORCH = "torch.func through the whole network"
+    PER_SAMPLE = "one backward pass a sample"
 
 
 @contextmanager
@@ -37,11 +37,11 @@ def gradient_computation(
     method: Method, model: nn.Module, sample_losses: SampleLosses
 ) -> Iterator[Compute]:
     """Provide a function (x, y, receive) → (outputs, losses) that computes as `method` says."""
-    if method is Method.LAYERS:
+    if method is Method.LAYERWISE:
         with LayerTap(model) as tap:
             yield lambda x, y, receive: tap.gradients(x, y, sample_losses, receive)
     else:
-        way = network_gradients if method is Method.NETWORK else single_gradients
+        way = network_gradients if method is Method.FUNCTORCH else single_gradients
         yield lambda x, y, receive: way(model, x, y, sample_losses, receive)
 
 
@@ -68,7 +68,7 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
     try:
         _perturb(trial, x)
         _refuse_random_or_mixing(trial, x)
-        with gradient_computation(Method.SINGLE, trial, sample_losses) as compute:
+        with gradient_computation(Method.PER_SAMPLE, trial, sample_losses) as compute:
             expected = _sums(compute, x, y)
     except GsnrError:
         raise
@@ -78,7 +78,7 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
             f"{' '.join(str(error).split())[:300]})."
         ) from None
     _refuse_constant(expected)
-    for method in (Method.LAYERS, Method.NETWORK):
+    for method in (Method.LAYERWISE, Method.FUNCTORCH):
         try:
             with gradient_computation(method, trial, sample_losses) as compute:
                 found = _sums(compute, x, y)
@@ -86,7 +86,7 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
             continue
         if _equal(found, expected):
             return method
-    return Method.SINGLE
+    return Method.PER_SAMPLE
 
 
 def _sums(compute: Compute, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

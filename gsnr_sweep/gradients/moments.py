@@ -37,7 +37,7 @@ def gradient_moments(
     model: nn.Module,
     chunks: Iterable[tuple[Tensor, Tensor]],
     sample_losses: SampleLosses,
-    method: Method = Method.LAYERS,
+    method: Method = Method.LAYERWISE,
     on_chunk: OnChunk | None = None,
     signs: bool = True,
 ) -> Moments:
@@ -50,8 +50,8 @@ def gradient_moments(
         model: The network, in the state in which it is measured.
         chunks: Batches (x, y); results do not depend on their sizes beyond rounding.
         sample_losses: Losses [N] from outputs and targets.
-        method: As `choose_method` found it for this network: `Method.LAYERS` is wrong for one that
-            shares layers or folds other axes into the first.
+        method: As `choose_method` found it for this network: `Method.LAYERWISE` is wrong for one
+            that shares layers or folds other axes into the first.
         on_chunk: Called with outputs, targets and losses of each chunk, which cost nothing more.
         signs: Whether to count positive and negative gradients.
 

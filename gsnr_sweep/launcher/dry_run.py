@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.jobs import Crew
+from gsnr_sweep.launcher.jobs import JobPool
 from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_reuse,
     name_runs,
     plan_rows,
     plan_runs,
-    read_ledger,
+    read_history,
 )
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, is_ours, read_settings
 from gsnr_sweep.preflight.check import CheckedPoint
@@ -49,14 +49,14 @@ def show_dry_run(
     settings = _settings(launcher)
     overrides = [point.overrides for point in points]
     axes = axes_of(overrides)
-    ledger = read_ledger(points, launch_folder, sweep_dir, look_up)
-    runs = plan_runs(points, name_runs(points, overrides), ledger, sweep_dir)
-    crew = Crew(Manifest("", "", sweep_dir, runs=runs), settings)
-    rows = plan_rows(points, runs, crew, search_roots(launch_folder, sweep_dir))
+    history = read_history(points, launch_folder, sweep_dir, look_up)
+    runs = plan_runs(points, name_runs(points, overrides), history, sweep_dir)
+    job_pool = JobPool(Manifest("", "", sweep_dir, runs=runs), settings)
+    rows = plan_rows(points, runs, job_pool, search_roots(launch_folder, sweep_dir))
     tracking = describe_tracking(points[0].cfg.tracking, launch_folder)
     reuse = describe_reuse(runs)
-    console.print(show_plan(points, axes, crew.describe(), sweep_dir, tracking, reuse=reuse))
-    console.print(show_table(rows, crew.side_by_side))
+    console.print(show_plan(points, axes, job_pool.describe(), sweep_dir, tracking, reuse=reuse))
+    console.print(show_table(rows, job_pool.side_by_side))
     console.print(Text("dry_run=true: nothing was launched, nothing was written.", "bold"))
 
 

@@ -66,7 +66,7 @@ class Decision:
 
 
 @dataclass
-class Ledger:
+class History:
     """Earlier runs of an experiment by identity."""
 
     runs: dict[str, list[Earlier]] = field(default_factory=dict)

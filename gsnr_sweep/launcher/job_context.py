@@ -16,14 +16,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.config.compose import Composer
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.atomic import replace_file
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, SweepRun
 from gsnr_sweep.runs.control import Attempt
 
 
 @dataclass(frozen=True)
-class Payload:
+class JobContext:
     """Everything that workers need besides the manifest.
 
     Attributes:
@@ -71,11 +71,11 @@ class Payload:
         return cfg
 
 
-def execute(payload: Payload, run: SweepRun, attempt: Attempt, device: str = "") -> str:
+def execute(job_context: JobContext, run: SweepRun, attempt: Attempt, device: str = "") -> str:
     """Execute one run; never raises for what goes wrong within it.
 
     Args:
-        payload: What the runs have in common.
+        job_context: What the runs have in common.
         run: The run.
         attempt: Which attempt this is.
         device: Device for a run that leaves the choice open; empty for none in particular.
@@ -84,22 +84,22 @@ def execute(payload: Payload, run: SweepRun, attempt: Attempt, device: str = "")
         Why it failed, in a sentence; empty if it did not.
     """
     setup_globals()
-    Singleton.set_state(payload.singletons)
+    Singleton.set_state(job_context.singletons)
     try:
-        cfg = payload.compose(run)
+        cfg = job_context.compose(run)
         if device and cfg.device == "auto" and torch.cuda.is_available():
             cfg.device = device
         done = run_job(
-            hydra_context=payload.context,
-            task_function=partial(payload.task_function, attempt=attempt),  # type: ignore[call-arg]
+            hydra_context=job_context.context,
+            task_function=partial(job_context.task_function, attempt=attempt),  # type: ignore[call-arg]
             config=cfg,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
     except (SystemExit, KeyboardInterrupt) as error:  # of a user's module; Hydra lets them pass
-        return reason(error)
+        return describe_exception(error)
     except Exception as error:
-        return str(error) if isinstance(error, GsnrError) else reason(error)
+        return str(error) if isinstance(error, GsnrError) else describe_exception(error)
     finally:
         _close_log()
     return _error(done)
@@ -109,7 +109,9 @@ def _error(done: JobReturn) -> str:
     if done.status is JobStatus.COMPLETED:
         return ""
     error = done._return_value
-    return " ".join(str(error).split()) if isinstance(error, GsnrError) else reason(error)
+    return (
+        " ".join(str(error).split()) if isinstance(error, GsnrError) else describe_exception(error)
+    )
 
 
 def _close_log() -> None:

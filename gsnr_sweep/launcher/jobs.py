@@ -18,7 +18,7 @@ _SECONDS_OF_MARGIN = 15.0
 _SHORTEST_GRACE = 5.0
 
 
-class Crew:
+class JobPool:
     """The jobs of a sweep, on this machine or on a cluster.
 
     On this machine all processes work through one list, so that none is idle while another has

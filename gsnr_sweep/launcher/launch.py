@@ -27,10 +27,10 @@ from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.config.program import command_line
 from gsnr_sweep.config.schema import PresetConfig, TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.history import Ledger
-from gsnr_sweep.launcher.job_context import Payload
-from gsnr_sweep.launcher.jobs import Crew
-from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
+from gsnr_sweep.launcher.history import History
+from gsnr_sweep.launcher.job_context import JobContext
+from gsnr_sweep.launcher.jobs import JobPool
+from gsnr_sweep.launcher.monitor import Monitor, Outcome, last_lines
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.reuse import (
     axes_of,
@@ -39,7 +39,7 @@ from gsnr_sweep.launcher.reuse import (
     name_runs,
     plan_rows,
     plan_runs,
-    read_ledger,
+    read_history,
 )
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.preflight.check import CheckedPoint, check
@@ -51,7 +51,7 @@ from gsnr_sweep.records.record import flatten
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.report.pipeline import collect
 from gsnr_sweep.runs.outcome import RunResult, run_result
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run
 from gsnr_sweep.tracking.sync import send_unsent
 from gsnr_sweep.tracking.uri import describe_tracking, tracking_uri
@@ -101,24 +101,24 @@ class Sweep:
         given = [filter_overrides(point) for point in overrides]
         self._points = check(points_of(self.context.config_loader, self.base, overrides))
         _refuse_a_busy_folder(self.folder)
-        ledger = read_ledger(self._points, self._launch_folder, self.folder)
-        manifest = self._plan(given, ledger)
-        crew = Crew(manifest, self.settings)
-        self._show_plan(manifest, crew, axes_of(given))
-        tracker = self._prepare(manifest, given, ledger)
-        outage = Outage()
-        watch = Watch(
+        history = read_history(self._points, self._launch_folder, self.folder)
+        manifest = self._plan(given, history)
+        job_pool = JobPool(manifest, self.settings)
+        self._show_plan(manifest, job_pool, axes_of(given))
+        tracker = self._prepare(manifest, given, history)
+        breaker = CircuitBreaker()
+        monitor = Monitor(
             manifest,
-            crew.backend,
-            crew.workers,
-            crew.shared,
-            crew.at_once,
-            lambda folder: _close_in_store(manifest, folder, outage),
+            job_pool.backend,
+            job_pool.workers,
+            job_pool.shared,
+            job_pool.at_once,
+            lambda folder: _close_in_store(manifest, folder, breaker),
         )
         try:
             if self.settings.detach:
-                return self._leave(manifest, crew, tracker)
-            outcomes = self._follow(watch, tracker)
+                return self._leave(manifest, job_pool, tracker)
+            outcomes = self._follow(monitor, tracker)
         except SweepFailedError:
             raise
         except GsnrError:  # the jobs were not accepted
@@ -150,7 +150,7 @@ class Sweep:
     def _preset(self) -> PresetConfig:
         return self._points[0].cfg.preset
 
-    def _plan(self, overrides: Sequence[Sequence[str]], ledger: Ledger) -> Manifest:
+    def _plan(self, overrides: Sequence[Sequence[str]], history: History) -> Manifest:
         names = name_runs(self._points, overrides)
         now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
         tracked = self._tracking.name == "mlflow"
@@ -160,43 +160,43 @@ class Sweep:
             folder=self.folder,
             command=command_line(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            backend=Crew.place(self.settings),
+            backend=JobPool.place(self.settings),
             experiment=self._tracking.experiment,
             uri=tracking_uri(self._tracking, self._launch_folder) if tracked else "",
             launch_folder=str(self._launch_folder),
             max_retries=self.settings.max_retries,
             preset=asdict(self._preset),
-            runs=plan_runs(self._points, names, ledger, self.folder, self.first_index),
+            runs=plan_runs(self._points, names, history, self.folder, self.first_index),
         )
 
-    def _show_plan(self, manifest: Manifest, crew: Crew, axes: dict[str, list[str]]) -> None:
+    def _show_plan(self, manifest: Manifest, job_pool: JobPool, axes: dict[str, list[str]]) -> None:
         roots = search_roots(self._launch_folder, self.folder)
-        rows = plan_rows(self._points, manifest.runs, crew, roots)
+        rows = plan_rows(self._points, manifest.runs, job_pool, roots)
         self.console.print(
             show_plan(
                 self._points,
                 axes,
-                crew.describe(),
+                job_pool.describe(),
                 _relative(self.folder),
                 describe_tracking(self._tracking, self._launch_folder),
-                estimated=summarize(rows, crew.side_by_side),
+                estimated=summarize(rows, job_pool.side_by_side),
                 reuse=describe_reuse(manifest.runs),
             )
         )
 
     def _prepare(
-        self, manifest: Manifest, overrides: Sequence[Sequence[str]], ledger: Ledger
+        self, manifest: Manifest, overrides: Sequence[Sequence[str]], history: History
     ) -> SweepTracker | None:
         """Write down everything that workers and later commands need."""
         tracker = self._start_tracking(manifest, overrides)
         if tracker is not None:
             manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]
-        outage = Outage()
-        for runs in ledger.runs.values():
+        breaker = CircuitBreaker()
+        for runs in history.runs.values():
             for run in runs:
                 if run.state == "killed" and run.folder is not None:
                     close_killed(run.folder, run.attempt)
-                    _close_in_store(manifest, run.folder, outage)
+                    _close_in_store(manifest, run.folder, breaker)
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest.stop_file.unlink(missing_ok=True)  # of an earlier sweep in this folder
         settings: dict[str, Any] = {"threads": self.settings.threads_per_worker}
@@ -204,7 +204,7 @@ class Sweep:
             settings |= {"tracking.parent_run_id": tracker.run_id, "tracking.uri": manifest.uri}
         given = zip(manifest.runs, overrides, strict=True)
         indexed = {run.index: list(own) for run, own in given if run.action == "run"}
-        Payload(
+        JobContext(
             self.context,
             self.task_function,
             self.base,
@@ -239,12 +239,12 @@ class Sweep:
         )
 
     def _leave(
-        self, manifest: Manifest, crew: Crew, tracker: SweepTracker | None
+        self, manifest: Manifest, job_pool: JobPool, tracker: SweepTracker | None
     ) -> list[JobReturn]:
         """Submit everything and return at once."""
         runs = manifest.to_run()
         if runs:
-            manifest.jobs += crew.backend.submit(crew.workers(runs, crew.at_once))
+            manifest.jobs += job_pool.backend.submit(job_pool.workers(runs, job_pool.at_once))
             path = manifest.write()
             if tracker is not None:
                 tracker.log_file(path)
@@ -261,18 +261,18 @@ class Sweep:
         )
         return [_returned(point, self.folder, None) for point in self._points]
 
-    def _follow(self, watch: Watch, tracker: SweepTracker | None) -> list[Outcome]:
-        manifest = watch.manifest
+    def _follow(self, monitor: Monitor, tracker: SweepTracker | None) -> list[Outcome]:
+        manifest = monitor.manifest
         outcomes: list[Outcome] = []
         threading.Thread(target=_load_what_comes_last, daemon=True).start()
         progress = SweepProgress(manifest.to_run(), manifest.folder_of, self.console)
         with progress, _ending_politely():
             try:
-                for outcome in watch.run(progress.look):
+                for outcome in monitor.run(progress.look):
                     outcomes.append(outcome)
                     progress.ended(outcome)
             except KeyboardInterrupt:
-                _stop(watch, progress)
+                _stop(monitor, progress)
                 self._interrupted(manifest, tracker)
         return outcomes
 
@@ -375,22 +375,22 @@ def _known_failures(manifest: Manifest) -> list[Outcome]:
     return found
 
 
-def _stop(watch: Watch, progress: SweepProgress) -> None:
+def _stop(monitor: Monitor, progress: SweepProgress) -> None:
     """Stop cleanly, or at once if asked a second time."""
     progress.say("Stopping: runs write their checkpoints. Ctrl-C again stops at once.")
     try:
-        watch.stop(progress.look, _SECONDS_TO_STOP)
+        monitor.stop(progress.look, _SECONDS_TO_STOP)
     except KeyboardInterrupt:
-        watch.kill()
+        monitor.kill()
 
 
-def _close_in_store(manifest: Manifest, folder: Path, outage: Outage) -> None:
+def _close_in_store(manifest: Manifest, folder: Path, breaker: CircuitBreaker) -> None:
     """Close the MLflow run of a process that died before it could, unless the store is away."""
     status = read_status(folder)
-    if not manifest.uri or outage.lasts or status is None or not status.run_id:
+    if not manifest.uri or breaker.lasts or status is None or not status.run_id:
         return
     if not close_killed_run(manifest.uri, status.run_id):
-        outage.begin("the store did not answer")
+        breaker.begin("the store did not answer")
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass
-class Watch:
+class Monitor:
     """Follows the runs that a sweep computes itself.
 
     Attributes:
@@ -111,7 +111,7 @@ class Watch:
         result = now.state == "finished"
         error = "" if result else now.error or error or PROCESS_DIED
         folder = self.manifest.folder_of(run)
-        jobs = [job for job in self.manifest.jobs if now.claim and job.id == now.claim.job]
+        jobs = [job for job in self.manifest.jobs if now.lease and job.id == now.lease.job]
         logs = [path for job in jobs for path in log_files(self.manifest.folder, job)]
         return Outcome(run, folder, now.state, error, tuple(logs))
 
@@ -136,11 +136,11 @@ class Watch:
                 continue
             folder = self.manifest.folder_of(run)
             now = standing(folder)
-            if now.claim is None or now.claim.job != job.id:
+            if now.lease is None or now.lease.job != job.id:
                 continue
             at_work = True
             unfinished = now.state in (*UNDER_WAY, "killed")
-            if unfinished and close_killed(folder, now.claim.number, state.reason):
+            if unfinished and close_killed(folder, now.lease.number, state.reason):
                 self.on_killed(folder)
         return at_work
 
@@ -232,9 +232,9 @@ class Watch:
             folder = self.manifest.folder_of(run)
             now = standing(folder)
             if (
-                now.claim
+                now.lease
                 and now.state in (*UNDER_WAY, "killed")
-                and close_killed(folder, now.claim.number, "the sweep was stopped")
+                and close_killed(folder, now.lease.number, "the sweep was stopped")
             ):
                 self.on_killed(folder)
 

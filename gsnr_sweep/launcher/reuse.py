@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import run_name
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.history import Decision, Earlier, Ledger
-from gsnr_sweep.launcher.jobs import Crew, backend_of
+from gsnr_sweep.launcher.history import Decision, Earlier, History
+from gsnr_sweep.launcher.jobs import JobPool, backend_of
 from gsnr_sweep.preflight.cost import estimate, remaining
 from gsnr_sweep.preflight.past_costs import observed_runs
 from gsnr_sweep.preflight.plan_view import PlanRow
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from gsnr_sweep.preflight.check import CheckedPoint
 
 
-def read_ledger(
+def read_history(
     points: Sequence[CheckedPoint],
     launch_folder: Path,
     sweep_dir: Path | None,
     look_up: LookUp | None = None,
-) -> Ledger:
+) -> History:
     """Look for earlier runs of these points, on disk and in the tracking store.
 
     A store that cannot be read adds nothing: what is on disk is enough to go on.
@@ -42,18 +42,18 @@ def read_ledger(
         sweep_dir: The sweep's folder.
         look_up: What looks into the store already; None to open it here.
     """
-    ledger = Ledger()
+    history = History()
     first = points[0].cfg
     wanted = {run_identity(point.cfg) for point in points}
     experiment = first.tracking.experiment
     roots = search_roots(launch_folder, sweep_dir)
-    ledger.read_folders(roots, experiment, wanted)
-    ledger.read_plans(roots, experiment, wanted, has_jobs)
+    history.read_folders(roots, experiment, wanted)
+    history.read_plans(roots, experiment, wanted, has_jobs)
     if uri := store_to_read(first.tracking, launch_folder):
         with contextlib.suppress(GsnrError):
             stored = look_up.runs() if look_up else read_finished_runs(uri, experiment)
-            ledger.enter_stored(stored, wanted)
-    return ledger
+            history.enter_stored(stored, wanted)
+    return history
 
 
 def has_jobs(manifest: Manifest) -> bool:
@@ -65,7 +65,7 @@ def has_jobs(manifest: Manifest) -> bool:
 def plan_runs(
     points: Sequence[CheckedPoint],
     names: Sequence[str],
-    ledger: Ledger,
+    history: History,
     sweep_dir: Path,
     first_index: int = 0,
 ) -> list[SweepRun]:
@@ -74,7 +74,7 @@ def plan_runs(
     Args:
         points: The grid.
         names: The runs' names.
-        ledger: Earlier runs.
+        history: Earlier runs.
         sweep_dir: The sweep's folder.
         first_index: Number of the first run.
     """
@@ -89,7 +89,7 @@ def plan_runs(
             first_of[identity] = run
             if not point.cfg.rerun:
                 code = code_version(point.cfg)
-                _apply(run, ledger.decide(identity, code, point.cfg.same_code), sweep_dir)
+                _apply(run, history.decide(identity, code, point.cfg.same_code), sweep_dir)
             if run.action == "run":
                 run.folder = _free_folder(sweep_dir, index)
         runs.append(run)
@@ -177,22 +177,25 @@ def describe_action(run: SweepRun) -> str:
 
 
 def plan_rows(
-    points: Sequence[CheckedPoint], runs: Sequence[SweepRun], crew: Crew, roots: Sequence[Path]
+    points: Sequence[CheckedPoint],
+    runs: Sequence[SweepRun],
+    job_pool: JobPool,
+    roots: Sequence[Path],
 ) -> list[PlanRow]:
     """Say of every grid point what will become of it, what it costs and which job does it.
 
     Args:
         points: The grid.
         runs: What is to be done about each point.
-        crew: The jobs.
+        job_pool: The jobs.
         roots: Folders below which finished runs lie, to estimate by.
     """
     due = [point for point, run in zip(points, runs, strict=True) if run.action == "run"]
     if not due:
         return [_row(point, run, None) for point, run in zip(points, runs, strict=True)]
     observed = observed_runs(due, roots, points[0].cfg.tracking.experiment)
-    costs = iter(estimate(due, observed, crew.side_by_side, crew.threads))
-    job_of = crew.job_numbers()
+    costs = iter(estimate(due, observed, job_pool.side_by_side, job_pool.threads))
+    job_of = job_pool.job_numbers()
     rows = []
     for point, run in zip(points, runs, strict=True):
         row = _row(point, run, job_of.get(run.index))

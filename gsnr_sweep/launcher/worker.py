@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from submitit.core.utils import DelayedSubmission
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
-from gsnr_sweep.errors import GsnrError, reason
-from gsnr_sweep.records.leases import claim_run, fail_run, standing
+from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.records.leases import fail_run, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
 from gsnr_sweep.records.status import ENDED, UNDER_WAY
 from gsnr_sweep.runs.control import Attempt, Request
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 
 if TYPE_CHECKING:
-    from gsnr_sweep.launcher.job_context import Payload
+    from gsnr_sweep.launcher.job_context import JobContext
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -106,7 +106,7 @@ class _Session:
     """One life of a worker: runs in one thread, signals and requests to stop in the main one."""
 
     def __init__(self, worker: Worker, request: Request) -> None:
-        self._worker, self._request, self._outage = worker, request, Outage()
+        self._worker, self._request, self._outage = worker, request, CircuitBreaker()
         self._manifest = Manifest.read(Path(worker.folder))
         by_index = {run.index: run for run in self._manifest.runs}
         self._runs = [by_index[index] for index in worker.runs]
@@ -170,7 +170,7 @@ class _Session:
         """Whether other processes of this job have not stopped yet."""
         for run in self._runs:
             now = standing(self._manifest.folder_of(run))
-            if now.state in UNDER_WAY and now.claim and now.claim.job == self._place.job:
+            if now.state in UNDER_WAY and now.lease and now.lease.job == self._place.job:
                 return True
         return False
 
@@ -180,28 +180,28 @@ class _Session:
     def _work_through(self) -> None:
         try:
             with loading_quickly():
-                payload = load_payload(self._manifest.folder)
+                job_context = load_job_context(self._manifest.folder)
             for run in self._runs:
                 if self._request.stopping or self._over_limit():
                     return
-                self._try(run, payload)
+                self._try(run, job_context)
         except BaseException as error:
             self._error = error
 
-    def _try(self, run: SweepRun, payload: Payload) -> None:
+    def _try(self, run: SweepRun, job_context: JobContext) -> None:
         from gsnr_sweep.launcher.job_context import execute
 
         folder = self._manifest.folder_of(run)
         place, retries = self._place, self._manifest.max_retries
-        claim = claim_run(folder, place.job, place.restart, retries)
-        if claim is None:
+        lease = take_lease(folder, place.job, place.restart, retries)
+        if lease is None:
             return
         other = (self._manifest.folder / run.resume_from).resolve()
         resume_from = other if run.resume_from else None
-        attempt = Attempt(claim.number, resume_from, self._request, self._outage)
-        error = execute(payload, run, attempt, self._device())
+        attempt = Attempt(lease.number, resume_from, self._request, self._outage)
+        error = execute(job_context, run, attempt, self._device())
         if error:
-            fail_run(folder, claim, error)
+            fail_run(folder, lease, error)
         state = standing(folder).state
         self._ended += state in ENDED
         if state in ("failed", "diverged"):
@@ -242,16 +242,18 @@ class Place:
         return cls(name, *(int(found(variable, default)) for variable, default in numbers))
 
 
-def load_payload(folder: Path) -> Payload:
+def load_job_context(folder: Path) -> JobContext:
     """Read what the runs of a sweep have in common.
 
     Raises:
         GsnrError: The file is missing or was written by another version.
     """
     try:
-        loaded: Payload = pickle.loads((folder / PAYLOAD_FILE).read_bytes())
+        loaded: JobContext = pickle.loads((folder / PAYLOAD_FILE).read_bytes())
     except Exception as error:
         with contextlib.suppress(Exception):
             log.exception("payload")
-        raise GsnrError(f"{folder / PAYLOAD_FILE} cannot be read: {reason(error)}") from error
+        raise GsnrError(
+            f"{folder / PAYLOAD_FILE} cannot be read: {describe_exception(error)}"
+        ) from error
     return loaded

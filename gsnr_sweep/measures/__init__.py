@@ -7,6 +7,6 @@ not exist (a standard error from a single training set, an accuracy of a regress
 """
 
 from gsnr_sweep.measures.registry import Measure, load_measures, measure_all
-from gsnr_sweep.measures.wants import wanted_by, wants
+from gsnr_sweep.measures.requires import requirements_of, requires
 
-__all__ = ["Measure", "load_measures", "measure_all", "wanted_by", "wants"]
+__all__ = ["Measure", "load_measures", "measure_all", "requirements_of", "requires"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gsnr_sweep.gradients.forward_hooks import listening
-from gsnr_sweep.measures.wants import wants
+from gsnr_sweep.measures.requires import requires
 
 if TYPE_CHECKING:
     from gsnr_sweep.gradients.parameters import Parameter
@@ -40,7 +40,7 @@ def correlate_features(replica: Replica, followed: tuple[Parameter, ...]) -> dic
     return found
 
 
-@wants(probe=correlate_features)
+@requires(probe=correlate_features)
 def feature_target(snapshot: Snapshot) -> dict[str, float | list[float]]:
     """Correlation of features with the target (Liu et al. 2020, 3.2, Table 1).
 
@@ -63,9 +63,9 @@ def _features(replica: Replica, layer: nn.Linear) -> tuple[Tensor, Tensor]:
     """Return the layer's inputs [n, S] and the targets [n, C], float64."""
     inputs: list[Tensor] = []
     targets: list[Tensor] = []
-    keep = lambda _, given, __: inputs.append(given[0].flatten(1).double())  # noqa: E731
+    keep = lambda _, require, __: inputs.append(require[0].flatten(1).double())  # noqa: E731
     with listening([layer], keep):
-        for x, y in replica.passes():
+        for x, y in replica.batches():
             outputs = replica.model(x)
             indicator = y if y.is_floating_point() else F.one_hot(y, outputs.shape[1])
             targets.append(indicator.double().flatten(1))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.gradients.forward_hooks import listening
 from gsnr_sweep.gradients.parameters import trained_parameters
-from gsnr_sweep.measures.wants import given, wants
+from gsnr_sweep.measures.requires import require, requires
 
 if TYPE_CHECKING:
     from gsnr_sweep.gradients.parameters import Parameter
@@ -66,7 +66,7 @@ def compute_first_terms(replica: Replica, followed: tuple[Parameter, ...] = ()) 
     return found
 
 
-@wants(gradient_change=True, probe=compute_first_terms, probe_passes=2.0 * MOST_WEIGHTS)
+@requires(gradient_change=True, probe=compute_first_terms, probe_passes=2.0 * MOST_WEIGHTS)
 def first_term(snapshot: Snapshot) -> dict[str, float]:
     """Compare the first term of eq. (28) with the whole change Δg (Liu et al. 2020, B, eq. 34).
 
@@ -79,7 +79,7 @@ def first_term(snapshot: Snapshot) -> dict[str, float]:
         ``first_term_corr/LAYER``, Pearson's correlation of the two; ``first_term_size/LAYER``,
         Σ |term| / Σ |Δg|. Without ``/LAYER``: the means over the layers.
     """
-    change = given(snapshot.next_gradient) - given(snapshot.step_gradient)
+    change = require(snapshot.next_gradient) - require(snapshot.step_gradient)
     per_replica: list[list[LayerTerms]] = snapshot.probed["first_term"]
     collected: dict[str, list[float]] = {}
     for row, layers in zip(change, per_replica, strict=True):
@@ -148,7 +148,7 @@ def _passes(
     def keep(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         seen.append((inputs[0], output))
 
-    for x, y in replica.passes():
+    for x, y in replica.batches():
         seen.clear()
         with torch.enable_grad(), listening([layer], keep):
             loss = replica.sample_losses(replica.model(x), y).sum()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gsnr_sweep.measures.wants import given, wants
+from gsnr_sweep.measures.requires import require, requires
 
 if TYPE_CHECKING:
     from gsnr_sweep.training.snapshot import Snapshot
@@ -20,7 +20,7 @@ BINS = 25
 _ON_EDGE = 1e-9  # so that a share such as 3/5 falls into the bin that begins with it
 
 
-@wants(signs=True)
+@requires(signs=True)
 def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     """Share of samples whose gradient has the more frequent sign (Liu et al. 2020, 3.1, Fig. 5c).
 
@@ -37,7 +37,7 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
         parameters: shares in `BINS` bins from 0.5 to 1. For parameters that are followed one by
         one, ``p_same_sign/NAME``, averaged over the replicas.
     """
-    positive, negative = given(snapshot.positive), given(snapshot.negative)
+    positive, negative = require(snapshot.positive), require(snapshot.negative)
     signed = positive + negative
     majority = positive.maximum(negative)
     shares = majority.double() / signed  # NaN for 0/0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep.errors import GsnrError, locate, reason
+from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
 
 if TYPE_CHECKING:
     from gsnr_sweep.training.snapshot import Snapshot
@@ -30,11 +30,12 @@ def load_measures(functions: dict[str, str]) -> dict[str, Measure]:
 
 def _load(name: str, path: str) -> Any:
     try:
-        found = locate(path)
+        found = resolve_name(path)
     except Exception as error:
         raise GsnrError(
-            f"measures.functions.{name}={path}: it cannot be imported ({reason(error)}). Give the "
-            "dotted path of a function that takes a Snapshot and returns values by metric name."
+            f"measures.functions.{name}={path}: it cannot be imported "
+            f"({describe_exception(error)}). Give the dotted path of a function "
+            "that takes a Snapshot and returns values by metric name."
         ) from None
     if not callable(found):
         raise GsnrError(f"measures.functions.{name}={path}: this is no function.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gsnr_sweep.measures.wants import given, wants
+from gsnr_sweep.measures.requires import require, requires
 
 if TYPE_CHECKING:
     from gsnr_sweep.gradients.parameters import Parameter
@@ -19,7 +19,7 @@ TOP_SHARE = 0.1
 """Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""
 
 
-@wants(weights=True, gradient_change=True)
+@requires(weights=True, gradient_change=True)
 def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
     """Correlation of Δg with W, and share of weights with W·g < 0 (Liu et al. 2020, 3.3, Fig. 7).
 
@@ -33,8 +33,8 @@ def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
         ``corr_dg_w`` and ``opposite_sign``, each also for the 10 % largest (``_top10``) and for
         each layer (``/LAYER``); NaN where nothing varies.
     """
-    weights = given(snapshot.weights)
-    gradient, after = given(snapshot.step_gradient), given(snapshot.next_gradient)
+    weights = require(snapshot.weights)
+    gradient, after = require(snapshot.step_gradient), require(snapshot.next_gradient)
     matrices = [p for p in snapshot.parameters if p.is_weight]
     groups = {"": matrices}
     for p in matrices:

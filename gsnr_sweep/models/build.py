@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gsnr_sweep.errors import GsnrError, locate, reason
+from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
 from gsnr_sweep.models.init import he_normal, small_normal
 from gsnr_sweep.models.settings import ModelConfig
 
@@ -65,11 +65,12 @@ def _freeze(model: nn.Module, names: list[str]) -> None:
 
 def _find(target: str) -> Any:
     try:
-        found = locate(target)
+        found = resolve_name(target)
     except Exception as error:
         raise GsnrError(
-            f"model._target_={target}: it cannot be imported ({reason(error)}). Give the dotted "
-            "path of a torch.nn.Module, such as my_models.MyNetwork for a file my_models.py here."
+            f"model._target_={target}: it cannot be imported ({describe_exception(error)}). "
+            "Give the dotted path of a torch.nn.Module, such as my_models.MyNetwork for a file "
+            "my_models.py here."
         ) from None
     if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise GsnrError(f"model._target_={target}: this is no torch.nn.Module.")
@@ -86,7 +87,7 @@ def _construct(constructor: Any, arguments: dict[str, Any], cfg: ModelConfig) ->
         model = constructor(**arguments)
     except Exception as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        told = str(error) if isinstance(error, ValueError) else reason(error)
+        told = str(error) if isinstance(error, ValueError) else describe_exception(error)
         raise GsnrError(
             f"model={cfg.name}: {told}; it was given {given or 'no arguments'}. Choose a model "
             "that fits the data (table2_cnn and table3_cnn: images; mlp: anything) or other "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, locate, reason
+from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,9 +75,9 @@ def load(path: str, launch_folder: str = "") -> Callable[[Analysis], Any]:
     folders = [folder for folder in (str(Path.cwd()), launch_folder) if folder]
     sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
     try:
-        function: Callable[[Analysis], Any] = locate(path)
+        function: Callable[[Analysis], Any] = resolve_name(path)
     except Exception as error:
-        raise GsnrError(f"it cannot be imported ({reason(error)})") from None
+        raise GsnrError(f"it cannot be imported ({describe_exception(error)})") from None
     if not callable(function):
         raise GsnrError(f"it is {_kind(function)}, which cannot be called")
     return function
@@ -153,7 +153,7 @@ def _problem_of(path: str, use: Callable[..., object]) -> str:
         return str(error)
     except Exception as error:
         if not _lacks_a_metric(error):
-            return f"it fails on a small made-up sweep ({reason(error)})"
+            return f"it fails on a small made-up sweep ({describe_exception(error)})"
     return ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.papers import extension
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
@@ -90,5 +90,5 @@ def _judge_own(path: str, analysis: Analysis) -> list[Claim]:
     except GsnrError as error:
         told = str(error)
     except Exception as error:
-        told = f"it fails on these runs ({reason(error)})"
+        told = f"it fails on these runs ({describe_exception(error)})"
     return [Claim(f"The claim {path} could not be judged.", path, UNCLEAR, f"{told}.")]

@@ -222,9 +222,9 @@ def extra_passes(cfg: MeasuresConfig) -> float:
 
 @lru_cache(maxsize=64)
 def _extra_passes(functions: tuple[tuple[str, str], ...]) -> float:
-    from gsnr_sweep.measures import load_measures, wanted_by
+    from gsnr_sweep.measures import load_measures, requirements_of
 
     try:
-        return wanted_by(load_measures(dict(functions))).passes
+        return requirements_of(load_measures(dict(functions))).passes
     except GsnrError:  # said elsewhere
         return 0.0

@@ -21,7 +21,7 @@ from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.preflight.check import sample_passes
 
 if TYPE_CHECKING:
-    from gsnr_sweep.engine.selection import PassPlan
+    from gsnr_sweep.engine.selection import EngineChoice
     from gsnr_sweep.preflight.check import CheckedPoint
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _count(
 ) -> list[tuple[int, float | None]]:
     from gsnr_sweep.preflight.timing import TRIAL_FLOPS, Setup, set_up, time_trial
 
-    plans: dict[Hashable, PassPlan] = {}
+    plans: dict[Hashable, EngineChoice] = {}
     setups = [_try(set_up, point, plans, workers, threads) for point in points]
     largest: dict[Hashable, Setup] = {}
     for setup, wanted in zip(setups, timed, strict=True):

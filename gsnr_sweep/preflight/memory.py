@@ -15,7 +15,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.engine.selection import PassPlan
+from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.models.build import build_model
 
 if TYPE_CHECKING:
@@ -53,19 +53,19 @@ def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:
     return x, torch.randint(spec.n_outputs, (n,), generator=generator)
 
 
-def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> PassPlan:
+def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> EngineChoice:
     """Build the network of a run on its device and try it on noise."""
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
     x, y = (tensor.to(device) for tensor in noise(spec, 3))
     network = prepare_network(model, dtype, device)
-    return PassPlan.of(network, x.to(dtype), y, spec.task, cfg.engine)
+    return EngineChoice.of(network, x.to(dtype), y, spec.task, cfg.engine)
 
 
 def memory_bytes(
     cfg: Config,
     spec: DataSpec,
-    plan: PassPlan,
+    plan: EngineChoice,
     chunks: ChunkSizes,
     n_parameters: int,
     threads: int,
@@ -101,7 +101,7 @@ def memory_bytes(
     return int((held + max(computing, reading)) * _ALLOCATOR)
 
 
-def _pass_bytes(plan: PassPlan, chunks: ChunkSizes) -> int:
+def _pass_bytes(plan: EngineChoice, chunks: ChunkSizes) -> int:
     activations, per_sample_gradients = plan.bytes_per_sample
     return max(
         chunks.step * activations,

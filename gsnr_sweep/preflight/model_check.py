@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
 from gsnr_sweep.models.build import build_model
@@ -144,5 +144,5 @@ def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
     except Exception as error:
         raise GsnrError(
             f"model={fit.config.name} does not take this data's inputs of shape "
-            f"{fit.input_shape}: {reason(error)}. Choose a model that fits the data."
+            f"{fit.input_shape}: {describe_exception(error)}. Choose a model that fits the data."
         ) from None

@@ -22,8 +22,8 @@ from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.engine.selection import PassPlan
-from gsnr_sweep.measures import load_measures, wanted_by
+from gsnr_sweep.engine.selection import EngineChoice
+from gsnr_sweep.measures import load_measures, requirements_of
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.memory import memory_bytes, noise, plan_passes
 from gsnr_sweep.runs.device import available_cores, choose_device
@@ -60,7 +60,7 @@ class Setup:
 
     point: CheckedPoint
     spec: DataSpec
-    plan: PassPlan
+    plan: EngineChoice
     chunks: ChunkSizes
     device: torch.device
     threads: int
@@ -102,7 +102,7 @@ class Setup:
 
 
 def set_up(
-    point: CheckedPoint, plans: dict[Hashable, PassPlan], workers: int, threads: int | None
+    point: CheckedPoint, plans: dict[Hashable, EngineChoice], workers: int, threads: int | None
 ) -> Setup:
     """Find out how a point will be computed.
 
@@ -173,10 +173,10 @@ def time_trial(setup: Setup, flops: float) -> Timing:
 
     n_sets = setup.threads
     ensemble = build(n_sets)
-    if ensemble.is_stacked:  # replicas that step together cost less each the more there are
+    if ensemble.is_batched:  # replicas that step together cost less each the more there are
         n_sets = min(cfg.n_sets, max(n_sets, _MOST_BATCHED))
         ensemble = build(n_sets)
-    snapshots = ensemble.run(wanted=wanted_by(load_measures(cfg.measures.functions)))
+    snapshots = ensemble.run(wanted=requirements_of(load_measures(cfg.measures.functions)))
     measurement = _shortest(lambda: next(snapshots), setup)
     snapshots.close()  # type: ignore[attr-defined]
     with ensemble.stepping() as steps:

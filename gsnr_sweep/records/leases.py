@@ -31,7 +31,7 @@ _CLAIM = "attempt."
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """An attempt at a run, and whose it is.
 
     Attributes:
@@ -74,7 +74,7 @@ class Standing:
     """
 
     state: str
-    claim: Claim | None
+    lease: Lease | None
     status: Status | None
 
     @property
@@ -93,7 +93,7 @@ class Standing:
         """Whether another attempt is allowed: after an interruption always, else so many times."""
         if self.state in ("waiting", "interrupted"):
             return True
-        failures = self.claim.failures if self.claim else 0
+        failures = self.lease.failures if self.lease else 0
         if self.state == "killed":
             return failures < max_retries
         passing = self.status is not None and self.status.may_pass
@@ -102,18 +102,18 @@ class Standing:
 
 def standing(folder: Path) -> Standing:
     """Tell where a run stands from its folder alone."""
-    claim, status = last_claim(folder), read_status(folder)
-    if claim is None and status is None:
+    lease, status = last_lease(folder), read_status(folder)
+    if lease is None and status is None:
         return Standing("waiting", None, None)
-    if claim is not None and (status is None or status.attempt < claim.number):
-        return Standing("preparing" if claim.alive else "killed", claim, status)
+    if lease is not None and (status is None or status.attempt < lease.number):
+        return Standing("preparing" if lease.alive else "killed", lease, status)
     assert status is not None
     if status.state in UNDER_WAY and not status.alive:
-        return Standing("killed", claim, status)
-    return Standing(status.state, claim, status)
+        return Standing("killed", lease, status)
+    return Standing(status.state, lease, status)
 
 
-def last_claim(folder: Path) -> Claim | None:
+def last_lease(folder: Path) -> Lease | None:
     """Return the last attempt at a run, None if there was none."""
     number = max(_numbers(folder), default=0)
     if not number:
@@ -121,13 +121,13 @@ def last_claim(folder: Path) -> Claim | None:
     path = folder / f"{_CLAIM}{number}"
     for _ in range(20):  # between its creation and its content lies an instant
         try:
-            return Claim(**json.loads(path.read_text()))
+            return Lease(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             time.sleep(0.01)
-    return Claim(number, host="?", pid=0, process_started=0.0, made=0.0)
+    return Lease(number, host="?", pid=0, process_started=0.0, made=0.0)
 
 
-def claim_run(folder: Path, job: str, restart: int, max_retries: int) -> Claim | None:
+def take_lease(folder: Path, job: str, restart: int, max_retries: int) -> Lease | None:
     """Take a run for this process.
 
     Args:
@@ -140,16 +140,16 @@ def claim_run(folder: Path, job: str, restart: int, max_retries: int) -> Claim |
         The attempt; None if the run is over, or somebody else's.
     """
     now = standing(folder)
-    last = now.claim
+    last = now.lease
     if last is None:
-        return _create(folder, Claim(1, job, restart)) if now.status is None else None
+        return _create(folder, Lease(1, job, restart)) if now.status is None else None
     failures = last.failures
     requeued = last.job == job and last.restart < restart and now.state not in ENDED
     if not requeued:
         if not now.may_go_on(max_retries):
             return None
         failures += now.state in ("killed", "failed")
-    return _create(folder, Claim(last.number + 1, job, restart, failures))
+    return _create(folder, Lease(last.number + 1, job, restart, failures))
 
 
 def close_killed(folder: Path, number: int, why: str = "") -> bool:
@@ -164,7 +164,7 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
         Whether that was news.
     """
     now = standing(folder)
-    if now.claim is None or now.claim.number != number:
+    if now.lease is None or now.lease.number != number:
         return False  # somebody has taken over
     if now.state in (*ENDED, "interrupted") or (now.status and now.status.state == "killed"):
         return False
@@ -182,11 +182,11 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
     return True
 
 
-def fail_run(folder: Path, claim: Claim, why: str) -> None:
+def fail_run(folder: Path, lease: Lease, why: str) -> None:
     """Write down why an attempt ended that could not do it itself."""
     status = read_status(folder)
-    if status is None or status.attempt < claim.number:
-        status = Status(attempt=claim.number)
+    if status is None or status.attempt < lease.number:
+        status = Status(attempt=lease.number)
     if status.state not in ENDED and status.state != "interrupted":
         status.state, status.message = "failed", why
         write_status(folder, status)
@@ -201,11 +201,11 @@ def _numbers(folder: Path) -> list[int]:
     return [int(ending) for ending in endings if ending.isdigit()]
 
 
-def _create(folder: Path, claim: Claim) -> Claim | None:
+def _create(folder: Path, lease: Lease) -> Lease | None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with (folder / f"{_CLAIM}{claim.number}").open("x") as file:
-            file.write(json.dumps(asdict(claim)))
+        with (folder / f"{_CLAIM}{lease.number}").open("x") as file:
+            file.write(json.dumps(asdict(lease)))
     except FileExistsError:
         return None
-    return claim
+    return lease

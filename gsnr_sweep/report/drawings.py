@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.preset import LHS_RHS
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.papers.registry import draw
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def draw_all(analysis: Analysis, names: Sequence[str]) -> Drawings:
         except GsnrError as error:
             drawn.problems[name] = str(error)
         except Exception as error:  # a figure is no reason to lose the others
-            drawn.problems[name] = f"it cannot be drawn of these runs ({reason(error)})"
+            drawn.problems[name] = f"it cannot be drawn of these runs ({describe_exception(error)})"
     return drawn

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
-from gsnr_sweep.errors import GsnrError, reason
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.files import View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
@@ -193,7 +193,7 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
         _write_report(manifest, result, client, console)
         return result
     except Exception as error:
-        told = str(error) if isinstance(error, GsnrError) else reason(error)
+        told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
         console.print(f"Not aggregated: {told}", style="yellow", markup=False)
         return None
 

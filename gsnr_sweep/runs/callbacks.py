@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.runs.control import Attempt
-from gsnr_sweep.runs.resume import Beginning
+from gsnr_sweep.runs.resume import ResumePoint
 from gsnr_sweep.runs.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RunState:
     attempt: Attempt
     code: str
     record: RunRecord
-    before: Beginning
+    before: ResumePoint
     stopwatch: Stopwatch
     ensemble: Ensemble | None = None
     data_digest: str = ""

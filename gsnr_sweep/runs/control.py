@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 
 
 class Request:
@@ -48,10 +48,10 @@ class Attempt:
         number: From 1.
         resume_from: Folder of an earlier launch's interrupted run with the same identity.
         request: What others want.
-        outage: What this process knows of the tracking store.
+        breaker: What this process knows of the tracking store.
     """
 
     number: int = 1
     resume_from: Path | None = None
     request: Request = field(default_factory=Request)
-    outage: Outage = field(default_factory=Outage)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)

@@ -26,7 +26,7 @@ class MlflowLogger(Callback):
             tracking,
             launch_folder,
             run.run_id,
-            run.attempt.outage,
+            run.attempt.breaker,
             key=run_key(run.folder, tracking),
             may_exist=number > 1 and not run.before.note,
         )

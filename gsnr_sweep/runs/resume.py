@@ -11,7 +11,7 @@ from gsnr_sweep.records.record import Measurement, RunRecord, read_record
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ResumePoint:
     """What earlier attempts leave to the next one.
 
     Attributes:
@@ -38,7 +38,7 @@ class Beginning:
         return self.checkpoint.seconds if self.checkpoint else {}
 
     @classmethod
-    def find(cls, folder: Path, other: Path | None, identity: str, code: str) -> Beginning:
+    def find(cls, folder: Path, other: Path | None, identity: str, code: str) -> ResumePoint:
         """Look for an earlier attempt in the run's own folder, then in another one.
 
         Args:
@@ -61,7 +61,7 @@ class Beginning:
         return dataclasses.replace(furthest, measurements=ordered)
 
     @classmethod
-    def _in(cls, folder: Path, identity: str, code: str) -> Beginning:
+    def _in(cls, folder: Path, identity: str, code: str) -> ResumePoint:
         record, checkpoint = read_record(folder), Checkpoint.read(folder)
         if checkpoint and (why := checkpoint.fits(identity, code)):
             return cls(note=why)
@@ -75,11 +75,11 @@ class Beginning:
         digest = checkpoint.data_digest if checkpoint else _digest(record)
         return cls(checkpoint, [measured[epoch] for epoch in sorted(measured)], digest)
 
-    def of_data(self, data_digest: str) -> Beginning:
+    def of_data(self, data_digest: str) -> ResumePoint:
         """Return this beginning if it was made with these data, else a fresh one."""
         if not self.data_digest or self.data_digest == data_digest:
             return self
-        return dataclasses.replace(Beginning(), note="the data are not what they were")
+        return dataclasses.replace(ResumePoint(), note="the data are not what they were")
 
 
 def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:

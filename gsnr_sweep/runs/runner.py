@@ -21,8 +21,8 @@ from gsnr_sweep.data.fingerprint import describe_data
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.sampling import RunSets, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.errors import GsnrError, reason
-from gsnr_sweep.measures import Measure, load_measures, measure_all, wanted_by
+from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.measures import Measure, load_measures, measure_all, requirements_of
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
@@ -47,7 +47,7 @@ from gsnr_sweep.runs.outcome import (
     may_pass,
 )
 from gsnr_sweep.runs.recorder import Recorder
-from gsnr_sweep.runs.resume import Beginning, finished_record
+from gsnr_sweep.runs.resume import ResumePoint, finished_record
 from gsnr_sweep.runs.status_reporter import StatusReporter
 from gsnr_sweep.runs.stopwatch import Stopwatch
 from gsnr_sweep.training.ensemble import Ensemble
@@ -109,7 +109,7 @@ class _Run:
         code, identity = code_version(cfg), run_identity(cfg)
         earlier = read_status(folder)
         self.finished = finished_record(folder, identity, code)
-        before = Beginning.find(folder, attempt.resume_from, identity, code)
+        before = ResumePoint.find(folder, attempt.resume_from, identity, code)
         record = RunRecord(
             name=run_name(cfg),
             config=dataclasses.asdict(cfg),
@@ -164,7 +164,7 @@ class _Run:
     def _failed(self, error: BaseException) -> None:
         record = self.run.record
         record.state = _state_after(error)
-        record.error = str(error) if isinstance(error, GsnrError) else reason(error)
+        record.error = str(error) if isinstance(error, GsnrError) else describe_exception(error)
         self.run.may_pass = may_pass(error)
         unexpected = not isinstance(error, GsnrError)
         log.error("%s: %s", record.name, record.error, exc_info=unexpected)
@@ -199,7 +199,7 @@ class _Run:
         for callback in self.callbacks:
             callback.on_data(run)
         done = [measurement.epoch for measurement in run.record.measurements]
-        snapshots = ensemble.run(self._stepped, run.before.epoch, done, wanted_by(measures))
+        snapshots = ensemble.run(self._stepped, run.before.epoch, done, requirements_of(measures))
         for snapshot in run.stopwatch.timed(snapshots):
             self._measure(snapshot, measures)
         steps = cfg.epochs * cfg.n * cfg.n_sets

@@ -9,7 +9,7 @@ SECONDS_OF_REST = 60.0
 
 
 @dataclass
-class Outage:
+class CircuitBreaker:
     """Remembers that the store failed, so that not every run waits for it again.
 
     Attributes:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.records.status import ENDED
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 from gsnr_sweep.tracking.store import (
     _PARENT_TAG,
     HASH_TAG,
@@ -65,7 +65,7 @@ class RunTracker:
         cfg: TrackingConfig,
         folder: Path,
         run_id: str = "",
-        outage: Outage | None = None,
+        breaker: CircuitBreaker | None = None,
         key: str = "",
         may_exist: bool = False,
     ) -> None:
@@ -75,7 +75,7 @@ class RunTracker:
             cfg: Store, experiment and parent run.
             folder: Where the default store is.
             run_id: The MLflow run of an earlier attempt, to be continued; empty for a new one.
-            outage: What other runs of this process know of the store; None if there are none.
+            breaker: What other runs of this process know of the store; None if there are none.
             key: What tells this run from all others, by which it is found again if the answer to
                 its creation was lost; empty for a time.
             may_exist: Whether somebody may have created it before.
@@ -83,7 +83,7 @@ class RunTracker:
         self._key = key
         self._may_exist = may_exist
         self._cfg = cfg
-        self._outage = outage or Outage()
+        self._outage = breaker or CircuitBreaker()
         self._folder = folder
         self._client: MlflowClient | None = None
         self._unsent: list[Measurement] = []

@@ -33,8 +33,8 @@ def send_unsent(manifest: Manifest) -> tuple[int, str]:
     waiting = unsent_runs(manifest) if manifest.uri else []
     for done, folder in enumerate(waiting):
         now = standing(folder)
-        if now.state == "killed" and now.claim:
-            close_killed(folder, now.claim.number)
+        if now.state == "killed" and now.lease:
+            close_killed(folder, now.lease.number)
         if problem := send_record(folder, Path(manifest.launch_folder)):
             return len(waiting) - done, problem  # the next would meet the same store
     return 0, ""

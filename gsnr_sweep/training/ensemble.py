@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.batched import StackedReplicas
-from gsnr_sweep.engine.selection import PassPlan, can_be_stacked
+from gsnr_sweep.engine.batched import BatchedReplicas
+from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.parameters import (
@@ -24,10 +24,10 @@ from gsnr_sweep.gradients.parameters import (
     trained_parameters,
 )
 from gsnr_sweep.training.replica import Losses, Replica
-from gsnr_sweep.training.requirements import Wanted
+from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
-from gsnr_sweep.training.stepping import ReplicaMap, SeparateSteps, StackedSteps, Steps
+from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, SeparateSteps, Steps
 
 OnEpoch = Callable[[int], None]
 
@@ -71,8 +71,8 @@ class Ensemble:
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        plan = self._plan = PassPlan.of(model, examples, targets, task, settings.engine)
-        self.is_stacked = self._can_stack(plan, targets)
+        plan = self._plan = EngineChoice.of(model, examples, targets, task, settings.engine)
+        self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         self.replicas = [
             Replica(own, samples, task, passes, autograd, self.chunks.moments)
@@ -81,13 +81,13 @@ class Ensemble:
             )
         ]
 
-    def _can_stack(self, plan: PassPlan, targets: Tensor) -> bool:
+    def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
         if plan.normalizes and self._together(plan) < self._settings.n:
             return False
-        return can_be_stacked(plan.model, self.parameters, plan.examples, targets, plan.task)
+        return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.task)
 
-    def _together(self, plan: PassPlan) -> int:
+    def _together(self, plan: EngineChoice) -> int:
         """Samples of each training set in a pass over all replicas; on a CPU groups are small."""
         step = plan.chunks(self._settings.engine).step
         return max(1, step // self._settings.n_sets) if plan.examples.is_cuda else step
@@ -121,7 +121,7 @@ class Ensemble:
         on_epoch: OnEpoch | None = None,
         first: int = 0,
         measured: Collection[int] = (),
-        wanted: Wanted | None = None,
+        wanted: Requirements | None = None,
     ) -> Iterator[Snapshot]:
         """Train for ``epochs`` steps and yield a snapshot of every scheduled one.
 
@@ -135,7 +135,7 @@ class Ensemble:
             measured: Scheduled epochs that need no snapshot any more.
             wanted: What the snapshots must hold beyond the usual; None for signs.
         """
-        wanted = wanted or Wanted(signs=True)
+        wanted = wanted or Requirements(signs=True)
         schedule = set(self._settings.measured_epochs) - set(measured)
         with self._worker_threads() as each, self._steps(each) as steps:
             for epoch in range(first, self._settings.epochs + 1):
@@ -155,12 +155,12 @@ class Ensemble:
     @contextmanager
     def _steps(self, each: ReplicaMap) -> Iterator[Steps]:
         """Provide the way in which replicas take their steps."""
-        if not self.is_stacked:
+        if not self.is_batched:
             yield SeparateSteps(self.replicas, self._settings.lr, each)
             return
         plan, train = self._plan, [replica.train for replica in self.replicas]
         dtype, together = plan.examples.dtype, self._together(plan)
-        stacked = StackedReplicas(
+        stacked = BatchedReplicas(
             plan.model,
             self.parameters,
             train,
@@ -171,12 +171,12 @@ class Ensemble:
             plan.kernels,
         )
         try:
-            yield StackedSteps(self.replicas, self._settings.lr, stacked, self.parameters)
+            yield BatchedSteps(self.replicas, self._settings.lr, stacked, self.parameters)
         finally:
             stacked.close()
 
     def _measured_step(
-        self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Wanted
+        self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Requirements
     ) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
         moments = MomentTable.empty(len(self.replicas), self.n_parameters, wanted.signs)
@@ -211,7 +211,7 @@ class Ensemble:
         )
 
     def _measure_replica(
-        self, moments: MomentTable, steps: Steps, wanted: Wanted, m: int
+        self, moments: MomentTable, steps: Steps, wanted: Requirements, m: int
     ) -> MeasuredStep:
         replica = self.replicas[m]
         replica.fix_statistics()

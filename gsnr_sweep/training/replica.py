@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.autograd import AutogradPasses
-from gsnr_sweep.engine.base import Passes
+from gsnr_sweep.engine.autograd import AutogradEngine
+from gsnr_sweep.engine.base import Engine
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task, count_correct, sample_losses
 
@@ -46,8 +46,8 @@ class Replica:
         model: nn.Module,
         train: Samples,
         task: Task,
-        passes: Passes,
-        autograd: AutogradPasses,
+        passes: Engine,
+        autograd: AutogradEngine,
         chunk: int,
     ) -> None:
         """Take over a network, which nobody else may use.
@@ -150,7 +150,7 @@ class Replica:
         accuracy = correct / len(per_sample) if self._task == "classification" else math.nan
         return Losses(per_sample, accuracy)
 
-    def passes(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the training set in chunks (x, y) that fit a backward pass."""
         return self._autograd.batches(self.train, self._chunk)
 

@@ -15,7 +15,7 @@ _GRADIENT_PASSES = 3.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Requirements:
     """Things that cost time or memory, made only for the measures that ask for them.
 
     Attributes:
@@ -38,8 +38,8 @@ class Wanted:
         return self.probe_passes + (_GRADIENT_PASSES if self.gradient_change else 0.0)
 
     @classmethod
-    def union(cls, parts: Iterable[Wanted]) -> Wanted:
-        """Return what any of the parts wants.
+    def union(cls, parts: Iterable[Requirements]) -> Requirements:
+        """Return what any of the parts requires.
 
         Raises:
             GsnrError: Two measures of one name have different probes.

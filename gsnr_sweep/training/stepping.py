@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from gsnr_sweep.engine.batched import StackedReplicas, row_views
+from gsnr_sweep.engine.batched import BatchedReplicas, row_views
 from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.training.replica import Replica
 
@@ -61,14 +61,14 @@ class SeparateSteps:
         return self._replicas[m].gradient()
 
 
-class StackedSteps:
+class BatchedSteps:
     """All replicas at once; see `Steps`."""
 
     def __init__(
         self,
         replicas: Sequence[Replica],
         lr: float,
-        stacked: StackedReplicas,
+        stacked: BatchedReplicas,
         parameters: Sequence[Parameter],
     ) -> None:
         """Move the replicas' weights into `stacked`."""

@@ -12,11 +12,11 @@ from torch import nn
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.cpu import Kinds
+from gsnr_sweep.engine.cpu import MomentOrder
 from gsnr_sweep.engine.cpu.conv_block import ConvBlock
-from gsnr_sweep.engine.cpu.engine import ExplicitPasses
+from gsnr_sweep.engine.cpu.engine import CpuEngine
 from gsnr_sweep.engine.cpu.kernels import available
-from gsnr_sweep.engine.selection import PassPlan
+from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
@@ -26,15 +26,16 @@ from tests.training.test_ensemble import _config
 
 CPU = torch.device("cpu")
 needs_kernels = pytest.mark.skipif(
-    not available(), reason="no compiled kernels: there was no C compiler at installation"
+    not available(),
+    reason="no compiled kernels: there was no C compiler at installation",
 )
 
 
-def _plan(case: Case, cfg: Config, dtype: torch.dtype = torch.float32) -> PassPlan:
+def _plan(case: Case, cfg: Config, dtype: torch.dtype = torch.float32) -> EngineChoice:
     torch.manual_seed(0)
     model = prepare_network(case.build(), dtype, CPU)
     x, y = samples(case, 3).batch(0, 3, dtype)
-    return PassPlan.of(model, x, y, "classification", cfg.engine)
+    return EngineChoice.of(model, x, y, "classification", cfg.engine)
 
 
 def _ensemble(case: Case, cfg: Config) -> Ensemble:
@@ -45,7 +46,7 @@ def _ensemble(case: Case, cfg: Config) -> Ensemble:
 
 
 def _uses_kernels(ensemble: Ensemble) -> bool:
-    return all(isinstance(r._passes, ExplicitPasses) for r in ensemble.replicas)
+    return all(isinstance(r._passes, CpuEngine) for r in ensemble.replicas)
 
 
 @needs_kernels
@@ -152,7 +153,7 @@ def test_the_memory_of_a_sample_is_what_a_pass_takes() -> None:
     own = plan.explicit_network(model)
     assert own is not None
     done = own.forward(data, 0, len(data), Mode.BATCH, memory)
-    own.backward(done, torch.ones_like(done.outputs), Sums(model.parameters(), Kinds.SQUARES))
+    own.backward(done, torch.ones_like(done.outputs), Sums(model.parameters(), MomentOrder.SQUARES))
     stated = plan.bytes_per_sample[0] * len(data)
     assert 0.8 * stated < memory.bytes < 1.2 * stated
 

@@ -201,50 +201,50 @@ def _frozen_first() -> nn.Module:
 
 # name: (factory, input shape, expected way)
 CASES = {
-    "linear": (lambda: nn.Linear(6, 4), (6,), Method.LAYERS),
+    "linear": (lambda: nn.Linear(6, 4), (6,), Method.LAYERWISE),
     "mlp": (
         lambda: nn.Sequential(
             nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 9), nn.ReLU(), nn.Linear(9, 4)
         ),
         (6,),
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
-    "linear_no_bias": (lambda: nn.Linear(6, 4, bias=False), (6,), Method.LAYERS),
-    "sequence": (Sequence, (6,), Method.LAYERS),
-    "frozen_first_layer": (_frozen_first, (6,), Method.LAYERS),
-    "conv": (lambda: _conv(kernel_size=3), IMAGES, Method.LAYERS),
-    "conv_5x5": (lambda: _conv(kernel_size=5), IMAGES, Method.LAYERS),
-    "conv_1x1": (lambda: _conv(kernel_size=1), IMAGES, Method.LAYERS),
-    "conv_oblong": (lambda: _conv(kernel_size=(2, 3)), IMAGES, Method.LAYERS),
-    "conv_no_bias": (lambda: _conv(kernel_size=3, bias=False), IMAGES, Method.LAYERS),
-    "conv_stride": (lambda: _conv(kernel_size=3, stride=2), IMAGES, Method.LAYERS),
-    "conv_stride_uneven": (lambda: _conv(kernel_size=3, stride=(3, 2)), IMAGES, Method.LAYERS),
-    "conv_padding": (lambda: _conv(kernel_size=3, padding=(1, 2)), IMAGES, Method.LAYERS),
-    "conv_padding_same": (lambda: _conv(kernel_size=4, padding="same"), IMAGES, Method.LAYERS),
-    "conv_padding_valid": (lambda: _conv(kernel_size=3, padding="valid"), IMAGES, Method.LAYERS),
+    "linear_no_bias": (lambda: nn.Linear(6, 4, bias=False), (6,), Method.LAYERWISE),
+    "sequence": (Sequence, (6,), Method.LAYERWISE),
+    "frozen_first_layer": (_frozen_first, (6,), Method.LAYERWISE),
+    "conv": (lambda: _conv(kernel_size=3), IMAGES, Method.LAYERWISE),
+    "conv_5x5": (lambda: _conv(kernel_size=5), IMAGES, Method.LAYERWISE),
+    "conv_1x1": (lambda: _conv(kernel_size=1), IMAGES, Method.LAYERWISE),
+    "conv_oblong": (lambda: _conv(kernel_size=(2, 3)), IMAGES, Method.LAYERWISE),
+    "conv_no_bias": (lambda: _conv(kernel_size=3, bias=False), IMAGES, Method.LAYERWISE),
+    "conv_stride": (lambda: _conv(kernel_size=3, stride=2), IMAGES, Method.LAYERWISE),
+    "conv_stride_uneven": (lambda: _conv(kernel_size=3, stride=(3, 2)), IMAGES, Method.LAYERWISE),
+    "conv_padding": (lambda: _conv(kernel_size=3, padding=(1, 2)), IMAGES, Method.LAYERWISE),
+    "conv_padding_same": (lambda: _conv(kernel_size=4, padding="same"), IMAGES, Method.LAYERWISE),
+    "conv_padding_valid": (lambda: _conv(kernel_size=3, padding="valid"), IMAGES, Method.LAYERWISE),
     "conv_reflect": (
         lambda: _conv(kernel_size=3, padding=1, padding_mode="reflect"),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
     "conv_circular": (
         lambda: _conv(kernel_size=3, padding=2, padding_mode="circular"),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
-    "conv_dilation": (lambda: _conv(kernel_size=3, dilation=2), IMAGES, Method.LAYERS),
-    "conv_groups": (lambda: _conv(kernel_size=3, groups=3), IMAGES, Method.LAYERS),
+    "conv_dilation": (lambda: _conv(kernel_size=3, dilation=2), IMAGES, Method.LAYERWISE),
+    "conv_groups": (lambda: _conv(kernel_size=3, groups=3), IMAGES, Method.LAYERWISE),
     "conv_everything": (
         lambda: _conv(kernel_size=(3, 2), stride=2, padding=2, dilation=(1, 2), groups=3),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
     "max_pool": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 4)
         ),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
     "batch_norm_2d_eval": (
         lambda: nn.Sequential(
@@ -255,33 +255,33 @@ CASES = {
             nn.Linear(144, 4),
         ).eval(),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
     "batch_norm_1d_eval": (
         lambda: nn.Sequential(
             nn.Linear(6, 5), _trained_norm(nn.BatchNorm1d(5)), nn.ReLU(), nn.Linear(5, 4)
         ).eval(),
         (6,),
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
-    "residual_in_place": (Residual, IMAGES, Method.LAYERS),
-    "own_parameters": (OwnParameters, (6,), Method.LAYERS),
-    "conv_1d": (OneDimensional, (6,), Method.LAYERS),
+    "residual_in_place": (Residual, IMAGES, Method.LAYERWISE),
+    "own_parameters": (OwnParameters, (6,), Method.LAYERWISE),
+    "conv_1d": (OneDimensional, (6,), Method.LAYERWISE),
     "group_norm": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Tanh(), nn.Flatten(), nn.Linear(144, 4)
         ),
         IMAGES,
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
     "prelu": (
         lambda: nn.Sequential(nn.Linear(6, 5), nn.PReLU(5), nn.Linear(5, 4)),
         (6,),
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
-    "shared_layer": (SharedLayer, (6,), Method.NETWORK),
-    "tied_weights": (TiedWeights, (6,), Method.NETWORK),
-    "frozen_bias": (_frozen_bias, (6,), Method.LAYERS),
+    "shared_layer": (SharedLayer, (6,), Method.FUNCTORCH),
+    "tied_weights": (TiedWeights, (6,), Method.FUNCTORCH),
+    "frozen_bias": (_frozen_bias, (6,), Method.LAYERWISE),
     "batch_norm_1d_positions": (
         lambda: nn.Sequential(
             nn.Conv1d(2, 5, 1),
@@ -291,13 +291,13 @@ CASES = {
             nn.Linear(15, 4),
         ).eval(),
         (2, 3),
-        Method.LAYERS,
+        Method.LAYERWISE,
     ),
-    "folded_positions": (FoldedPositions, (6,), Method.NETWORK),
-    "sequence_first": (SequenceFirst, (6,), Method.NETWORK),
-    "siamese": (Siamese, IMAGES, Method.NETWORK),
-    "tied_weights_zero_head": (_tied_with_zero_head, (6,), Method.NETWORK),
-    "attention": (Attention, (6,), Method.NETWORK),
-    "recurrent": (Recurrent, (6,), Method.SINGLE),
-    "two_inputs": (TwoInputs, (6,), Method.NETWORK),
+    "folded_positions": (FoldedPositions, (6,), Method.FUNCTORCH),
+    "sequence_first": (SequenceFirst, (6,), Method.FUNCTORCH),
+    "siamese": (Siamese, IMAGES, Method.FUNCTORCH),
+    "tied_weights_zero_head": (_tied_with_zero_head, (6,), Method.FUNCTORCH),
+    "attention": (Attention, (6,), Method.FUNCTORCH),
+    "recurrent": (Recurrent, (6,), Method.PER_SAMPLE),
+    "two_inputs": (TwoInputs, (6,), Method.FUNCTORCH),
 }

@@ -59,8 +59,8 @@ def test_moments_equal_autograd_sample_by_sample(name: str) -> None:
 @pytest.mark.parametrize("name", ["mlp", "conv_everything", "max_pool", "residual_in_place"])
 def test_whole_network_way_agrees_with_layers(name: str) -> None:
     model, x, y, _ = _case(name)
-    by_layers = gradient_moments(model, [(x, y)], cross_entropy, Method.LAYERS)
-    by_network = gradient_moments(model, [(x, y)], cross_entropy, Method.NETWORK)
+    by_layers = gradient_moments(model, [(x, y)], cross_entropy, Method.LAYERWISE)
+    by_network = gradient_moments(model, [(x, y)], cross_entropy, Method.FUNCTORCH)
     torch.testing.assert_close(by_layers.sum_of_squares, by_network.sum_of_squares)
     torch.testing.assert_close(by_layers.sum, by_network.sum)
 
@@ -91,7 +91,7 @@ def test_resnet18_in_evaluation_mode() -> None:
         model(torch.randn(8, 3, 32, 32))
     model = model.eval().double()
     x, y = _batch((3, 32, 32), n=3)
-    assert choose_method(model, x, y, cross_entropy) is Method.LAYERS
+    assert choose_method(model, x, y, cross_entropy) is Method.LAYERWISE
     moments = gradient_moments(model, [(x[:2], y[:2]), (x[2:], y[2:])], cross_entropy)
     gradients = per_sample_gradients(model, x, y, cross_entropy)
     torch.testing.assert_close(moments.sum, gradients.sum(0), rtol=1e-9, atol=1e-12)
@@ -132,7 +132,7 @@ def test_gradients_are_handed_over_layer_by_layer() -> None:
         alive.append(weakref.ref(gradients.values))
         most = max(most, sum(reference() is not None for reference in alive))
 
-    with gradient_computation(Method.LAYERS, model, squared_error) as compute:
+    with gradient_computation(Method.LAYERWISE, model, squared_error) as compute:
         compute(torch.randn(5, 6, 4), torch.randn(5, 24), receive)
     assert len(alive) == 8
     assert most <= 2  # weight and bias of one layer

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from gsnr_sweep.records.checkpoint import has_checkpoint
-from gsnr_sweep.records.leases import last_claim
+from gsnr_sweep.records.leases import last_lease
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
 from tests.campaign import kill_all
@@ -123,8 +123,8 @@ def test_the_end_of_a_log_is_shown_below_its_run(broken: Launched) -> None:
 
 def test_a_run_whose_process_dies_is_tried_again_others_are_not(broken: Launched) -> None:
     folders = [_sweep_folder(broken) / str(index) for index in range(len(WIDTHS))]
-    claims = {ch: last_claim(folder) for ch, folder in zip(WIDTHS, folders, strict=True)}
-    attempts = {ch: claim.number for ch, claim in claims.items() if claim}
+    leases = {ch: last_lease(folder) for ch, folder in zip(WIDTHS, folders, strict=True)}
+    attempts = {ch: lease.number for ch, lease in leases.items() if lease}
     assert attempts == {2: 1, 3: 1, 4: 3, 5: 1, 6: 1, 7: 1}  # max_retries=2
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.launcher.history import Decision, Earlier, Ledger
+from gsnr_sweep.launcher.history import Decision, Earlier, History
 from gsnr_sweep.records.layout import run_folders, search_roots
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.background_query import finished_runs
@@ -24,10 +24,10 @@ def _decide(*earlier: Earlier, same_code: bool = False) -> Decision:
     """What is decided about a point of which these runs are known; their order must not matter."""
     decisions = []
     for runs in (earlier, earlier[::-1]):
-        ledger = Ledger()
+        history = History()
         for run in runs:
-            ledger.add(HASH, run)
-        decisions.append(ledger.decide(HASH, CODE, same_code))
+            history.add(HASH, run)
+        decisions.append(history.decide(HASH, CODE, same_code))
     assert decisions[0] == decisions[1]
     return decisions[0]
 
@@ -42,9 +42,9 @@ def _earlier(state: str, when: float = 100.0, code: str = CODE, **fields: Any) -
 
 def test_nothing_is_known() -> None:
     assert _decide() == Decision("run", None, "")
-    ledger = Ledger()
-    ledger.add("other", _earlier("finished"))
-    assert ledger.decide(HASH, CODE) == Decision()
+    history = History()
+    history.add("other", _earlier("finished"))
+    assert history.decide(HASH, CODE) == Decision()
 
 
 @pytest.mark.parametrize("state", ["finished", "diverged"])
@@ -133,9 +133,9 @@ def cfg() -> Config:
 
 
 def _read(root: Path, experiment: str = "tests", *wanted: str) -> dict[str, list[Earlier]]:
-    ledger = Ledger()
-    ledger.read_folders([root], experiment, set(wanted or ("feed", "beef")))
-    return ledger.runs
+    history = History()
+    history.read_folders([root], experiment, set(wanted or ("feed", "beef")))
+    return history.runs
 
 
 def _put(folder: Path, state: str = "finished", **fields: Any) -> None:
@@ -209,10 +209,10 @@ def test_a_status_that_cannot_be_read_does_no_harm(tmp_path: Path) -> None:
 def _plans(
     root: Path, has_jobs: bool = True, experiment: str = "tests"
 ) -> dict[str, list[Earlier]]:
-    ledger = Ledger()
+    history = History()
     wanted = {"hash0", "hash1", "hash3"}
-    ledger.read_plans([root], experiment, wanted, lambda manifest: has_jobs)
-    return ledger.runs
+    history.read_plans([root], experiment, wanted, lambda manifest: has_jobs)
+    return history.runs
 
 
 def test_what_a_sweep_with_jobs_has_not_begun_is_left_to_it(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_queues_are_not_asked_where_nothing_is_left(tmp_path: Path) -> None:
     def refuse(_: object) -> bool:
         raise AssertionError("nobody needs to know")
 
-    Ledger().read_plans([tmp_path], "tests", {"hash0"}, refuse)
+    History().read_plans([tmp_path], "tests", {"hash0"}, refuse)
 
 
 # --- where they are looked for
@@ -326,14 +326,14 @@ def test_runs_of_another_machine_are_known_from_mlflow(
     small = ("model=mlp", "ch=4", "n=12", "n_test=20", "tracking.experiment=tests")
     result = run_point(tiny_config(*small), folder, folder)
     wanted = {result.record.config_hash}
-    ledger = Ledger()
-    ledger.enter_stored(finished_runs(store, "tests"), wanted)
-    ((run,),) = ledger.runs.values()
+    history = History()
+    history.enter_stored(finished_runs(store, "tests"), wanted)
+    ((run,),) = history.runs.values()
     assert (run.state, run.run_id, run.folder) == ("finished", result.run_id, None)
     assert run.code == result.record.environment["code"]
     assert abs(run.when - time.time()) < 600
     for experiment, hashes in (("none", wanted), ("tests", {"beef"})):
-        other = Ledger()
+        other = History()
         other.enter_stored(finished_runs(store, experiment), hashes)
         assert other.runs == {}
 
@@ -349,20 +349,20 @@ def _tracked(store: MlflowClient, state: str, **tags: str) -> str:
 @pytest.mark.parametrize("state", ["failed", "killed", "interrupted", "diverged"])
 def test_only_finished_runs_count_in_mlflow(store: MlflowClient, state: str) -> None:
     _tracked(store, state)
-    ledger = Ledger()
-    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
-    assert ledger.runs == {}
+    history = History()
+    history.enter_stored(finished_runs(store, "tests"), {"feed"})
+    assert history.runs == {}
 
 
 def test_a_run_that_is_on_disk_is_not_counted_twice(store: MlflowClient, folder: Path) -> None:
     run_id = _tracked(store, "finished")
     other = _tracked(store, "finished")
     _put(folder / "d/t/0", run_id=run_id)
-    ledger = Ledger()
-    ledger.read_folders([folder], "tests", {"feed"})
-    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
-    assert [run.run_id for run in ledger.runs["feed"]] == [run_id, other]
-    assert ledger.runs["feed"][0].folder is not None
+    history = History()
+    history.read_folders([folder], "tests", {"feed"})
+    history.enter_stored(finished_runs(store, "tests"), {"feed"})
+    assert [run.run_id for run in history.runs["feed"]] == [run_id, other]
+    assert history.runs["feed"][0].folder is not None
 
 
 def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
@@ -371,10 +371,10 @@ def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
     run_id = _tracked(store, "finished")
     _put(folder / "d/t/0", run_id=run_id)
     (folder / "d/t/0/record.json").unlink()
-    ledger = Ledger()
-    ledger.read_folders([folder], "tests", {"feed"})
-    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
-    decision = ledger.decide("feed", CODE)
+    history = History()
+    history.read_folders([folder], "tests", {"feed"})
+    history.enter_stored(finished_runs(store, "tests"), {"feed"})
+    decision = history.decide("feed", CODE)
     assert decision.action == "reuse"
     assert decision.earlier is not None
     assert (decision.earlier.run_id, decision.earlier.folder) == (run_id, None)
@@ -383,9 +383,9 @@ def test_a_record_that_is_lost_on_disk_but_kept_by_mlflow(
 def test_more_runs_than_a_page_holds(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gsnr_sweep.tracking.query.PAGE", 2)
     ids = {_tracked(store, "finished") for _ in range(5)}
-    ledger = Ledger()
-    ledger.enter_stored(finished_runs(store, "tests"), {"feed"})
-    assert {run.run_id for run in ledger.runs["feed"]} == ids
+    history = History()
+    history.enter_stored(finished_runs(store, "tests"), {"feed"})
+    assert {run.run_id for run in history.runs["feed"]} == ids
 
 
 def test_a_large_folder_of_other_things_is_not_walked(tmp_path: Path) -> None:

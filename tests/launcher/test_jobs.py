@@ -13,7 +13,7 @@ import torch
 
 from gsnr_sweep.launcher.backends.local import LocalBackend
 from gsnr_sweep.launcher.backends.slurm import SlurmBackend
-from gsnr_sweep.launcher.jobs import Crew, backend_of, make_backend, own_path
+from gsnr_sweep.launcher.jobs import JobPool, backend_of, make_backend, own_path
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from tests.fakes import gone_pid
@@ -31,8 +31,8 @@ def _manifest(folder: Path, *costs: float) -> Manifest:
     return Manifest("a", "b", folder, runs=runs)
 
 
-def _crew(settings: Settings, *costs: float) -> Crew:
-    return Crew(_manifest(Path("/sweep"), *costs), settings)
+def _crew(settings: Settings, *costs: float) -> JobPool:
+    return JobPool(_manifest(Path("/sweep"), *costs), settings)
 
 
 # --- on this machine
@@ -57,42 +57,42 @@ def _crew(settings: Settings, *costs: float) -> Crew:
 def test_how_many_processes_work_side_by_side(
     settings: dict[str, Any], n_runs: int, at_once: int
 ) -> None:
-    crew = _crew(LocalSettings(**settings), *[1.0] * n_runs)
-    assert (crew.at_once, crew.side_by_side) == (at_once, max(1, at_once))
-    assert crew.shared
+    job_pool = _crew(LocalSettings(**settings), *[1.0] * n_runs)
+    assert (job_pool.at_once, job_pool.side_by_side) == (at_once, max(1, at_once))
+    assert job_pool.shared
 
 
 def test_all_gpus_that_are_visible_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    crew = _crew(LocalSettings(), *[1.0] * 9)
-    assert crew.at_once == 3
-    workers = crew.workers(crew._manifest.runs, 3)
+    job_pool = _crew(LocalSettings(), *[1.0] * 9)
+    assert job_pool.at_once == 3
+    workers = job_pool.workers(job_pool._manifest.runs, 3)
     assert [(worker.gpus, worker.slot) for worker in workers] == [([0, 1, 2], i) for i in range(3)]
-    assert crew.describe() == "3 processes of 1 thread on this machine, GPUs 0, 1, 2"
+    assert job_pool.describe() == "3 processes of 1 thread on this machine, GPUs 0, 1, 2"
 
 
 def test_processes_of_this_machine_share_one_list() -> None:
     """The costliest first, so that none is left with it at the end."""
-    crew = _crew(LocalSettings(workers=2, threads_per_worker=3, runs_per_job=7), 1, 9, 5)
-    first, second = crew.workers(crew._manifest.runs, 2)
+    job_pool = _crew(LocalSettings(workers=2, threads_per_worker=3, runs_per_job=7), 1, 9, 5)
+    first, second = job_pool.workers(job_pool._manifest.runs, 2)
     assert first.runs == second.runs == [1, 2, 0]
     assert (first.folder, first.threads, first.limit) == ("/sweep", 3, 7)
     assert (first.slot, second.slot) == (0, 1)
-    assert crew.describe() == "2 processes of 3 threads on this machine"
+    assert job_pool.describe() == "2 processes of 3 threads on this machine"
 
 
 def test_only_what_is_to_be_run_is_counted() -> None:
     manifest = _manifest(Path("/sweep"), *[1.0] * 6)
     for run in manifest.runs[2:]:
         run.action = "reuse"
-    crew = Crew(manifest, LocalSettings(workers=5))
-    assert crew.at_once == 2
-    assert set(crew.job_numbers()) == {0, 1}
+    job_pool = JobPool(manifest, LocalSettings(workers=5))
+    assert job_pool.at_once == 2
+    assert set(job_pool.job_numbers()) == {0, 1}
 
 
 def test_jobs_are_numbered_as_they_would_be_worked_off() -> None:
-    crew = _crew(LocalSettings(workers=2), 4, 3, 2, 1)
-    numbers = crew.job_numbers()
+    job_pool = _crew(LocalSettings(workers=2), 4, 3, 2, 1)
+    numbers = job_pool.job_numbers()
     assert set(numbers.values()) == {1, 2}
     loads = {n: sum(4 - i for i in numbers if numbers[i] == n) for n in (1, 2)}
     assert loads == {1: 5, 2: 5}
@@ -116,25 +116,25 @@ def test_jobs_are_numbered_as_they_would_be_worked_off() -> None:
 def test_jobs_of_a_cluster(
     settings: dict[str, Any], n_runs: int, jobs: int, side_by_side: int
 ) -> None:
-    crew = _crew(SlurmSettings(**settings), *[1.0] * n_runs)
-    assert (crew.at_once, crew.side_by_side, crew.shared) == (jobs, side_by_side, False)
-    workers = crew.workers(crew._manifest.runs, 0)
+    job_pool = _crew(SlurmSettings(**settings), *[1.0] * n_runs)
+    assert (job_pool.at_once, job_pool.side_by_side, job_pool.shared) == (jobs, side_by_side, False)
+    workers = job_pool.workers(job_pool._manifest.runs, 0)
     assert len(workers) == jobs
     assert sorted(run for worker in workers for run in worker.runs) == list(range(n_runs))
     if n_runs:
-        assert crew.describe().startswith(f"{jobs} job")
+        assert job_pool.describe().startswith(f"{jobs} job")
 
 
 def test_a_job_of_a_cluster() -> None:
     settings = SlurmSettings(
         workers=2, runs_per_job=5, threads_per_worker=4, partition="gpu", gpus_per_node=2
     )
-    crew = _crew(settings, *range(5))
-    (worker,) = crew.workers(crew._manifest.runs, 0)
+    job_pool = _crew(settings, *range(5))
+    (worker,) = job_pool.workers(job_pool._manifest.runs, 0)
     assert worker.runs == [4, 3, 2, 1, 0]
     assert (worker.threads, worker.gpus, worker.limit) == (4, [0, 1], None)
     assert worker.grace == settings.signal_delay_s - 15
-    assert crew.describe() == "1 job of 2 processes of 4 threads on SLURM, partition gpu"
+    assert job_pool.describe() == "1 job of 2 processes of 4 threads on SLURM, partition gpu"
 
 
 def test_a_single_gpu_of_a_job_needs_no_choice() -> None:
@@ -176,8 +176,8 @@ def test_backends(tmp_path: Path) -> None:
     for place, cls in (("local", LocalBackend), ("slurm", SlurmBackend)):
         manifest = Manifest("a", "b", tmp_path, backend=place)
         assert isinstance(backend_of(manifest), cls)
-    assert Crew.place(LocalSettings()) == "local"
-    assert Crew.place(SlurmSettings()) == "slurm"
+    assert JobPool.place(LocalSettings()) == "local"
+    assert JobPool.place(SlurmSettings()) == "slurm"
 
 
 # --- processes of this machine

@@ -9,9 +9,9 @@ import pytest
 
 from gsnr_sweep.launcher.backends.base import JobState
 from gsnr_sweep.launcher.jobs import pack
-from gsnr_sweep.launcher.monitor import Outcome, Watch, last_lines
+from gsnr_sweep.launcher.monitor import Monitor, Outcome, last_lines
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.records.leases import PROCESS_DIED, claim_run, last_claim
+from gsnr_sweep.records.leases import PROCESS_DIED, last_lease, take_lease
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from gsnr_sweep.records.status import read_status
 from tests.fakes import put_claim, put_record, put_run, put_status, put_sweep
@@ -102,14 +102,14 @@ class Sweep:
     killed: list[str] = field(default_factory=list)
     looks: int = 0
 
-    def watch(self, shared: bool = True, at_once: int = 1, per_job: int = 1) -> Watch:
+    def monitor(self, shared: bool = True, at_once: int = 1, per_job: int = 1) -> Monitor:
         def make(runs: Sequence[SweepRun], most: int) -> list[Worker]:
             folder = str(self.manifest.folder)
             if shared:
                 return [Worker(folder, [run.index for run in runs]) for _ in range(most)]
             return [Worker(folder, [run.index for run in job]) for job in pack(runs, per_job)]
 
-        return Watch(
+        return Monitor(
             self.manifest,
             self.backend,
             make,
@@ -119,7 +119,7 @@ class Sweep:
         )
 
     def follow(self, **options: object) -> dict[int, Outcome]:
-        outcomes = list(self.watch(**options).run(self._look))  # type: ignore[arg-type]
+        outcomes = list(self.monitor(**options).run(self._look))  # type: ignore[arg-type]
         found = {outcome.run.index: outcome for outcome in outcomes}
         assert len(found) == len(outcomes)  # nobody hears of a run's end twice
         assert set(found) == {run.index for run in self.manifest.to_run()}  # and of all
@@ -156,10 +156,10 @@ def take(
 
     def step(job: FakeJob) -> JobState:
         folder = job.folder(run)
-        claim = claim_run(folder, job.id, 0, 9)
-        assert claim is not None, f"run {run} is not to be had"
-        put_claim(folder, claim.number, alive=alive, job=job.id, failures=claim.failures)
-        put_status(folder, state, alive=alive, attempt=claim.number, **fields)  # type: ignore[arg-type]
+        lease = take_lease(folder, job.id, 0, 9)
+        assert lease is not None, f"run {run} is not to be had"
+        put_claim(folder, lease.number, alive=alive, job=job.id, failures=lease.failures)
+        put_status(folder, state, alive=alive, attempt=lease.number, **fields)  # type: ignore[arg-type]
         put_record(folder, state=state)
         return RUNNING
 
@@ -173,14 +173,14 @@ def take_if_free(
 
     def step(job: FakeJob) -> JobState:
         for run in job.worker.runs:
-            claim = claim_run(job.folder(run), job.id, 0, max_retries)
-            if claim is not None:
+            lease = take_lease(job.folder(run), job.id, 0, max_retries)
+            if lease is not None:
                 put_run(
                     job.folder(run),
                     state,
-                    number=claim.number,
+                    number=lease.number,
                     job=job.id,
-                    failures=claim.failures,
+                    failures=lease.failures,
                     alive=alive,
                 )
                 if not alive:
@@ -239,9 +239,9 @@ def test_a_worker_that_dies_is_replaced_and_its_run_tried_again(make_sweep: Make
     assert _states(outcomes) == dict.fromkeys(range(3), "finished")
     assert len(sweep.backend.jobs) == 2
     assert sweep.killed == ["0"]
-    claim = last_claim(outcomes[0].folder)
-    assert claim is not None
-    assert (claim.number, claim.failures, claim.job) == (2, 1, "j1")
+    lease = last_lease(outcomes[0].folder)
+    assert lease is not None
+    assert (lease.number, lease.failures, lease.job) == (2, 1, "j1")
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2])
@@ -249,11 +249,11 @@ def test_a_run_that_kills_every_worker_is_given_up(make_sweep: MakeSweep, retrie
     """And is no reason to leave the others undone."""
 
     def work(job: FakeJob) -> JobState:
-        if claim_run(job.folder(0), job.id, 0, retries) is not None:
-            claim = last_claim(job.folder(0))
-            assert claim is not None
-            put_claim(job.folder(0), claim.number, alive=False, job=job.id, failures=claim.failures)
-            put_status(job.folder(0), "running", alive=False, attempt=claim.number)
+        if take_lease(job.folder(0), job.id, 0, retries) is not None:
+            lease = last_lease(job.folder(0))
+            assert lease is not None
+            put_claim(job.folder(0), lease.number, alive=False, job=job.id, failures=lease.failures)
+            put_status(job.folder(0), "running", alive=False, attempt=lease.number)
             return GONE
         return take_if_free("finished", retries)(job)
 
@@ -262,9 +262,9 @@ def test_a_run_that_kills_every_worker_is_given_up(make_sweep: MakeSweep, retrie
     assert _states(outcomes) == {0: "killed", 1: "finished", 2: "finished"}
     assert outcomes[0].error == PROCESS_DIED
     assert sweep.killed == ["0"] * (1 + retries)
-    claim = last_claim(outcomes[0].folder)
-    assert claim is not None
-    assert claim.number == 1 + retries
+    lease = last_lease(outcomes[0].folder)
+    assert lease is not None
+    assert lease.number == 1 + retries
     status = read_status(outcomes[0].folder)
     assert status is not None
     assert status.state == "killed"
@@ -332,19 +332,19 @@ def test_a_failure_that_may_pass_is_tried_again(make_sweep: MakeSweep) -> None:
 
 def test_a_failure_that_does_not_pass_after_all(make_sweep: MakeSweep) -> None:
     def fail(job: FakeJob) -> JobState:
-        claim = claim_run(job.folder(0), job.id, 0, 2)
-        if claim is not None:
-            put_claim(job.folder(0), claim.number, job=job.id, failures=claim.failures)
-            fields = {"attempt": claim.number, "may_pass": True, "message": "MemoryError"}
+        lease = take_lease(job.folder(0), job.id, 0, 2)
+        if lease is not None:
+            put_claim(job.folder(0), lease.number, job=job.id, failures=lease.failures)
+            fields = {"attempt": lease.number, "may_pass": True, "message": "MemoryError"}
             put_status(job.folder(0), "failed", **fields)  # type: ignore[arg-type]
         return GONE
 
     sweep = make_sweep(1, [fail])
     (outcome,) = sweep.follow().values()
     assert (outcome.state, outcome.error) == ("failed", "MemoryError")
-    claim = last_claim(outcome.folder)
-    assert claim is not None
-    assert claim.number == 3
+    lease = last_lease(outcome.folder)
+    assert lease is not None
+    assert lease.number == 3
 
 
 def test_a_run_that_somebody_else_is_at_is_left_to_them(make_sweep: MakeSweep) -> None:
@@ -496,7 +496,7 @@ def test_a_controller_that_does_not_answer_is_waited_for(make_sweep: MakeSweep) 
 def test_runs_end_while_the_controller_does_not_answer(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(1, [])
     sweep.backend.silent = 10**9
-    outcomes = sweep.watch(shared=False).run(
+    outcomes = sweep.monitor(shared=False).run(
         lambda: put_run(sweep.manifest.folder / "0", "finished")
     )
     assert [outcome.state for outcome in outcomes] == ["finished"]
@@ -511,9 +511,9 @@ def test_one_failed_job_of_many_is_no_reason_to_end(make_sweep: MakeSweep) -> No
 # --- being stopped
 
 
-def _watched(sweep: Sweep, looks: int, **options: object) -> Watch:
+def _watched(sweep: Sweep, looks: int, **options: object) -> Monitor:
     """A watch that has looked a few times, as it is when Ctrl-C comes."""
-    watch = sweep.watch(**options)  # type: ignore[arg-type]
+    monitor = sweep.monitor(**options)  # type: ignore[arg-type]
     seen = 0
 
     def look() -> None:
@@ -523,13 +523,13 @@ def _watched(sweep: Sweep, looks: int, **options: object) -> Watch:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(watch.run(look))
-    return watch
+        list(monitor.run(look))
+    return monitor
 
 
 def test_workers_are_asked_to_stop_and_waited_for(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(2, [take(0, "running")])
-    watch = _watched(sweep, 3)
+    monitor = _watched(sweep, 3)
     polls = 0
 
     def look() -> None:
@@ -539,7 +539,7 @@ def test_workers_are_asked_to_stop_and_waited_for(make_sweep: MakeSweep) -> None
         if polls == 4:
             put_status(sweep.manifest.folder / "0", "interrupted", attempt=1, message="Stopped")
 
-    watch.stop(look, 60)
+    monitor.stop(look, 60)
     assert polls == 4
     status = read_status(sweep.manifest.folder / "0")
     assert status is not None
@@ -550,8 +550,8 @@ def test_workers_are_asked_to_stop_and_waited_for(make_sweep: MakeSweep) -> None
 
 def test_workers_that_do_not_stop_in_time_are_ended(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(2, [take(0, "running")])
-    watch = _watched(sweep, 3)
-    watch.stop(lambda: None, 0.0)
+    monitor = _watched(sweep, 3)
+    monitor.stop(lambda: None, 0.0)
     status = read_status(sweep.manifest.folder / "0")
     assert status is not None
     assert (status.state, status.message) == ("killed", "the sweep was stopped")
@@ -561,8 +561,8 @@ def test_workers_that_do_not_stop_in_time_are_ended(make_sweep: MakeSweep) -> No
 
 def test_jobs_in_the_queue_go_first(make_sweep: MakeSweep) -> None:
     sweep = make_sweep(2, [be(PENDING)], [take(1, "running")])
-    watch = _watched(sweep, 3, shared=False)
-    watch.stop(lambda: put_status(sweep.manifest.folder / "1", "interrupted", attempt=1), 60)
+    monitor = _watched(sweep, 3, shared=False)
+    monitor.stop(lambda: put_status(sweep.manifest.folder / "1", "interrupted", attempt=1), 60)
     assert sweep.backend.cancelled[:2] == [("j0", True), ("j1", True)]
     assert sweep.backend.jobs[0].state.final
     assert sweep.killed == []

@@ -11,14 +11,14 @@ import pytest
 from mlflow import MlflowClient
 
 from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.launcher.history import Earlier, Ledger
+from gsnr_sweep.launcher.history import Earlier, History
 from gsnr_sweep.launcher.reuse import (
     axes_of,
     describe_action,
     describe_reuse,
     name_run,
     plan_runs,
-    read_ledger,
+    read_history,
 )
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
@@ -35,10 +35,10 @@ def _point(*overrides: str) -> CheckedPoint:
 
 
 def _plan(
-    points: list[CheckedPoint], ledger: Ledger, sweep_dir: Path, first_index: int = 0
+    points: list[CheckedPoint], history: History, sweep_dir: Path, first_index: int = 0
 ) -> list[SweepRun]:
     return plan_runs(
-        points, [f"run {i}" for i in range(len(points))], ledger, sweep_dir, first_index
+        points, [f"run {i}" for i in range(len(points))], history, sweep_dir, first_index
     )
 
 
@@ -57,7 +57,7 @@ def _sweep_dir(folder: Path) -> Path:
 
 def test_a_fresh_grid_is_run(folder: Path) -> None:
     points = [_point("seed=0"), _point("seed=1")]
-    runs = _plan(points, Ledger(), _sweep_dir(folder))
+    runs = _plan(points, History(), _sweep_dir(folder))
     assert [run.action for run in runs] == ["run", "run"]
     assert [(run.index, run.folder, run.name) for run in runs] == [
         *((0, "0", "run 0"), (1, "1", "run 1")),
@@ -67,7 +67,7 @@ def test_a_fresh_grid_is_run(folder: Path) -> None:
 
 
 def test_a_later_batch_goes_on_counting(folder: Path) -> None:
-    runs = _plan([_point(), _point("seed=1")], Ledger(), _sweep_dir(folder), 7)
+    runs = _plan([_point(), _point("seed=1")], History(), _sweep_dir(folder), 7)
     assert [(run.index, run.folder) for run in runs] == [(7, "7"), (8, "8")]
 
 
@@ -79,8 +79,8 @@ def test_every_way(folder: Path) -> None:
     _known(folder / "outputs/2026-11-20/08-00-00.0", points[2], "running")
     _known(old / "3", points[3], "failed")
     sweep_dir = _sweep_dir(folder)
-    ledger = read_ledger(points, folder, sweep_dir)
-    runs = _plan([*points, points[4], points[0]], ledger, sweep_dir)
+    history = read_history(points, folder, sweep_dir)
+    runs = _plan([*points, points[4], points[0]], history, sweep_dir)
     assert [run.action for run in runs] == [
         *("reuse", "run", "elsewhere", "run", "run", "repeat", "repeat"),
     ]
@@ -105,7 +105,7 @@ def test_rerun_runs_all_the_same(folder: Path) -> None:
     _known(folder / "multirun/d/t/0", point, "finished")
     again = dataclasses.replace(point, cfg=dataclasses.replace(point.cfg, rerun=True))
     sweep_dir = _sweep_dir(folder)
-    runs = _plan([again, again], read_ledger([again], folder, sweep_dir), sweep_dir)
+    runs = _plan([again, again], read_history([again], folder, sweep_dir), sweep_dir)
     assert [run.action for run in runs] == ["run", "repeat"]
     assert runs[0].resume_from == ""
 
@@ -114,18 +114,18 @@ def test_same_code_runs_again_what_other_code_gave(folder: Path) -> None:
     point = _point()
     _known(folder / "multirun/d/t/0", point, "finished", code="0.0.1+old")
     sweep_dir = _sweep_dir(folder)
-    ledger = read_ledger([point], folder, sweep_dir)
-    assert [run.action for run in _plan([point], ledger, sweep_dir)] == ["reuse"]
+    history = read_history([point], folder, sweep_dir)
+    assert [run.action for run in _plan([point], history, sweep_dir)] == ["reuse"]
     strict = dataclasses.replace(point, cfg=dataclasses.replace(point.cfg, same_code=True))
-    assert [run.action for run in _plan([strict], ledger, sweep_dir)] == ["run"]
+    assert [run.action for run in _plan([strict], history, sweep_dir)] == ["run"]
 
 
 def test_a_run_that_only_mlflow_has(folder: Path) -> None:
     point = _point()
-    ledger = Ledger()
+    history = History()
     code = code_version(point.cfg)
-    ledger.add(run_identity(point.cfg), Earlier("finished", code, 0.0, run_id="b" * 32))
-    (run,) = _plan([point], ledger, _sweep_dir(folder))
+    history.add(run_identity(point.cfg), Earlier("finished", code, 0.0, run_id="b" * 32))
+    (run,) = _plan([point], history, _sweep_dir(folder))
     assert (run.action, run.folder, run.run_id) == ("reuse", "", "b" * 32)
 
 
@@ -137,7 +137,7 @@ def test_an_earlier_run_is_found_through_a_linked_folder(folder: Path) -> None:
     scratch.mkdir(parents=True)
     (folder / "multirun").symlink_to(scratch)
     sweep_dir = _sweep_dir(folder)
-    runs = _plan([point], read_ledger([point], folder, sweep_dir), sweep_dir)
+    runs = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
     found = Manifest("", "", sweep_dir, runs=runs).folder_of(runs[0])
     sweep_dir.mkdir(parents=True)
     assert found.resolve() == earlier.resolve()
@@ -148,8 +148,8 @@ def test_a_folder_that_holds_another_run_is_not_taken_for_this_one(folder: Path)
     before, point = _point("seed=0"), _point("seed=1")
     sweep_dir = folder / "mine"
     _known(sweep_dir / "0", before, "finished")
-    ledger = read_ledger([point], folder, sweep_dir)
-    (run,) = _plan([point], ledger, sweep_dir)
+    history = read_history([point], folder, sweep_dir)
+    (run,) = _plan([point], history, sweep_dir)
     assert run.action == "run"
     assert standing(Manifest("", "", sweep_dir).folder_of(run)).state == "waiting"
 
@@ -162,7 +162,7 @@ def test_a_rerun_into_the_same_folder_is_not_over_before_it_starts(
     sweep_dir = folder / "mine"
     _known(sweep_dir / "0", point, state)
     again = dataclasses.replace(point, cfg=dataclasses.replace(point.cfg, rerun=True))
-    (run,) = _plan([again], read_ledger([again], folder, sweep_dir), sweep_dir)
+    (run,) = _plan([again], read_history([again], folder, sweep_dir), sweep_dir)
     assert run.action == "run"
     assert standing(Manifest("", "", sweep_dir).folder_of(run)).may_go_on(0)
 
@@ -172,7 +172,7 @@ def test_a_run_that_had_failed_is_run_in_the_same_folder(folder: Path) -> None:
     point = _point()
     sweep_dir = folder / "mine"
     _known(sweep_dir / "0", point, "failed")
-    (run,) = _plan([point], read_ledger([point], folder, sweep_dir), sweep_dir)
+    (run,) = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
     assert run.action == "run"
     assert standing(Manifest("", "", sweep_dir).folder_of(run)).may_go_on(0)
 
@@ -182,14 +182,14 @@ def test_a_run_that_had_failed_is_run_in_the_same_folder(folder: Path) -> None:
 
 def test_looking_makes_nothing(folder: Path) -> None:
     """Not even the store that is not there."""
-    read_ledger([_point()], folder, _sweep_dir(folder))
+    read_history([_point()], folder, _sweep_dir(folder))
     assert listing(folder) == {}
 
 
 def test_other_experiments_do_not_count(folder: Path) -> None:
     point = _point()
     _known(folder / "multirun/d/t/0", point, "finished", experiment="another")
-    assert read_ledger([point], folder, None).runs == {}
+    assert read_history([point], folder, None).runs == {}
 
 
 def test_a_store_is_asked_where_there_is_one(store: MlflowClient, folder: Path) -> None:
@@ -197,18 +197,18 @@ def test_a_store_is_asked_where_there_is_one(store: MlflowClient, folder: Path) 
     number = store.create_experiment("tests")
     tags = {"gsnr.kind": "run", "gsnr.config_hash": run_identity(point.cfg)}
     store.create_run(number, tags={**tags, "gsnr.state": "finished"})
-    assert len(read_ledger([point], folder, None).runs[run_identity(point.cfg)]) == 1
+    assert len(read_history([point], folder, None).runs[run_identity(point.cfg)]) == 1
     untracked = dataclasses.replace(
         point, cfg=tiny_config(*SMALL, "tracking=none", "tracking.experiment=tests")
     )
-    assert read_ledger([untracked], folder, None).runs == {}
+    assert read_history([untracked], folder, None).runs == {}
 
 
 def test_a_store_that_cannot_be_read_adds_nothing(folder: Path) -> None:
     point = _point()
     _known(folder / "multirun/d/t/0", point, "finished")
     (folder / "mlflow.db").write_bytes(b"garbage" * 1000)
-    assert len(read_ledger([point], folder, None).runs) == 1
+    assert len(read_history([point], folder, None).runs) == 1
 
 
 # --- in words
@@ -264,7 +264,7 @@ def test_what_another_sweep_has_queued_is_left_to_it(folder: Path) -> None:
     job = SweepJob(str(os.getpid()), [0], socket.gethostname(), psutil.Process().create_time())
     put_sweep(other, runs=[run], jobs=[job], experiment="tests")
     sweep_dir = _sweep_dir(folder)
-    (planned,) = _plan([point], read_ledger([point], folder, sweep_dir), sweep_dir)
+    (planned,) = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
     assert planned.action == "elsewhere"
     assert Manifest("", "", sweep_dir).folder_of(planned) == other / "0"
 
@@ -276,7 +276,7 @@ def test_what_a_dead_sweep_had_planned_is_run(folder: Path) -> None:
         job = SweepJob(str(os.getpid()), [0], host, 1000.0)
         jobs = [job] if host else []
         put_sweep(folder / "multirun" / "d" / name, runs=[run], jobs=jobs, experiment="tests")
-    assert read_ledger([point], folder, None).runs == {}
+    assert read_history([point], folder, None).runs == {}
 
 
 def test_a_sweep_of_another_machine_that_has_been_silent_for_long_is_dead(folder: Path) -> None:
@@ -288,12 +288,12 @@ def test_a_sweep_of_another_machine_that_has_been_silent_for_long_is_dead(folder
     sweep = folder / "multirun" / "d" / "t"
     put_sweep(sweep, runs=[run, other], jobs=[job], experiment="tests")
     put_run(sweep / "1", "running", host="another-machine", pid=17, updated=2000.0, alive=False)
-    assert read_ledger([point], folder, None).runs == {}
+    assert read_history([point], folder, None).runs == {}
 
 
 def test_what_is_resumed_has_a_checkpoint_there(folder: Path) -> None:
     point = _point()
     old = _known(folder / "multirun/d/t/0", point, "killed", checkpoint=True)
     sweep_dir = _sweep_dir(folder)
-    (run,) = _plan([point], read_ledger([point], folder, sweep_dir), sweep_dir)
+    (run,) = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
     assert (sweep_dir / run.resume_from / CHECKPOINT_FILE).resolve() == old / CHECKPOINT_FILE

@@ -19,7 +19,7 @@ from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 from tests.campaign import (
     ROOT,
     Server,
@@ -209,14 +209,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_runs_end_without_an_answer_and_only_the_first_one_waits(
     folder: Path, listening: Callable[..., Iterator[tuple[str, list[object]]]], told: str
 ) -> None:
-    outage = Outage()
+    breaker = CircuitBreaker()
     asked = []
     with listening() as (uri, heard):  # type: ignore[attr-defined]
         for seed in range(3):
             own = folder / str(seed)
             own.mkdir()
             cfg = tiny_config("data=toy", f"seed={seed}", f"tracking.uri={uri}")
-            result = run_point(cfg, own, folder, attempt=Attempt(outage=outage))
+            result = run_point(cfg, own, folder, attempt=Attempt(breaker=breaker))
             assert result.record.state == "finished"
             assert [m.epoch for m in result.record.measurements] == [0, 2]
             assert told in result.untracked

@@ -12,8 +12,8 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.job_context import _error
-from gsnr_sweep.launcher.worker import Place, Worker, load_payload
-from gsnr_sweep.records.leases import Claim, claim_run, fail_run, last_claim, standing
+from gsnr_sweep.launcher.worker import Place, Worker, load_job_context
+from gsnr_sweep.records.leases import Lease, fail_run, last_lease, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status, write_status
@@ -69,12 +69,12 @@ def test_a_run_that_did_not_finish_has_no_result(tmp_path: Path, state: str) -> 
 
 
 def test_a_failure_is_written_down_where_the_run_could_not(tmp_path: Path) -> None:
-    claim = claim_run(tmp_path, "7", 0, 2)
-    assert claim is not None
-    fail_run(tmp_path, claim, "no such model")
+    lease = take_lease(tmp_path, "7", 0, 2)
+    assert lease is not None
+    fail_run(tmp_path, lease, "no such model")
     now = standing(tmp_path)
     assert (now.state, now.error, now.may_go_on(2)) == ("failed", "no such model", False)
-    fail_run(tmp_path, claim, "something else")  # the first reason counts
+    fail_run(tmp_path, lease, "something else")  # the first reason counts
     assert standing(tmp_path).error == "no such model"
 
 
@@ -127,40 +127,40 @@ def test_a_payload_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
     if content is not None:
         (tmp_path / PAYLOAD_FILE).write_bytes(content)
     with pytest.raises(GsnrError, match=rf"{PAYLOAD_FILE} cannot be read: "):
-        load_payload(tmp_path)
+        load_job_context(tmp_path)
 
 
 # --- what it takes
 
 
-def _json(claim: Claim) -> str:
-    return json.dumps(asdict(claim))
+def _json(lease: Lease) -> str:
+    return json.dumps(asdict(lease))
 
 
 def test_a_run_is_taken_once(tmp_path: Path) -> None:
-    first = claim_run(tmp_path, "7", 0, 2)
+    first = take_lease(tmp_path, "7", 0, 2)
     assert first is not None
-    assert (first.number, first.failures, last_claim(tmp_path)) == (1, 0, first)
-    assert claim_run(tmp_path, "8", 0, 2) is None
+    assert (first.number, first.failures, last_lease(tmp_path)) == (1, 0, first)
+    assert take_lease(tmp_path, "8", 0, 2) is None
 
 
 def test_a_run_whose_process_died_is_taken_over_so_many_times(tmp_path: Path) -> None:
     dead = {"pid": 2**22 + 1, "process_started": 1.0}
-    (tmp_path / "attempt.1").write_text(_json(Claim(1, "7", **dead)))
-    second = claim_run(tmp_path, "8", 0, max_retries=1)
+    (tmp_path / "attempt.1").write_text(_json(Lease(1, "7", **dead)))
+    second = take_lease(tmp_path, "8", 0, max_retries=1)
     assert second is not None
     assert (second.number, second.failures) == (2, 1)
-    (tmp_path / "attempt.2").write_text(_json(Claim(2, "8", failures=1, **dead)))
+    (tmp_path / "attempt.2").write_text(_json(Lease(2, "8", failures=1, **dead)))
     assert standing(tmp_path).state == "killed"
-    assert claim_run(tmp_path, "9", 0, max_retries=1) is None
+    assert take_lease(tmp_path, "9", 0, max_retries=1) is None
 
 
 def test_a_claim_that_was_never_written_out_counts_as_dead(tmp_path: Path) -> None:
     (tmp_path / "attempt.1").touch()
     assert standing(tmp_path).state == "killed"
-    claim = claim_run(tmp_path, "8", 0, 1)
-    assert claim is not None
-    assert claim.number == 2
+    lease = take_lease(tmp_path, "8", 0, 1)
+    assert lease is not None
+    assert lease.number == 2
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_a_claim_that_was_never_written_out_counts_as_dead(tmp_path: Path) -> No
 def test_what_has_ended_is_left_alone(
     tmp_path: Path, state: str, may_pass: bool, taken: bool
 ) -> None:
-    claim = claim_run(tmp_path, "7", 0, 2)
-    assert claim is not None
+    lease = take_lease(tmp_path, "7", 0, 2)
+    assert lease is not None
     write_status(tmp_path, Status(state, attempt=1, may_pass=may_pass))
-    again = claim_run(tmp_path, "8", 0, 2)
+    again = take_lease(tmp_path, "8", 0, 2)
     assert (again is not None) == taken
     if again is not None:
         assert again.failures == (state == "failed")  # an interruption is no failure

@@ -11,7 +11,7 @@ from torch import nn
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
-from gsnr_sweep.measures import wanted_by
+from gsnr_sweep.measures import requirements_of
 from gsnr_sweep.measures.feature_target import feature_target
 from gsnr_sweep.records.record import Measurement
 from gsnr_sweep.training.ensemble import Ensemble
@@ -26,7 +26,7 @@ def _found(
 ) -> list[dict[str, float | list[float]]]:
     cfg = config_of("measures.parameters=[fc2.weight]", *overrides)
     ensemble = Ensemble(copy.deepcopy(model), sets, task, cfg.training, CPU)  # type: ignore[arg-type]
-    shots = ensemble.run(wanted=wanted_by({"feature_target": feature_target}))
+    shots = ensemble.run(wanted=requirements_of({"feature_target": feature_target}))
     return [feature_target(shot) for shot in shots]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.sampling import RunSets
-from gsnr_sweep.measures import wanted_by
+from gsnr_sweep.measures import requirements_of
 from gsnr_sweep.measures.first_term import MOST_WEIGHTS, LayerTerms, first_term
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
@@ -24,7 +24,7 @@ def _snapshots(model: nn.Module, *overrides: str, shape: tuple[int, ...] = (3,))
     cfg = config_of(*overrides)
     sets = sets_of(cfg, shape)
     ensemble = Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU)
-    return list(ensemble.run(wanted=wanted_by({"first_term": first_term})))
+    return list(ensemble.run(wanted=requirements_of({"first_term": first_term})))
 
 
 def _terms(model: nn.Module, *overrides: str, shape: tuple[int, ...] = (3,)) -> list[LayerTerms]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gsnr_sweep.gradients.parameters import Parameter
-from gsnr_sweep.measures import wanted_by
+from gsnr_sweep.measures import requirements_of
 from gsnr_sweep.measures.weight_gradient import weight_gradient
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
@@ -145,7 +145,7 @@ def test_a_layer_with_two_matrices() -> None:
 
 
 def test_a_snapshot_without_what_is_needed() -> None:
-    with pytest.raises(ValueError, match="wants"):
+    with pytest.raises(ValueError, match="requires"):
         weight_gradient(snapshot(np.zeros((1, 5, 4))))
 
 
@@ -157,7 +157,7 @@ def test_weights_and_both_gradients_are_those_of_plain_pytorch(chunk: str) -> No
     cfg = config_of(f"chunk_size={chunk}", "epochs=3", "measure_at=[0,2,3]", "n_sets=2")
     sets = sets_of(cfg)
     ensemble = Ensemble(mlp(), sets, "classification", cfg.training, CPU)
-    wanted = wanted_by({"weight_gradient": weight_gradient})
+    wanted = requirements_of({"weight_gradient": weight_gradient})
     close = {"rtol": 1e-9, "atol": 1e-12}
     for shot in ensemble.run(wanted=wanted):
         for m, train in enumerate(sets.train):
@@ -180,7 +180,7 @@ def test_measuring_the_change_does_not_change_the_training() -> None:
                 wanted=wanted
             )
         )
-        for wanted in (None, wanted_by({"weight_gradient": weight_gradient}))
+        for wanted in (None, requirements_of({"weight_gradient": weight_gradient}))
     )
     for one, other in zip(plain, watched, strict=True):
         assert one.weights is one.step_gradient is one.next_gradient is None

@@ -112,10 +112,10 @@ def _measured(chunk: str) -> tuple[list[Snapshot], Ensemble, RunSets]:
 
 def test_the_way_is_layer_by_layer() -> None:
     ensemble, _ = _ensemble("null")
-    assert ensemble.method is Method.LAYERS
+    assert ensemble.method is Method.LAYERWISE
     model = prepare_network(ResNet18(4, CIFAR, 10), torch.float32, CPU)
     x, y = torch.randn(3, *CIFAR), torch.arange(3)
-    assert choose_moments_method(model, x, y, "classification") is Method.LAYERS
+    assert choose_moments_method(model, x, y, "classification") is Method.LAYERWISE
 
 
 @pytest.mark.parametrize("chunk", ["null", "4", "1"])

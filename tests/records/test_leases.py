@@ -16,12 +16,12 @@ import pytest
 
 from gsnr_sweep.records.leases import (
     PROCESS_DIED,
-    Claim,
-    claim_run,
+    Lease,
     close_killed,
     fail_run,
-    last_claim,
+    last_lease,
     standing,
+    take_lease,
 )
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, Status, read_status
@@ -32,8 +32,8 @@ STATES = ("finished", "diverged", "failed", "interrupted", "killed")
 AWAY = "another-machine"
 
 
-def _claim(folder: Path, job: str = "j2", restart: int = 0, max_retries: int = 2) -> Claim | None:
-    return claim_run(folder, job, restart, max_retries)
+def _claim(folder: Path, job: str = "j2", restart: int = 0, max_retries: int = 2) -> Lease | None:
+    return take_lease(folder, job, restart, max_retries)
 
 
 def _files(folder: Path) -> list[str]:
@@ -93,7 +93,7 @@ def test_only_one_of_many_threads_takes_over_a_run(tmp_path: Path) -> None:
     def take(_: int) -> list[tuple[int, int]]:
         barrier.wait()
         return [
-            (i, claim.number) for i in range(30) if (claim := _claim(tmp_path / str(i))) is not None
+            (i, lease.number) for i in range(30) if (lease := _claim(tmp_path / str(i))) is not None
         ]
 
     with ThreadPoolExecutor(8) as pool:
@@ -102,11 +102,11 @@ def test_only_one_of_many_threads_takes_over_a_run(tmp_path: Path) -> None:
 
 
 def test_the_file_of_an_attempt_says_whose_it_is(tmp_path: Path) -> None:
-    claim = claim_run(tmp_path / "new", "j1", 3, 2)
-    assert claim == last_claim(tmp_path / "new")
-    assert claim is not None
-    assert (claim.number, claim.job, claim.restart, claim.failures) == (1, "j1", 3, 0)
-    assert (claim.host, claim.pid, claim.alive) == (socket.gethostname(), os.getpid(), True)
+    lease = take_lease(tmp_path / "new", "j1", 3, 2)
+    assert lease == last_lease(tmp_path / "new")
+    assert lease is not None
+    assert (lease.number, lease.job, lease.restart, lease.failures) == (1, "j1", 3, 0)
+    assert (lease.host, lease.pid, lease.alive) == (socket.gethostname(), os.getpid(), True)
 
 
 def test_a_run_that_is_being_prepared_is_not_taken_twice(tmp_path: Path) -> None:
@@ -122,17 +122,17 @@ def test_a_run_that_is_being_prepared_is_not_taken_twice(tmp_path: Path) -> None
 
 def test_a_run_of_a_dead_process_is_taken_over_and_counted(tmp_path: Path) -> None:
     put_run(tmp_path, "running", alive=False, job="j1")
-    claim = _claim(tmp_path)
-    assert claim is not None
-    assert (claim.number, claim.job, claim.failures) == (2, "j2", 1)
+    lease = _claim(tmp_path)
+    assert lease is not None
+    assert (lease.number, lease.job, lease.failures) == (2, "j2", 1)
 
 
 def test_a_process_that_died_before_its_first_status(tmp_path: Path) -> None:
     put_claim(tmp_path, 1, alive=False)
     assert standing(tmp_path).state == "killed"
-    claim = _claim(tmp_path)
-    assert claim is not None
-    assert (claim.number, claim.failures) == (2, 1)
+    lease = _claim(tmp_path)
+    assert lease is not None
+    assert (lease.number, lease.failures) == (2, 1)
     put_claim(tmp_path, 2, alive=False, failures=1)
     put_status(tmp_path, "running", attempt=1)  # a late report of the first one changes nothing
     assert standing(tmp_path).state == "killed"
@@ -152,9 +152,9 @@ def test_a_run_that_kills_its_process_is_tried_so_many_times(
     tries = 0
     while _claim(tmp_path, f"j{tries}", 0, max_retries) is not None:
         tries += 1
-        claim = last_claim(tmp_path)
-        assert claim is not None
-        put_claim(tmp_path, tries, alive=False, failures=claim.failures, job=claim.job)
+        lease = last_lease(tmp_path)
+        assert lease is not None
+        put_claim(tmp_path, tries, alive=False, failures=lease.failures, job=lease.job)
         put_status(tmp_path, "running", attempt=tries, alive=False)
         assert tries < 10
     assert tries == 1 + max_retries
@@ -176,9 +176,9 @@ def test_a_real_process_that_is_killed(tmp_path: Path) -> None:
         assert _claim(tmp_path) is None
         process.kill()
         deadline = time.monotonic() + 60
-        while (claim := _claim(tmp_path)) is None and time.monotonic() < deadline:
+        while (lease := _claim(tmp_path)) is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert claim is not None  # also while nobody has waited for the process
+        assert lease is not None  # also while nobody has waited for the process
 
 
 # --- an interruption, a failure, a requeued job
@@ -187,9 +187,9 @@ def test_a_real_process_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("max_retries", [0, 2])
 def test_an_interruption_does_not_count(tmp_path: Path, max_retries: int) -> None:
     put_run(tmp_path, "interrupted", number=5, failures=2)
-    claim = _claim(tmp_path, max_retries=max_retries)
-    assert claim is not None
-    assert (claim.number, claim.failures) == (6, 2)
+    lease = _claim(tmp_path, max_retries=max_retries)
+    assert lease is not None
+    assert (lease.number, lease.failures) == (6, 2)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +201,10 @@ def test_a_failure_is_tried_again_if_it_may_pass(
 ) -> None:
     put_run(tmp_path, "failed", may_pass=may_pass, failures=failures)
     assert standing(tmp_path).may_go_on(2) == goes_on
-    claim = _claim(tmp_path)
-    assert (claim is not None) == goes_on
-    if claim is not None:
-        assert claim.failures == failures + 1
+    lease = _claim(tmp_path)
+    assert (lease is not None) == goes_on
+    if lease is not None:
+        assert lease.failures == failures + 1
 
 
 @pytest.mark.parametrize("state", ["finished", "diverged"])
@@ -227,11 +227,11 @@ def test_a_job_that_the_cluster_starts_again_takes_its_run_back(
     place = tmp_path / "again"
     put_run(place, state, alive=alive, job="7_1", failures=2, host=AWAY)
     assert _claim(place, "7_2", 1, 0) is None or state == "interrupted"
-    claim = _claim(place, "7_1", 1, 0)
+    lease = _claim(place, "7_1", 1, 0)
     if state == "interrupted":
         return
-    assert claim is not None
-    assert (claim.number, claim.restart, claim.failures) == (2, 1, 2)
+    assert lease is not None
+    assert (lease.number, lease.restart, lease.failures) == (2, 1, 2)
 
 
 def test_a_requeued_job_does_not_try_for_ever_what_has_failed(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_claims_of_other_machines_live_for_a_while_without_a_report(
 def test_nothing_there_is_waiting(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "gone"):
         now = standing(place)
-        assert (now.state, now.claim, now.status, now.error) == ("waiting", None, None, "")
+        assert (now.state, now.lease, now.status, now.error) == ("waiting", None, None, "")
         assert now.may_go_on(0)
 
 
@@ -326,20 +326,20 @@ def test_a_claim_that_cannot_be_read_is_a_dead_one(tmp_path: Path, raw: str) -> 
     put_claim(tmp_path, 1)
     put_claim(tmp_path, 2, raw=raw)
     now = standing(tmp_path)
-    assert now.claim is not None
-    assert (now.state, now.claim.number) == ("killed", 2)
-    claim = _claim(tmp_path)
-    assert claim is not None
-    assert claim.number == 3
+    assert now.lease is not None
+    assert (now.state, now.lease.number) == ("killed", 2)
+    lease = _claim(tmp_path)
+    assert lease is not None
+    assert lease.number == 3
 
 
 def test_a_claim_is_waited_for_that_is_just_being_written(tmp_path: Path) -> None:
-    whole = json.dumps(asdict(Claim(1, "j1")))
+    whole = json.dumps(asdict(Lease(1, "j1")))
     path = tmp_path / "attempt.1"
     path.write_text("")
     timer = threading.Timer(0.05, lambda: path.write_text(whole))
     timer.start()
-    found = last_claim(tmp_path)
+    found = last_lease(tmp_path)
     timer.join()
     assert found is not None
     assert found.job == "j1"
@@ -350,7 +350,7 @@ def test_attempts_are_numbers(tmp_path: Path) -> None:
         put_claim(tmp_path, number)
     for name in ("attempt.11~", "attempt.x", "attempt.", ".attempt.12"):
         (tmp_path / name).write_text("")
-    found = last_claim(tmp_path)
+    found = last_lease(tmp_path)
     assert found is not None
     assert found.number == 10
 
@@ -425,8 +425,8 @@ def _fields(status: Status | None) -> tuple[Any, ...]:
 
 
 def test_a_failure_that_the_run_could_not_tell_itself(tmp_path: Path) -> None:
-    claim = put_claim(tmp_path, 2)
-    fail_run(tmp_path, claim, "no such module")
+    lease = put_claim(tmp_path, 2)
+    fail_run(tmp_path, lease, "no such module")
     assert _fields(read_status(tmp_path)) == ("failed", "no such module", 2)
     assert standing(tmp_path).error == "no such module"
     assert not standing(tmp_path).may_go_on(5)
@@ -434,16 +434,16 @@ def test_a_failure_that_the_run_could_not_tell_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("state", ["finished", "diverged", "failed", "interrupted"])
 def test_a_run_that_has_told_it_itself_is_believed(tmp_path: Path, state: str) -> None:
-    claim = put_claim(tmp_path, 2)
+    lease = put_claim(tmp_path, 2)
     put_status(tmp_path, state, attempt=2, message="its own words")
-    fail_run(tmp_path, claim, "other words")
+    fail_run(tmp_path, lease, "other words")
     assert _fields(read_status(tmp_path)) == (state, "its own words", 2)
 
 
 def test_a_failure_on_the_way(tmp_path: Path) -> None:
-    claim = put_claim(tmp_path, 2)
+    lease = put_claim(tmp_path, 2)
     put_status(tmp_path, "running", attempt=2, epoch=4)
-    fail_run(tmp_path, claim, "SystemExit: enough")
+    fail_run(tmp_path, lease, "SystemExit: enough")
     assert _fields(read_status(tmp_path)) == ("failed", "SystemExit: enough", 2)
 
 

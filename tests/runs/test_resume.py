@@ -8,7 +8,7 @@ import torch
 
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RECORD_FILE, Measurement
-from gsnr_sweep.runs.resume import Beginning
+from gsnr_sweep.runs.resume import ResumePoint
 from tests.fakes import put_record
 
 IDENTITY, CODE, DIGEST = "feed", "0.1.0+abc", "d1+d2"
@@ -31,17 +31,17 @@ def _checkpoint(folder: Path, epoch: int, *epochs: int, **fields: Any) -> None:
     Checkpoint(**{"epoch": epoch, **known, **fields}).write(folder)
 
 
-def _find(folder: Path, other: Path | None = None) -> Beginning:
-    return Beginning.find(folder, other, IDENTITY, CODE)
+def _find(folder: Path, other: Path | None = None) -> ResumePoint:
+    return ResumePoint.find(folder, other, IDENTITY, CODE)
 
 
-def _epochs(beginning: Beginning) -> list[int]:
+def _epochs(beginning: ResumePoint) -> list[int]:
     return [measurement.epoch for measurement in beginning.measurements]
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     for found in (_find(tmp_path), _find(tmp_path / "gone", tmp_path / "also gone")):
-        assert found == Beginning()
+        assert found == ResumePoint()
         assert (found.epoch, found.seconds, found.note) == (0, {}, "")
 
 
@@ -93,7 +93,7 @@ def test_a_checkpoint_that_does_not_fit_is_said_to(
 )
 def test_a_record_that_does_not_fit_is_left_out(tmp_path: Path, fields: dict[str, Any]) -> None:
     _record(tmp_path, 0, 2, **fields)
-    assert _find(tmp_path) == Beginning()
+    assert _find(tmp_path) == ResumePoint()
     _checkpoint(tmp_path, 1, 0)
     assert _epochs(_find(tmp_path)) == [0]
 
@@ -142,7 +142,7 @@ def test_a_beginning_with_other_data_is_none(tmp_path: Path) -> None:
 
 
 def test_a_fresh_beginning_goes_with_any_data() -> None:
-    assert Beginning().of_data(DIGEST) == Beginning()
+    assert ResumePoint().of_data(DIGEST) == ResumePoint()
 
 
 def test_measurements_without_weights_are_checked_against_the_data_too(tmp_path: Path) -> None:
@@ -154,4 +154,4 @@ def test_a_checkpoint_that_is_cut_off_is_none(tmp_path: Path) -> None:
     _checkpoint(tmp_path, 3, 0, 2)
     path = tmp_path / CHECKPOINT_FILE
     path.write_bytes(path.read_bytes()[:-1])
-    assert _find(tmp_path) == Beginning()
+    assert _find(tmp_path) == ResumePoint()

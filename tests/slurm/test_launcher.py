@@ -22,7 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from gsnr_sweep.records.leases import Claim, last_claim, standing
+from gsnr_sweep.records.leases import Lease, last_lease, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
@@ -215,10 +215,10 @@ class Place:
         assert status is not None
         return status
 
-    def claim(self, index: int) -> Claim:
-        claim = last_claim(self.run_folder(index))
-        assert claim is not None
-        return claim
+    def lease(self, index: int) -> Lease:
+        lease = last_lease(self.run_folder(index))
+        assert lease is not None
+        return lease
 
     def attempts(self, index: int) -> int:
         """Return how often a run was tried, as far as it got under way."""
@@ -231,7 +231,7 @@ class Place:
 
     def job_of(self, index: int) -> str:
         """Return the SLURM job that works or worked on a run."""
-        return self.claim(index).job
+        return self.lease(index).job
 
     def queue(self) -> list[str]:
         """Return the jobs submitted here that are not over."""
@@ -454,7 +454,7 @@ def pre_empt_pair(place: Place) -> Pair:
     done = next(run for run in both if place.state(run) == "finished")
     attempts = [place.attempts(run) for run in both]
     end = time.monotonic() + 8
-    while place.claim(done).alive and time.monotonic() < end:
+    while place.lease(done).alive and time.monotonic() < end:
         time.sleep(0.1)  # its process may leave, but need not
     pre_empt(place.cluster, place.job_of(1 - done))
     place.wait_for("the other one's pause", lambda: place.state(1 - done) == "interrupted")
@@ -818,9 +818,9 @@ def test_disturbed_jobs_are_requeued_not_replaced(disturbed: Ended) -> None:
     place = disturbed.place
     assert len(place.manifest().jobs) == 2
     for index in (0, 1):
-        claim = place.claim(index)
-        assert claim.restart == claim.number - 1 >= 1
-        assert claim.failures == 0
+        lease = place.lease(index)
+        assert lease.restart == lease.number - 1 >= 1
+        assert lease.failures == 0
 
 
 def test_disturbed_runs_are_tracked_once(disturbed: Ended) -> None:

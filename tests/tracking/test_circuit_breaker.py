@@ -2,7 +2,7 @@
 
 import pytest
 
-from gsnr_sweep.tracking.circuit_breaker import SECONDS_OF_REST, Outage
+from gsnr_sweep.tracking.circuit_breaker import SECONDS_OF_REST, CircuitBreaker
 
 
 @pytest.fixture
@@ -14,24 +14,24 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_nothing_has_failed(now: list[float]) -> None:
-    assert not Outage().lasts
+    assert not CircuitBreaker().lasts
 
 
 def test_a_failure_is_remembered_for_a_while(now: list[float]) -> None:
-    outage = Outage()
-    outage.begin("no answer")
-    assert (outage.lasts, outage.problem) == (True, "no answer")
+    breaker = CircuitBreaker()
+    breaker.begin("no answer")
+    assert (breaker.lasts, breaker.problem) == (True, "no answer")
     now[0] += SECONDS_OF_REST - 1
-    assert outage.lasts
+    assert breaker.lasts
     now[0] += 2
-    assert not outage.lasts  # time to ask again
-    assert outage.problem == "no answer"
-    outage.begin("still none")
-    assert (outage.lasts, outage.problem) == (True, "still none")
+    assert not breaker.lasts  # time to ask again
+    assert breaker.problem == "no answer"
+    breaker.begin("still none")
+    assert (breaker.lasts, breaker.problem) == (True, "still none")
 
 
 def test_an_answer_ends_it(now: list[float]) -> None:
-    outage = Outage()
-    outage.begin("no answer")
-    outage.end()
-    assert (outage.lasts, outage.problem) == (False, "")
+    breaker = CircuitBreaker()
+    breaker.begin("no answer")
+    breaker.end()
+    assert (breaker.lasts, breaker.problem) == (False, "")

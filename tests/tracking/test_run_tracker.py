@@ -19,9 +19,9 @@ from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking import circuit_breaker as outage
+from gsnr_sweep.tracking import circuit_breaker as breaker
 from gsnr_sweep.tracking import run_tracker as tracking
-from gsnr_sweep.tracking.circuit_breaker import Outage
+from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 from gsnr_sweep.tracking.run_tracker import RunTracker
 from gsnr_sweep.tracking.store import open_store
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run
@@ -335,7 +335,7 @@ def test_a_store_that_comes_back_misses_nothing(
         raise MlflowException("gone")
 
     monkeypatch.setattr(tracking, "_SECONDS_BETWEEN_SENDS", 0.0)
-    monkeypatch.setattr(outage, "SECONDS_OF_REST", 0.0)
+    monkeypatch.setattr(breaker, "SECONDS_OF_REST", 0.0)
     tracker, record = RunTracker(_cfg(), folder), _record()
     with monkeypatch.context() as away:
         away.setattr(MlflowClient, failing, fail)
@@ -391,7 +391,7 @@ def test_the_answer_to_a_new_run_is_lost(
         create_run(*arguments, **named)
         raise MlflowException("the line broke")
 
-    monkeypatch.setattr(outage, "SECONDS_OF_REST", 0.0)
+    monkeypatch.setattr(breaker, "SECONDS_OF_REST", 0.0)
     tracker, record = RunTracker(_cfg(), folder), _record()
     with monkeypatch.context() as broken:
         broken.setattr(MlflowClient, "create_run", lose)
@@ -484,7 +484,7 @@ def test_runs_of_one_process_do_not_all_wait_for_a_dead_store(
         tried.append(1)
         raise MlflowException("gone")
 
-    known = Outage()
+    known = CircuitBreaker()
     with monkeypatch.context() as away:
         away.setattr(MlflowClient, "create_run", fail)
         for _ in range(3):
@@ -494,7 +494,7 @@ def test_runs_of_one_process_do_not_all_wait_for_a_dead_store(
             tracker.finish(record, [])
             assert tracker.problem == "MLflow: gone"
     assert len(tried) == 1
-    known.since -= outage.SECONDS_OF_REST  # a while later
+    known.since -= breaker.SECONDS_OF_REST  # a while later
     tracker = RunTracker(_cfg(), folder, "", known)
     tracker.start(record)
     tracker.finish(record, [])

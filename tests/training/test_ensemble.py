@@ -244,7 +244,9 @@ def test_memory_limit_bounds_the_chunks() -> None:
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4))
     example = torch.randn(2, 3, 8, 8)
 
-    def sizes(n: int, limit: int, chunk: int | None = None, method: Method = Method.LAYERS) -> Any:
+    def sizes(
+        n: int, limit: int, chunk: int | None = None, method: Method = Method.LAYERWISE
+    ) -> Any:
         return chunk_sizes(*bytes_per_sample(model, example, method), n, limit, chunk)
 
     per_sample = (3 * 64 + 2 * (6 * 36 + 6 * 36 + 6 * 36 + 4)) * 4  # bytes of activations
@@ -257,7 +259,7 @@ def test_memory_limit_bounds_the_chunks() -> None:
     assert tight.moments == math.ceil(
         9000 / math.ceil(9000 / (10**5 // (per_sample + 4 * (patches + weights))))
     )
-    by_network = sizes(9000, 10**5, method=Method.NETWORK)
+    by_network = sizes(9000, 10**5, method=Method.FUNCTORCH)
     assert by_network.moments <= 10**5 // (4 * 4 * (168 + 868))
     assert sizes(100, 1).step == 1
     assert sizes(100, 10**9, 7).moments == 7

@@ -32,9 +32,9 @@ def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> Non
     for run in manifest.to_run():
         folder = manifest.folder_of(run)
         now = standing(folder)
-        if now.claim is None or (dead_only and now.state != "killed"):
+        if now.lease is None or (dead_only and now.state != "killed"):
             continue
-        if close_killed(folder, now.claim.number, why):
+        if close_killed(folder, now.lease.number, why):
             run_id = now.status.run_id if now.status else ""
             if manifest.uri and run_id:
                 close_killed_run(manifest.uri, run_id)

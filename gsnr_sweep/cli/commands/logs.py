@@ -12,7 +12,7 @@ from gsnr_sweep.cli.commands.overview import RunView, view_runs
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backends.base import log_files
 from gsnr_sweep.launcher.monitor import last_lines
-from gsnr_sweep.records.leases import last_claim
+from gsnr_sweep.records.leases import last_lease
 from gsnr_sweep.records.manifest import Manifest
 
 _TROUBLED = ("failed", "diverged", "killed", "interrupted")
@@ -60,9 +60,9 @@ def _the_one(wanted: str, views: Sequence[RunView]) -> RunView:
 def _logs_of(manifest: Manifest, view: RunView) -> list[Path]:
     folder = manifest.folder_of(view.run)
     logs = [folder / "run.log"]
-    claim = last_claim(folder)
-    jobs = [job for job in manifest.jobs if claim is not None and job.id == claim.job]
-    if not jobs and claim is None:
+    lease = last_lease(folder)
+    jobs = [job for job in manifest.jobs if lease is not None and job.id == lease.job]
+    if not jobs and lease is None:
         jobs = [job for job in manifest.jobs if view.run.index in job.runs]
     return logs + [path for job in jobs for path in log_files(manifest.folder, job)]
 

@@ -4,6 +4,6 @@ For networks whose operations are too small to fill the machine: tiny ones on a 
 a GPU. `choosing` decides; `replicas` is the entry point.
 """
 
-from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
+from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views
 
-__all__ = ["StackedReplicas", "row_views"]
+__all__ = ["BatchedReplicas", "row_views"]

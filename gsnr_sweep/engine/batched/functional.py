@@ -109,7 +109,7 @@ def stacked_gradient(
     return torch.cat([gradient[p.name].flatten(1) for p in parameters], dim=1)
 
 
-def can_stack(
+def can_batch(
     model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, task: Task
 ) -> bool:
     """Try whether torch.func takes a network and gives the gradients that autograd gives.

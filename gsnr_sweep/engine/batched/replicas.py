@@ -57,7 +57,7 @@ def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:
     return [row[p.start : p.stop].view(p.shape) for p in parameters]
 
 
-class StackedReplicas:
+class BatchedReplicas:
     """M replicas trained by full-batch gradient descent, each on its own training set.
 
     The numbers do not depend on the number of threads: replicas are always worked on in the same

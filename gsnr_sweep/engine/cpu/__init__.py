@@ -6,7 +6,7 @@ hardly more than the gradient itself.
 """
 
 from gsnr_sweep.engine.cpu.compile import explicit_network
-from gsnr_sweep.engine.cpu.layout import Kinds, Sums, Workspace
+from gsnr_sweep.engine.cpu.layout import MomentOrder, Sums, Workspace
 from gsnr_sweep.engine.cpu.network import ExplicitNetwork, ForwardPass
 
-__all__ = ["ExplicitNetwork", "ForwardPass", "Kinds", "Sums", "Workspace", "explicit_network"]
+__all__ = ["ExplicitNetwork", "ForwardPass", "MomentOrder", "Sums", "Workspace", "explicit_network"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.kernels import View
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums
-from gsnr_sweep.engine.cpu.stage import Run
+from gsnr_sweep.engine.cpu.stage import PassContext
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 
@@ -64,7 +64,7 @@ class ConvBlock:
         own += [] if self._norm is None else [self._norm.weight, self._norm.bias]
         return any(sums.of(parameter) is not None for parameter in own)
 
-    def forward(self, x: Lanes, run: Run, border: int) -> Lanes:
+    def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
         """See `Stage`."""
         z = self._convolve(x, run)
         gain, offset = self._affine(z, run)
@@ -77,7 +77,7 @@ class ConvBlock:
         run.saved[self] = _Kept(x, z, which, gain, offset)
         return y
 
-    def _convolve(self, x: Lanes, run: Run) -> Lanes:
+    def _convolve(self, x: Lanes, run: PassContext) -> Lanes:
         conv, channels = self._conv, self._conv.out_channels
         size = tuple(
             (s + 2 * self.border - self._k) // self._stride + 1 for s in (x.height, x.width)
@@ -92,7 +92,7 @@ class ConvBlock:
         )
         return z
 
-    def _affine(self, z: Lanes, run: Run) -> tuple[Tensor, Tensor]:
+    def _affine(self, z: Lanes, run: PassContext) -> tuple[Tensor, Tensor]:
         """Return gain and offset of the normalization by channel; first its statistics if due."""
         norm = self._norm
         if norm is None:
@@ -107,7 +107,7 @@ class ConvBlock:
             offset = offset + norm.bias.detach()
         return gain.float(), offset.float()
 
-    def backward(self, g: Lanes, run: Run, sums: Sums, wants_input: bool) -> Lanes | None:
+    def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
         """See `Stage`."""
         kept: _Kept = run.saved[self]
         slope, shift = self._through_normalization(kept, g, run, sums)
@@ -119,7 +119,7 @@ class ConvBlock:
         return self._input_gradient(kept.x, dz, run) if wants_input else None
 
     def _through_normalization(
-        self, kept: _Kept, g: Lanes, run: Run, sums: Sums
+        self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums
     ) -> tuple[Tensor, Tensor]:
         """Add to the normalization's sums; return what goes through its statistics.
 
@@ -147,7 +147,7 @@ class ConvBlock:
         shift = -kept.gain.double() * found[1, 0] / values - slope * norm.mean.double()
         return slope.float(), shift.float()
 
-    def _gradient_buffer(self, kept: _Kept, run: Run) -> Lanes:
+    def _gradient_buffer(self, kept: _Kept, run: PassContext) -> Lanes:
         """Memory for the gradient by z, so that the input's gradient is a convolution of it."""
         x, z = kept.x, kept.z
         left = [(s + 2 * self.border - self._k) % self._stride for s in (x.height, x.width)]
@@ -155,7 +155,7 @@ class ConvBlock:
         size = (z.height, z.width)
         return run.workspace.images("dz", z.n, z.channels, size, outside, self._stride, max(left))
 
-    def _sum_gradients(self, x: Lanes, dz: Lanes, run: Run, sums: Sums) -> None:
+    def _sum_gradients(self, x: Lanes, dz: Lanes, run: PassContext, sums: Sums) -> None:
         wanted, conv, size = int(sums.wanted), self._conv, (dz.height, dz.width)
         total = sums.of(conv.weight)
         if total is not None:
@@ -167,7 +167,7 @@ class ConvBlock:
             shape = (x.blocks, dz.channels, *size)
             run.kernels.call("conv_bias", dz.view(), None, total, wanted, *shape)
 
-    def _input_gradient(self, x: Lanes, dz: Lanes, run: Run) -> Lanes:
+    def _input_gradient(self, x: Lanes, dz: Lanes, run: PassContext) -> Lanes:
         """Convolve the output's gradient, with gaps and border, with the kernel turned around."""
         weight = self._conv.weight.detach()
         turned = weight.flip(2, 3).transpose(0, 1).contiguous()
@@ -180,7 +180,7 @@ class ConvBlock:
 
 
 def sum_weights(
-    run: Run,
+    run: PassContext,
     x: View,
     g: View,
     which: Tensor | None,
@@ -209,7 +209,7 @@ def sum_weights(
     run.kernels.call("conv_weights", x, g, which, total, scratch, *shape)
 
 
-def full_batch_statistics(z: Lanes, run: Run) -> tuple[Tensor, Tensor]:
+def full_batch_statistics(z: Lanes, run: PassContext) -> tuple[Tensor, Tensor]:
     """Return mean and (biased) variance of each channel over all samples and positions.
 
     Sums are taken around the mean of the first block, so that nothing cancels.

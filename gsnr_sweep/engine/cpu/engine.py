@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.autograd import AutogradPasses
+from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.engine.base import chunks_of
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.engine.cpu import ExplicitNetwork, ForwardPass, Kinds, Sums, Workspace
+from gsnr_sweep.engine.cpu import ExplicitNetwork, ForwardPass, MomentOrder, Sums, Workspace
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.batchnorm import Mode
 from gsnr_sweep.gradients.loss import Task, sample_losses
@@ -39,8 +39,8 @@ class Workspaces:
         self._free.append(memory)
 
 
-class ExplicitPasses:
-    """The explicit form of a network; see `Passes`.
+class CpuEngine:
+    """The explicit form of a network; see `Engine`.
 
     Where batch normalization's statistics must be gathered over several chunks, autograd does it.
     """
@@ -52,7 +52,7 @@ class ExplicitPasses:
         task: Task,
         chunks: ChunkSizes,
         memories: Workspaces,
-        autograd: AutogradPasses,
+        autograd: AutogradEngine,
     ) -> None:
         """Prepare to go over samples.
 
@@ -69,10 +69,10 @@ class ExplicitPasses:
         self._memories, self._autograd = memories, autograd
 
     def gradient(self, samples: Samples) -> list[Tensor]:
-        """See `Passes`."""
+        """See `Engine`."""
         if not self._fits(samples):
             return self._autograd.gradient(samples)
-        sums = Sums(self._parameters, Kinds.GRADIENT)
+        sums = Sums(self._parameters, MomentOrder.GRADIENT)
         mode = Mode.BATCH if self._network.norms else Mode.FIXED
         with self._memories.borrowed() as memory:
             for start, stop in chunks_of(len(samples), self._chunks.step):
@@ -93,7 +93,7 @@ class ExplicitPasses:
         return g, losses.detach()
 
     def fix_statistics(self, samples: Samples) -> None:
-        """See `Passes`."""
+        """See `Engine`."""
         if not self._network.norms:
             return
         if not self._fits(samples):
@@ -105,8 +105,8 @@ class ExplicitPasses:
             norm.mode = Mode.FIXED  # for those who use the network itself
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
-        """See `Passes`."""
-        sums = Sums(self._parameters, Kinds.SIGNS if signs else Kinds.SQUARES)
+        """See `Engine`."""
+        sums = Sums(self._parameters, MomentOrder.SIGNS if signs else MomentOrder.SQUARES)
         with self._memories.borrowed() as memory:
             for start, stop in chunks_of(len(samples), self._chunks.moments):
                 done = self._network.forward(samples, start, stop, Mode.FIXED, memory)
@@ -117,7 +117,7 @@ class ExplicitPasses:
         return Moments(len(samples), *sums.flat())
 
     def outputs(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Passes`."""
+        """See `Engine`."""
         with self._memories.borrowed() as memory:
             for start, stop in chunks_of(len(samples), self._chunks.losses):
                 done = self._network.forward(samples, start, stop, Mode.FIXED, memory)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.engine.cpu.layout import Kinds, Sums, Workspace
+from gsnr_sweep.engine.cpu.layout import MomentOrder, Sums, Workspace
 
 _EXACT = 4096
 """Float32 adds whole numbers below 4096² exactly: two counts below 4096 fit into one number."""
@@ -87,9 +87,9 @@ class Head:
             self._kernels.call("outer_products", b, a, total, scratch, *shape)
             return
         total[0] += b.T @ a
-        if sums.wanted >= Kinds.SQUARES:
+        if sums.wanted >= MomentOrder.SQUARES:
             total[1] += b.square().T @ a.square()
-        if sums.wanted >= Kinds.SIGNS:
+        if sums.wanted >= MomentOrder.SIGNS:
             positive, negative = _signs(b, a, self._is_relu(place - 1))
             total[2] += positive
             total[3] += negative
@@ -112,9 +112,9 @@ def _sum_bias(layer: nn.Linear, b: Tensor, sums: Sums) -> None:
     if total is None:
         return
     total[0] += b.sum(0, dtype=torch.float64)
-    if sums.wanted >= Kinds.SQUARES:
+    if sums.wanted >= MomentOrder.SQUARES:
         total[1] += b.square().sum(0, dtype=torch.float64)
-    if sums.wanted >= Kinds.SIGNS:
+    if sums.wanted >= MomentOrder.SIGNS:
         total[2] += (b > 0).sum(0)
         total[3] += (b < 0).sum(0)
 

@@ -148,7 +148,7 @@ class Workspace:
                 data.narrow(axis, data.shape[axis] - after, after).zero_()
 
 
-class Kinds(IntEnum):
+class MomentOrder(IntEnum):
     """How many kinds of sums over samples are wanted (see lanes.h)."""
 
     GRADIENT = 1  # Σ g
@@ -159,7 +159,7 @@ class Kinds(IntEnum):
 class Sums:
     """Float64 sums for each trained parameter, to which passes add."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], wanted: Kinds) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], wanted: MomentOrder) -> None:
         """Start at zero.
 
         Args:

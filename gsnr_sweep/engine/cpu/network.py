@@ -13,7 +13,7 @@ from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.cpu.head import Head
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums, Workspace
-from gsnr_sweep.engine.cpu.stage import Run, Stage
+from gsnr_sweep.engine.cpu.stage import PassContext, Stage
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 
@@ -31,7 +31,7 @@ class ForwardPass:
 
     outputs: Tensor
     memory: Workspace
-    run: Run | None
+    run: PassContext | None
     last: Lanes | None
     head: list[Tensor] = field(default_factory=list)
 
@@ -88,7 +88,7 @@ class ExplicitNetwork:
         if self._kernels is None or not self._stages:
             features = self._standardized(samples, start, stop)
             return ForwardPass(self._head.forward(features, kept), memory, None, None, kept)
-        run = Run(self._kernels, memory, mode)
+        run = PassContext(self._kernels, memory, mode)
         h = into_lanes(samples, start, stop, run, self._stages[0].border)
         for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
             h = stage.forward(h, run, after.border if after else 0)
@@ -107,7 +107,7 @@ class ExplicitNetwork:
         self._kernels.call("standardize_bytes", x, *shape, gain, offset, features)
         return features
 
-    def _features(self, h: Lanes, run: Run) -> Tensor:
+    def _features(self, h: Lanes, run: PassContext) -> Tensor:
         shape = (h.channels, h.height, h.width)
         features = torch.empty(h.n, math.prod(shape))
         run.kernels.call("out_of_lanes", h.view(), h.n, *shape, features)
@@ -135,7 +135,7 @@ class ExplicitNetwork:
         places = range(len(self._stages))
         return next((p for p in places if self._stages[p].is_trained(sums)), len(self._stages))
 
-    def _gradient_into_lanes(self, g: Tensor, last: Lanes, run: Run) -> Lanes:
+    def _gradient_into_lanes(self, g: Tensor, last: Lanes, run: PassContext) -> Lanes:
         shape = (last.channels, last.height, last.width)
         if self._averages:
             positions = last.height * last.width
@@ -147,7 +147,7 @@ class ExplicitNetwork:
         return into
 
 
-def into_lanes(samples: Samples, start: int, stop: int, run: Run, border: int) -> Lanes:
+def into_lanes(samples: Samples, start: int, stop: int, run: PassContext, border: int) -> Lanes:
     """Standardize some samples, images [channels, height, width] each, into lanes."""
     x = samples.x[start:stop].contiguous()
     kind = "bytes" if x.dtype == torch.uint8 else "floats"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.conv_block import sum_weights
 from gsnr_sweep.engine.cpu.layout import NOWHERE, Lanes, Sums
-from gsnr_sweep.engine.cpu.stage import Run
+from gsnr_sweep.engine.cpu.stage import PassContext
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 
 
@@ -41,7 +41,7 @@ class PooledConv:
         own = (self._conv.weight, self._conv.bias)
         return any(sums.of(parameter) is not None for parameter in own)
 
-    def forward(self, x: Lanes, run: Run, border: int) -> Lanes:
+    def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
         """See `Stage`."""
         conv = self._conv
         height, width = ((s + 2 * self.border - self._k + 1) // 2 for s in (x.height, x.width))
@@ -57,7 +57,7 @@ class PooledConv:
         run.saved[self] = _Kept(x, which)
         return y
 
-    def backward(self, g: Lanes, run: Run, sums: Sums, wants_input: bool) -> Lanes | None:
+    def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
         """See `Stage`."""
         kept: _Kept = run.saved[self]
         if not wants_input and self._k * kept.x.channels < run.workspace.lanes:
@@ -67,7 +67,7 @@ class PooledConv:
         self._sum_by_sample(kept, g, run, sums, gx)
         return gx
 
-    def _sum_in_lanes(self, kept: _Kept, g: Lanes, run: Run, sums: Sums) -> None:
+    def _sum_in_lanes(self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums) -> None:
         """Add the sums where a patch's rows are too short to fill vectors."""
         total, conv = sums.of(self._conv.weight), self._conv
         if total is not None:
@@ -78,7 +78,9 @@ class PooledConv:
             shape = (int(sums.wanted), g.blocks, g.channels, g.height, g.width)
             run.kernels.call("conv_bias", g.view(), kept.which, total, *shape)
 
-    def _sum_by_sample(self, kept: _Kept, g: Lanes, run: Run, sums: Sums, gx: Lanes | None) -> None:
+    def _sum_by_sample(
+        self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums, gx: Lanes | None
+    ) -> None:
         """Add the sums and write the gradient by the input, one sample after the other."""
         x, wanted = kept.x, int(sums.wanted)
         size = (x.height + 2 * self.border, x.width + 2 * self.border)
@@ -95,11 +97,11 @@ class PooledConv:
         )
         self._add(sums, weights, biases)
 
-    def _input_gradient(self, x: Lanes, run: Run) -> Lanes:
+    def _input_gradient(self, x: Lanes, run: PassContext) -> Lanes:
         size = (x.height, x.width)
         return run.workspace.images(f"{self._name}.gx", x.n, x.channels, size, self.border)
 
-    def _rows_of_weights(self, run: Run) -> Tensor:
+    def _rows_of_weights(self, run: PassContext) -> Tensor:
         """Return weights [out, k, k · in], channels innermost, rows padded to whole vectors."""
         weight = self._conv.weight.detach()
         rows = weight.permute(0, 2, 3, 1).flatten(2)

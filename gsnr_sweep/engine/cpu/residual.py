@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums
-from gsnr_sweep.engine.cpu.stage import Run, Stage
+from gsnr_sweep.engine.cpu.stage import PassContext, Stage
 
 
 class Residual:
@@ -31,7 +31,7 @@ class Residual:
         parts = [*self._stages, *([self._shortcut] if self._shortcut else [])]
         return any(part.is_trained(sums) for part in parts)
 
-    def forward(self, x: Lanes, run: Run, border: int) -> Lanes:
+    def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
         """See `Stage`."""
         h = x
         for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
@@ -44,7 +44,7 @@ class Residual:
         run.saved[self] = y
         return y
 
-    def backward(self, g: Lanes, run: Run, sums: Sums, wants_input: bool) -> Lanes | None:
+    def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
         """See `Stage`."""
         y: Lanes = run.saved[self]
         size = (y.height, y.width)

@@ -11,7 +11,7 @@ from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 
 @dataclass
-class Run:
+class PassContext:
     """One pass through the network.
 
     Attributes:
@@ -43,11 +43,11 @@ class Stage(Protocol):
         """Tell whether any of its parameters is."""
         ...
 
-    def forward(self, x: Lanes, run: Run, border: int) -> Lanes:
+    def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
         """Return the output with a border for the next stage; keep what `backward` needs."""
         ...
 
-    def backward(self, g: Lanes, run: Run, sums: Sums, wants_input: bool) -> Lanes | None:
+    def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
         """Add to the parameters' sums; return the gradient by the input if wanted.
 
         Args:

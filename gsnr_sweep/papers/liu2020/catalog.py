@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.preset import LHS_RHS
-from gsnr_sweep.errors import locate
+from gsnr_sweep.errors import resolve_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +36,7 @@ class FigureKind:
         Raises:
             GsnrError: The runs did not measure what it shows.
         """
-        function: Callable[[Analysis], Figure] = locate(self.path)
+        function: Callable[[Analysis], Figure] = resolve_name(self.path)
         return function(analysis)
 
 

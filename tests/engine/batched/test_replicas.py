@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import cuda_graph, inputs, layers
-from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_stack
+from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_batch
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
-from gsnr_sweep.engine.batched.replicas import StackedReplicas, row_views
+from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
 from gsnr_sweep.gradients.loss import Task, output_gradient, sample_losses
 from gsnr_sweep.gradients.parameters import trained_parameters
@@ -124,11 +124,11 @@ def _stacked(
     n: int = N,
     device: torch.device = CPU,
     kernels: Kernels | None = None,
-) -> StackedReplicas:
+) -> BatchedReplicas:
     _, shape, outputs, task, _ = NETWORKS[name]
     model = _network(name, dtype).to(device)
     train = [samples.to(device) for samples in _sets(shape, outputs, task, n)]
-    return StackedReplicas(
+    return BatchedReplicas(
         model, trained_parameters(model), train, task, dtype, chunk, threads, kernels
     )
 
@@ -290,7 +290,7 @@ def test_the_kernel_takes_few_inputs_only(inputs: int, kernels: Kernels) -> None
     train = _sets((inputs,), 1, "regression")
     found = []
     for some in (None, kernels):
-        stacked = StackedReplicas(
+        stacked = BatchedReplicas(
             model, trained_parameters(model), train, "regression", torch.float32, N, 1, some
         )
         assert (stacked._way._kernels is None) == (some is None or inputs > 4)  # type: ignore[attr-defined]
@@ -345,7 +345,7 @@ def test_the_network_given_is_left_as_it_was() -> None:
     _, shape, outputs, task, _ = NETWORKS["table3_batch_norm"]
     model = _network("table3_batch_norm")
     before = copy.deepcopy(model.state_dict())
-    stacked = StackedReplicas(
+    stacked = BatchedReplicas(
         model, trained_parameters(model), _sets(shape, outputs, task), task, torch.float64, N
     )
     stacked.step(LR)
@@ -361,7 +361,7 @@ def _can_stack(factory: Callable[[], nn.Module], shape: tuple[int, ...]) -> bool
     torch.manual_seed(0)
     model = prepare_network(factory(), torch.float32, CPU)
     x, y = torch.randn(3, *shape), torch.tensor([0, 1, 3])
-    return can_stack(model, trained_parameters(model), x, y, "classification")
+    return can_batch(model, trained_parameters(model), x, y, "classification")
 
 
 @pytest.mark.parametrize("name", ["conv_everything", "residual_in_place", "attention", "recurrent"])
@@ -410,7 +410,7 @@ def test_trying_leaves_the_network_as_it_was() -> None:
     torch.manual_seed(0)
     model = prepare_network(_Mixing(), torch.float32, CPU)
     before = model.layer.weight.detach().clone()
-    assert can_stack(
+    assert can_batch(
         model, trained_parameters(model), torch.randn(3, 6), torch.tensor([0, 1, 3]),
         "classification",
     )  # fmt: skip
@@ -427,7 +427,7 @@ def test_sets_of_unequal_size_are_refused() -> None:
     model = _network("toy")
     train = [*_sets((2,), 1, "regression", 4), *_sets((2,), 1, "regression", 5)]
     with pytest.raises(ValueError, match=r"equal size are needed, not of \[4, 5\]"):
-        StackedReplicas(model, trained_parameters(model), train, "regression", torch.float64, 5)
+        BatchedReplicas(model, trained_parameters(model), train, "regression", torch.float64, 5)
 
 
 # --- CUDA graphs

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples, Standardization
-from gsnr_sweep.engine.cpu import ExplicitNetwork, Kinds, Sums, explicit_network
+from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, explicit_network
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnorm
 from gsnr_sweep.gradients.loss import sample_losses
@@ -137,7 +137,7 @@ def explicit_sums(
     kernels: Kernels,
     data: Samples,
     mode: Mode,
-    kinds: Kinds,
+    kinds: MomentOrder,
     chunk: int,
 ) -> list[Tensor]:
     """Go over the data chunk by chunk; return each kind of sum over all parameters, [P]."""

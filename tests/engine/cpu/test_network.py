@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.cpu import Kinds
+from gsnr_sweep.engine.cpu import MomentOrder
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from tests.engine.cpu.networks import (
@@ -56,7 +56,7 @@ def test_outputs_and_gradient_in_training_mode(case: Case, kernels: Kernels) -> 
     network = explicit(model, case, kernels)
     done = network.forward(data, 0, N, Mode.BATCH, network.workspace())
     assert _relative(done.outputs.double(), outputs) < 5e-6
-    (found,) = explicit_sums(model, case, kernels, data, Mode.BATCH, Kinds.GRADIENT, N)
+    (found,) = explicit_sums(model, case, kernels, data, Mode.BATCH, MomentOrder.GRADIENT, N)
     assert _relative(found, torch.cat([g.flatten() for g in expected])) < 1e-5
 
 
@@ -64,7 +64,7 @@ def test_moments_are_those_of_each_samples_own_gradient(case: Case, kernels: Ker
     model, data = build(case), samples(case, N)
     wide, x = _with_fixed_statistics(model, data)
     gradients = per_sample_gradients(wide, x, data.y, losses)
-    sums = explicit_sums(model, case, kernels, data, Mode.FIXED, Kinds.SIGNS, 9)
+    sums = explicit_sums(model, case, kernels, data, Mode.FIXED, MomentOrder.SIGNS, 9)
     assert _relative(sums[0], gradients.sum(0)) < 1e-5
     assert _relative(sums[1], gradients.square().sum(0)) < 1e-5
     scale = gradients.abs().amax(0)
@@ -94,7 +94,7 @@ def test_weights_and_inputs_that_nobody_has_seen(case: Case, kernels: Kernels) -
         model, data = build(case, seed), samples(case, N, seed)
         wide, x = _with_fixed_statistics(model, data)
         gradients = per_sample_gradients(wide, x, data.y, losses)
-        found = explicit_sums(model, case, kernels, data, Mode.FIXED, Kinds.SQUARES, 9)
+        found = explicit_sums(model, case, kernels, data, Mode.FIXED, MomentOrder.SQUARES, 9)
         expected = gradients.sum(0), gradients.square().sum(0)
         apart.append(max(map(_relative, found, expected)))
     assert statistics.median(apart) < 1e-4, (seeds, apart)
@@ -112,9 +112,9 @@ def test_statistics_are_the_data_sets(kernels: Kernels) -> None:
         torch.testing.assert_close(norm.var.double(), right.var, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("kinds", list(Kinds))
+@pytest.mark.parametrize("kinds", list(MomentOrder))
 @pytest.mark.parametrize("name", ["table2", "wide_patches", "resnet18", "mlp"])
-def test_sums_do_not_depend_on_chunks(name: str, kinds: Kinds, kernels: Kernels) -> None:
+def test_sums_do_not_depend_on_chunks(name: str, kinds: MomentOrder, kernels: Kernels) -> None:
     case = CASES[name]
     model, data = build(case), samples(case, N)
     whole = explicit_sums(model, case, kernels, data, Mode.FIXED, kinds, N)
@@ -128,11 +128,11 @@ def test_sums_do_not_depend_on_chunks(name: str, kinds: Kinds, kernels: Kernels)
 def test_frozen_layers_change_nothing_for_the_others(name: str, kernels: Kernels) -> None:
     case = CASES[name]
     model, data = build(case), samples(case, N)
-    (everything,) = explicit_sums(model, case, kernels, data, Mode.BATCH, Kinds.GRADIENT, N)
+    (everything,) = explicit_sums(model, case, kernels, data, Mode.BATCH, MomentOrder.GRADIENT, N)
     own, frozen = copy.deepcopy(model), list(model.parameters())
     for place, parameter in enumerate(own.parameters()):
         parameter.requires_grad_(place % 3 == 2)  # the first layer and others between
-    (found,) = explicit_sums(own, case, kernels, data, Mode.BATCH, Kinds.GRADIENT, N)
+    (found,) = explicit_sums(own, case, kernels, data, Mode.BATCH, MomentOrder.GRADIENT, N)
     sizes = [p.numel() for p in frozen]
     kept = [part for k, part in enumerate(everything.split(sizes)) if k % 3 == 2]
     expected = torch.cat(kept)

@@ -9,7 +9,8 @@ from gsnr_sweep.errors import GsnrError
 from tests.engine.instruction_sets import EACH
 
 needs_kernels = pytest.mark.skipif(
-    not available(), reason="no compiled kernels: there was no C compiler at installation"
+    not available(),
+    reason="no compiled kernels: there was no C compiler at installation",
 )
 
 

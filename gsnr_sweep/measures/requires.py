@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gsnr_sweep.training.requirements import Probe, Wanted
+from gsnr_sweep.training.requirements import Probe, Requirements
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MARK = "wanted"
+_MARK = "requirements"
 
 
-def wants(
+def requires(
     *,
     signs: bool = False,
     weights: bool = False,
@@ -37,23 +37,25 @@ def wants(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        setattr(measure, _MARK, Wanted(signs, weights, gradient_change, probes, passes))
+        setattr(measure, _MARK, Requirements(signs, weights, gradient_change, probes, passes))
         return measure
 
     return mark
 
 
-def wanted_by(measures: Mapping[str, Callable[..., Any]]) -> Wanted:
-    """Return what a set of measures wants together."""
-    return Wanted.union(getattr(measure, _MARK, Wanted()) for measure in measures.values())
+def requirements_of(measures: Mapping[str, Callable[..., Any]]) -> Requirements:
+    """Return what a set of measures requires together."""
+    return Requirements.union(
+        getattr(measure, _MARK, Requirements()) for measure in measures.values()
+    )
 
 
-def given(value: Tensor | None) -> Tensor:
+def require(value: Tensor | None) -> Tensor:
     """Return a snapshot's optional field, which must be there.
 
     Raises:
-        ValueError: It is not: the measure is not marked with `wants`.
+        ValueError: It is not: the measure is not marked with `requires`.
     """
     if value is None:
-        raise ValueError("the snapshot does not hold this: mark the measure with @wants(...)")
+        raise ValueError("the snapshot does not hold this: mark the measure with @requires(...)")
     return value
