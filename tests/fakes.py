@@ -15,7 +15,7 @@ from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import Lease
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
-from gsnr_sweep.records.status import UNDER_WAY, Status, write_status
+from gsnr_sweep.records.status import Status, write_status
 
 LONG_AGO = 1000.0
 """When processes started that are gone: ours has the same number and started later."""
@@ -69,9 +69,9 @@ def put_run(
     **fields: Any,
 ) -> Status:
     """Write claim, status and record of a run; one that is not under way has no process."""
-    alive = fields.pop("alive", state in UNDER_WAY)
+    alive = fields.pop("alive", state in ("preparing", "running"))
     put_claim(folder, number, alive=alive, job=job, failures=failures)
-    written = "running" if state in UNDER_WAY else state
+    written = "running" if state in ("preparing", "running") else state
     put_record(folder, cfg, state=written)
     if checkpoint:
         (folder / CHECKPOINT_FILE).write_bytes(b"weights")

@@ -10,6 +10,7 @@ from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.analysis.table import LeftOut, SweepTable, read_record, table_of, what_became_of
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord
+from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking.query import first_line, readable_store_errors
 
@@ -27,10 +28,10 @@ def read_folder(manifest: Manifest, client: MlflowClient | None = None) -> Sweep
     kept: list[tuple[str, RunRecord]] = []
     left_out: list[LeftOut] = []
     for run in manifest.runs:
-        if run.action == "repeat":
+        if run.action == Action.REPEAT:
             continue
         record = _record(manifest, run, client)
-        if isinstance(record, RunRecord) and record.state == "finished" and record.measurements:
+        if isinstance(record, RunRecord) and record.state == State.FINISHED and record.measurements:
             kept.append((_run_id(manifest, run) or run.config_hash, record))
         else:
             why = record if isinstance(record, str) else what_became_of(record)
@@ -50,7 +51,7 @@ def _record(manifest: Manifest, run: SweepRun, client: MlflowClient | None) -> R
     if run.folder and (folder / RECORD_FILE).is_file():
         return read_record(folder, "on disk")
     if not run.run_id or client is None:
-        return "not started yet" if run.action == "run" else "its record is not to be found"
+        return "not started yet" if run.action == Action.RUN else "its record is not to be found"
     with TemporaryDirectory() as temporary:
         try:
             with readable_store_errors(client.tracking_uri):

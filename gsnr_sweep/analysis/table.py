@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 
 from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepTable:
     kept: list[tuple[str, RunRecord]] = []
     left_out: list[LeftOut] = []
     for run, record in zip(found.runs, _read_records(client, found.runs), strict=True):
-        if isinstance(record, RunRecord) and record.state == "finished" and record.measurements:
+        if isinstance(record, RunRecord) and record.state == State.FINISHED and record.measurements:
             kept.append((run.info.run_id, record))
         else:
             reason = record if isinstance(record, str) else what_became_of(record)
@@ -216,9 +217,9 @@ def _status(run: Run) -> str:
 
 def what_became_of(record: RunRecord) -> str:
     """Say how a run ended that has a record and is not aggregated."""
-    if record.state == "finished":
+    if record.state == State.FINISHED:
         return "finished without a single measurement"
-    state = UNFINISHED if record.state == "running" else record.state
+    state = UNFINISHED if record.state == State.RUNNING else record.state
     count = len(record.measurements)
     return f"{state} after {count} measured epoch{'' if count == 1 else 's'}"
 

@@ -26,6 +26,7 @@ from gsnr_sweep.launcher.reuse import read_history
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
+from gsnr_sweep.records.state import Action
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
@@ -61,11 +62,11 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     console.print(show_plan([point], {}, workers, folder, tracking, reuse=decision.note))
     if name := point.cfg.preset.name:
         console.print(f"One point only: {name} is a grid; -m runs all of it.", style="yellow")
-    if decision.action == "reuse" and (known := _known(decision)) is not None:
+    if decision.action == Action.REUSE and (known := _known(decision)) is not None:
         _show(known, point.cfg, console)
         console.print("Reused; rerun=true runs it again.")
         return known
-    if decision.action == "elsewhere":
+    if decision.action == Action.ELSEWHERE:
         sys.exit(f"gsnr-sweep: this run is {decision.note}. rerun=true runs it all the same.")
     earlier = decision.earlier
     attempt = attempt or Attempt(resume_from=earlier.folder if earlier else None)

@@ -12,10 +12,9 @@ from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
 from gsnr_sweep.records.record import RECORD_FILE
-from gsnr_sweep.records.status import UNDER_WAY, Status, read_status
+from gsnr_sweep.records.state import Action, State
+from gsnr_sweep.records.status import Status, read_status
 from gsnr_sweep.tracking.background_query import StoredRun
-
-_RESULTS = ("finished", "diverged")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Earlier:
         resumable: Whether it has a checkpoint.
     """
 
-    state: str
+    state: State
     code: str
     when: float
     folder: Path | None = None
@@ -55,12 +54,12 @@ class Decision:
     """What is to be done about a grid point.
 
     Attributes:
-        action: ``run``, ``reuse`` or ``elsewhere``.
+        action: What that is.
         earlier: The run to reuse or to go on from, None if there is none.
         note: What people should know, empty if nothing.
     """
 
-    action: str = "run"
+    action: Action = Action.RUN
     earlier: Earlier | None = None
     note: str = ""
 
@@ -110,20 +109,21 @@ class History:
                 run
                 for run in manifest.to_run()
                 if run.config_hash in wanted
-                and standing(manifest.folder_of(run)).state == "waiting"
+                and standing(manifest.folder_of(run)).state == State.WAITING
             ]
             if waiting and has_jobs(manifest):
                 for run in waiting:
                     folder = manifest.folder_of(run)
-                    self.add(run.config_hash, Earlier("waiting", "", 0.0, folder))
+                    self.add(run.config_hash, Earlier(State.WAITING, "", 0.0, folder))
 
     def enter_stored(self, stored: Iterable[StoredRun], wanted: set[str]) -> None:
         """Enter the finished runs that MLflow has and this machine's folders have not."""
-        here = (run for runs in self.runs.values() for run in runs if run.state != "lost")
+        here = (run for runs in self.runs.values() for run in runs if run.state != State.LOST)
         known = {run.run_id for run in here}
         for run in stored:
             if run.config_hash in wanted and run.run_id not in known:
-                self.add(run.config_hash, Earlier(run.state, run.code, run.when, run_id=run.run_id))
+                found = Earlier(State(run.state), run.code, run.when, run_id=run.run_id)
+                self.add(run.config_hash, found)
 
     def decide(self, config_hash: str, code: str, same_code: bool = False) -> Decision:
         """Say what is to be done about a grid point.
@@ -138,19 +138,19 @@ class History:
             same_code: Whether results of other code do not count.
         """
         earlier = sorted(self.runs.get(config_hash, []), key=lambda e: (e.code == code, e.when))
-        results = [e for e in earlier if e.state in _RESULTS and (e.code == code or not same_code)]
+        results = [e for e in earlier if e.state.has_result and (e.code == code or not same_code)]
         if results:
             best = results[-1]
             other = "" if best.code == code else ", by another version of the code"
-            return Decision("reuse", best, f"{best.state} {best.date}{other}")
-        if alive := [e for e in earlier if e.state in (*UNDER_WAY, "waiting")]:
-            return Decision("elsewhere", alive[-1], f"in {_shown(alive[-1].folder)}")
+            return Decision(Action.REUSE, best, f"{best.state} {best.date}{other}")
+        if alive := [e for e in earlier if (e.state.under_way or e.state == State.WAITING)]:
+            return Decision(Action.ELSEWHERE, alive[-1], f"in {_shown(alive[-1].folder)}")
         resumable = [e for e in earlier if e.resumable and e.code == code]
         if resumable:
             furthest = max(resumable, key=lambda e: e.epoch)
-            return Decision("run", furthest, f"checkpoint of {furthest.date}")
-        if earlier and (last := earlier[-1]).state not in _RESULTS:
-            return Decision("run", None, f"{last.state} {last.date}, starts anew")
+            return Decision(Action.RUN, furthest, f"checkpoint of {furthest.date}")
+        if earlier and not (last := earlier[-1]).state.has_result:
+            return Decision(Action.RUN, None, f"{last.state} {last.date}, starts anew")
         return Decision()
 
 
@@ -162,8 +162,8 @@ def _shown(folder: Path | None) -> str:
 def _from_disk(folder: Path, status: Status) -> Earlier:
     now = standing(folder)
     state = now.state
-    if state in _RESULTS and not (folder / RECORD_FILE).is_file():
-        state = "lost"
+    if state.has_result and not (folder / RECORD_FILE).is_file():
+        state = State.LOST
     return Earlier(
         state,
         status.code,
@@ -173,5 +173,5 @@ def _from_disk(folder: Path, status: Status) -> Earlier:
         status.epoch,
         status.epochs,
         status.attempt,
-        state not in (*_RESULTS, *UNDER_WAY) and has_checkpoint(folder),
+        not (state.has_result or state.under_way) and has_checkpoint(folder),
     )

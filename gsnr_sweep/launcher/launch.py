@@ -48,6 +48,7 @@ from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten
+from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.report.pipeline import collect
 from gsnr_sweep.runs.outcome import RunResult, run_result
@@ -194,7 +195,7 @@ class Sweep:
         breaker = CircuitBreaker()
         for runs in history.runs.values():
             for run in runs:
-                if run.state == "killed" and run.folder is not None:
+                if run.state == State.KILLED and run.folder is not None:
                     close_killed(run.folder, run.attempt)
                     _close_in_store(manifest, run.folder, breaker)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +204,7 @@ class Sweep:
         if tracker is not None:
             settings |= {"tracking.parent_run_id": tracker.run_id, "tracking.uri": manifest.uri}
         given = zip(manifest.runs, overrides, strict=True)
-        indexed = {run.index: list(own) for run, own in given if run.action == "run"}
+        indexed = {run.index: list(own) for run, own in given if run.action == Action.RUN}
         JobContext(
             self.context,
             self.task_function,
@@ -279,7 +280,7 @@ class Sweep:
     def _interrupted(self, manifest: Manifest, tracker: SweepTracker | None) -> None:
         folders = [manifest.folder_of(run) for run in manifest.runs]
         states = [status.state for folder in folders if (status := read_status(folder))]
-        complete = states.count("finished")
+        complete = states.count(State.FINISHED)
         if tracker is not None:
             tracker.finish("KILLED")
         raise SweepFailedError(
@@ -304,8 +305,8 @@ class Sweep:
             raise SweepFailedError(self._failures(failed, len(manifest.runs)))
 
     def _tell_what_others_do(self, manifest: Manifest) -> None:
-        left = [run for run in manifest.runs if run.action == "elsewhere"]
-        left = [run for run in left if standing(manifest.folder_of(run)).state != "finished"]
+        left = [run for run in manifest.runs if run.action == Action.ELSEWHERE]
+        left = [run for run in left if standing(manifest.folder_of(run)).state != State.FINISHED]
         if left:
             self.console.print(
                 f"{len(left)} run(s) are left to another launch that is still at them. The same "
@@ -370,8 +371,8 @@ def _known_failures(manifest: Manifest) -> list[Outcome]:
     found = []
     for run in manifest.runs:
         folder = manifest.folder_of(run)
-        if run.action == "reuse" and run.folder and standing(folder).state == "diverged":
-            found.append(Outcome(run, folder, "diverged", standing(folder).error))
+        if run.action == Action.REUSE and run.folder and standing(folder).state == State.DIVERGED:
+            found.append(Outcome(run, folder, State.DIVERGED, standing(folder).error))
     return found
 
 

@@ -16,7 +16,7 @@ from gsnr_sweep.launcher.backends.base import Backend, JobState, log_files
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.leases import PROCESS_DIED, Standing, close_killed, standing
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
-from gsnr_sweep.records.status import ENDED, UNDER_WAY
+from gsnr_sweep.records.state import State
 
 MakeWorkers = Callable[[Sequence[SweepRun], int], list[Worker]]
 _MOST_LINES = 12
@@ -38,7 +38,7 @@ class Outcome:
 
     run: SweepRun
     folder: Path
-    state: str
+    state: State
     error: str = ""
     logs: tuple[Path, ...] = ()
 
@@ -103,12 +103,12 @@ class Monitor:
         standings = [(run, standing(self.manifest.folder_of(run))) for run in self._open]
         self._looked_for = time.monotonic() - started
         for run, now in standings:
-            if now.state in ENDED and not now.may_go_on(self.manifest.max_retries):
+            if now.state.over and not now.may_go_on(self.manifest.max_retries):
                 self._ended.add(run.index)
                 yield self._outcome(run, now)
 
     def _outcome(self, run: SweepRun, now: Standing, error: str = "") -> Outcome:
-        result = now.state == "finished"
+        result = now.state == State.FINISHED
         error = "" if result else now.error or error or PROCESS_DIED
         folder = self.manifest.folder_of(run)
         jobs = [job for job in self.manifest.jobs if now.lease and job.id == now.lease.job]
@@ -139,7 +139,7 @@ class Monitor:
             if now.lease is None or now.lease.job != job.id:
                 continue
             at_work = True
-            unfinished = now.state in (*UNDER_WAY, "killed")
+            unfinished = now.state.under_way or now.state == State.KILLED
             if unfinished and close_killed(folder, now.lease.number, state.reason):
                 self.on_killed(folder)
         return at_work
@@ -192,7 +192,7 @@ class Monitor:
 
     def _may_start(self, run: SweepRun) -> bool:
         now = standing(self.manifest.folder_of(run))
-        return now.state not in UNDER_WAY and now.may_go_on(self.manifest.max_retries)
+        return not now.state.under_way and now.may_go_on(self.manifest.max_retries)
 
     def _given_up(self) -> Iterator[Outcome]:
         """Yield the runs that have no result and will get none."""
@@ -223,7 +223,7 @@ class Monitor:
         states = self.backend.states(self._working())
         running = any(state.phase == "running" for state in states.values())
         folders = [self.manifest.folder_of(run) for run in self._open]
-        return running and any(standing(folder).state in UNDER_WAY for folder in folders)
+        return running and any(standing(folder).state.under_way for folder in folders)
 
     def kill(self) -> None:
         """End all jobs at once."""
@@ -233,7 +233,7 @@ class Monitor:
             now = standing(folder)
             if (
                 now.lease
-                and now.state in (*UNDER_WAY, "killed")
+                and (now.state.under_way or now.state == State.KILLED)
                 and close_killed(folder, now.lease.number, "the sweep was stopped")
             ):
                 self.on_killed(folder)

@@ -21,7 +21,8 @@ from rich.text import Text
 from gsnr_sweep.launcher.monitor import Outcome
 from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import read_record
-from gsnr_sweep.records.status import ENDED, UNDER_WAY, Status, read_status
+from gsnr_sweep.records.state import State
+from gsnr_sweep.records.status import Status, read_status
 
 
 class EtaColumn(ProgressColumn):
@@ -43,7 +44,7 @@ def clock(seconds: float) -> str:
 
 
 def _note(status: Status) -> str:
-    if status.state == "preparing":
+    if status.state == State.PREPARING:
         return "preparing data and network"
     return f"epoch {status.epoch} of {status.epochs}"
 
@@ -130,10 +131,10 @@ class SweepProgress:
 
     def _look_at(self, run: SweepRun) -> float:
         status = read_status(self._folder_of(run))
-        if status is None or status.state in ENDED:
+        if status is None or status.state.over:
             return 0.0 if status is None else 1.0
         done = status.epoch / max(status.epochs, 1)
-        if status.state not in UNDER_WAY:
+        if not status.state.under_way:
             self._drop_bar(run.index)
             return done
         if run.index not in self._bars:

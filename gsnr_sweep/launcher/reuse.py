@@ -20,6 +20,7 @@ from gsnr_sweep.preflight.plan_view import PlanRow
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.tracking.background_query import LookUp, read_finished_runs, store_to_read
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def plan_runs(
             if not point.cfg.rerun:
                 code = code_version(point.cfg)
                 _apply(run, history.decide(identity, code, point.cfg.same_code), sweep_dir)
-            if run.action == "run":
+            if run.action == Action.RUN:
                 run.folder = _free_folder(sweep_dir, index)
         runs.append(run)
     return runs
@@ -99,11 +100,11 @@ def plan_runs(
 def _free_folder(sweep_dir: Path, index: int) -> str:
     """Return a folder for a run; another one where an earlier sweep has left a run there."""
     names = (str(index) if n == 1 else f"{index}-{n}" for n in itertools.count(1))
-    return next(name for name in names if standing(sweep_dir / name).state == "waiting")
+    return next(name for name in names if standing(sweep_dir / name).state == State.WAITING)
 
 
 def _repeat(run: SweepRun, first: SweepRun) -> None:
-    run.action, run.folder, run.run_id = "repeat", first.folder, first.run_id
+    run.action, run.folder, run.run_id = Action.REPEAT, first.folder, first.run_id
     run.note = f"as run {first.index}"
 
 
@@ -113,7 +114,7 @@ def _apply(run: SweepRun, decision: Decision, sweep_dir: Path) -> None:
     if earlier is None:
         return
     folder = _relative(earlier, sweep_dir)
-    if decision.action == "run":
+    if decision.action == Action.RUN:
         run.resume_from, run.resume_epoch = folder, earlier.epoch
         run.note = f"epoch {earlier.epoch} of {earlier.epochs}; {decision.note}"
     else:
@@ -153,13 +154,13 @@ def axes_of(overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
 def describe_reuse(runs: Sequence[SweepRun]) -> str:
     """Say in a line what does not have to be computed (again); empty if that is nothing."""
     counts = {
-        "finished before": [r for r in runs if r.action == "reuse"],
-        "under way in another launch": [r for r in runs if r.action == "elsewhere"],
-        "asked for twice": [r for r in runs if r.action == "repeat"],
-        "resumed from a checkpoint": [r for r in runs if r.action == "run" and r.resume_from],
+        "finished before": [r for r in runs if r.action == Action.REUSE],
+        "under way in another launch": [r for r in runs if r.action == Action.ELSEWHERE],
+        "asked for twice": [r for r in runs if r.action == Action.REPEAT],
+        "resumed from a checkpoint": [r for r in runs if r.action == Action.RUN and r.resume_from],
     }
     parts = [f"{len(found)} {words}" for words, found in counts.items() if found]
-    other = sum("another version of the code" in r.note for r in runs if r.action == "reuse")
+    other = sum("another version of the code" in r.note for r in runs if r.action == Action.REUSE)
     if other:
         parts[0] += f" ({other} by another version of the code; same_code=true runs them again)"
     return ", ".join(parts)
@@ -168,10 +169,10 @@ def describe_reuse(runs: Sequence[SweepRun]) -> str:
 def describe_action(run: SweepRun) -> str:
     """Say in a few words what will become of a grid point, the particulars in brackets."""
     words = {
-        "run": "resume" if run.resume_from else "run",
-        "reuse": "reused",
-        "elsewhere": "under way elsewhere",
-        "repeat": "asked for twice",
+        Action.RUN: "resume" if run.resume_from else "run",
+        Action.REUSE: "reused",
+        Action.ELSEWHERE: "under way elsewhere",
+        Action.REPEAT: "asked for twice",
     }
     return f"{words[run.action]} ({run.note})" if run.note else words[run.action]
 
@@ -190,7 +191,7 @@ def plan_rows(
         job_pool: The jobs.
         roots: Folders below which finished runs lie, to estimate by.
     """
-    due = [point for point, run in zip(points, runs, strict=True) if run.action == "run"]
+    due = [point for point, run in zip(points, runs, strict=True) if run.action == Action.RUN]
     if not due:
         return [_row(point, run, None) for point, run in zip(points, runs, strict=True)]
     observed = observed_runs(due, roots, points[0].cfg.tracking.experiment)
@@ -199,7 +200,7 @@ def plan_rows(
     rows = []
     for point, run in zip(points, runs, strict=True):
         row = _row(point, run, job_of.get(run.index))
-        if run.action == "run":
+        if run.action == Action.RUN:
             cost = next(costs)
             left = remaining(cost, point.cfg, run.resume_epoch) if run.resume_epoch else cost
             row = PlanRow(row.label, row.action, left, row.job)

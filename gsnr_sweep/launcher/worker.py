@@ -24,7 +24,7 @@ from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.leases import fail_run, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
-from gsnr_sweep.records.status import ENDED, UNDER_WAY
+from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.control import Attempt, Request
 from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 
@@ -170,7 +170,7 @@ class _Session:
         """Whether other processes of this job have not stopped yet."""
         for run in self._runs:
             now = standing(self._manifest.folder_of(run))
-            if now.state in UNDER_WAY and now.lease and now.lease.job == self._place.job:
+            if now.state.under_way and now.lease and now.lease.job == self._place.job:
                 return True
         return False
 
@@ -203,8 +203,8 @@ class _Session:
         if error:
             fail_run(folder, lease, error)
         state = standing(folder).state
-        self._ended += state in ENDED
-        if state in ("failed", "diverged"):
+        self._ended += state.over
+        if state in (State.FAILED, State.DIVERGED):
             self._failed.append(f"{run.name}: {error or state}")
         print(f"{run.name}: {state}{f' ({error})' if error else ''}", flush=True)
 

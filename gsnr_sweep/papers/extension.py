@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.records.state import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -120,7 +121,7 @@ def made_up_analysis() -> Analysis:
             )
             for epoch in (0, 10)
         ]
-        runs.append((f"{place:032x}", RunRecord(f"run {place}", config, "", {}, "finished")))
+        runs.append((f"{place:032x}", RunRecord(f"run {place}", config, "", {}, State.FINISHED)))
         runs[-1][1].measurements = measured
     return Analysis(table_of("a made-up sweep", None, runs, []))
 

@@ -11,6 +11,7 @@ from gsnr_sweep.preflight.check import CheckedPoint, sample_passes
 from gsnr_sweep.preflight.cost import Observed
 from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.record import RunRecord, read_record
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 
 _MOST_STATUS_FILES = 400
@@ -38,7 +39,7 @@ def observed_runs(
     found: list[Observed] = []
     for folder in run_folders(roots)[::-1][:_MOST_STATUS_FILES]:
         status = read_status(folder)
-        if status is None or status.state != "finished" or status.experiment != experiment:
+        if status is None or status.state != State.FINISHED or status.experiment != experiment:
             continue
         if (one := _observed(folder, networks)) is not None:
             found.append(one)

@@ -16,10 +16,9 @@ from pathlib import Path
 import psutil
 
 from gsnr_sweep.records.record import read_record
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import (
-    ENDED,
     SECONDS_UNTIL_SILENT,
-    UNDER_WAY,
     Status,
     process_alive,
     read_status,
@@ -67,13 +66,12 @@ class Standing:
     """Where a run stands.
 
     Attributes:
-        state: ``waiting`` or a `gsnr_sweep.records.status.Status` state; ``killed`` also where
-            nobody has written it yet.
-        claim: The last attempt, None if there was none.
+        state: ``killed`` also where nobody has written it yet.
+        lease: The last attempt, None if there was none.
         status: Its last report, None if there was none.
     """
 
-    state: str
+    state: State
     lease: Lease | None
     status: Status | None
 
@@ -81,35 +79,35 @@ class Standing:
     def error(self) -> str:
         """Return why the run has no result, as a sentence; empty if it has or may yet."""
         message = self.status.message if self.status else ""
-        if self.state == "killed":
+        if self.state == State.KILLED:
             return message if self._closed and message else PROCESS_DIED
-        return message if self.state in ("failed", "diverged", "interrupted") else ""
+        return message if self.state in (State.FAILED, State.DIVERGED, State.INTERRUPTED) else ""
 
     @property
     def _closed(self) -> bool:
-        return self.status is not None and self.status.state == "killed"
+        return self.status is not None and self.status.state == State.KILLED
 
     def may_go_on(self, max_retries: int) -> bool:
         """Whether another attempt is allowed: after an interruption always, else so many times."""
-        if self.state in ("waiting", "interrupted"):
+        if self.state in (State.WAITING, State.INTERRUPTED):
             return True
         failures = self.lease.failures if self.lease else 0
-        if self.state == "killed":
+        if self.state == State.KILLED:
             return failures < max_retries
         passing = self.status is not None and self.status.may_pass
-        return self.state == "failed" and passing and failures < max_retries
+        return self.state == State.FAILED and passing and failures < max_retries
 
 
 def standing(folder: Path) -> Standing:
     """Tell where a run stands from its folder alone."""
     lease, status = last_lease(folder), read_status(folder)
     if lease is None and status is None:
-        return Standing("waiting", None, None)
+        return Standing(State.WAITING, None, None)
     if lease is not None and (status is None or status.attempt < lease.number):
-        return Standing("preparing" if lease.alive else "killed", lease, status)
+        return Standing(State.PREPARING if lease.alive else State.KILLED, lease, status)
     assert status is not None
-    if status.state in UNDER_WAY and not status.alive:
-        return Standing("killed", lease, status)
+    if status.state.under_way and not status.alive:
+        return Standing(State.KILLED, lease, status)
     return Standing(status.state, lease, status)
 
 
@@ -144,11 +142,11 @@ def take_lease(folder: Path, job: str, restart: int, max_retries: int) -> Lease 
     if last is None:
         return _create(folder, Lease(1, job, restart)) if now.status is None else None
     failures = last.failures
-    requeued = last.job == job and last.restart < restart and now.state not in ENDED
+    requeued = last.job == job and last.restart < restart and not now.state.over
     if not requeued:
         if not now.may_go_on(max_retries):
             return None
-        failures += now.state in ("killed", "failed")
+        failures += now.state in (State.KILLED, State.FAILED)
     return _create(folder, Lease(last.number + 1, job, restart, failures))
 
 
@@ -166,18 +164,20 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
     now = standing(folder)
     if now.lease is None or now.lease.number != number:
         return False  # somebody has taken over
-    if now.state in (*ENDED, "interrupted") or (now.status and now.status.state == "killed"):
+    if (now.state.over or now.state == State.INTERRUPTED) or (
+        now.status and now.status.state == State.KILLED
+    ):
         return False
     record = read_record(folder)
     status = now.status or Status()
     status.attempt, status.tracked = number, False
-    if record is not None and record.state in ENDED:  # it died before it could say so
+    if record is not None and record.state.over:  # it died before it could say so
         status.state, status.message = record.state, record.error
     else:
-        status.state, status.message = "killed", why or PROCESS_DIED
+        status.state, status.message = State.KILLED, why or PROCESS_DIED
     write_status(folder, status)
-    if record is not None and status.state == "killed":
-        record.state, record.error = "killed", status.message
+    if record is not None and status.state == State.KILLED:
+        record.state, record.error = State.KILLED, status.message
         record.write(folder)
     return True
 
@@ -187,8 +187,8 @@ def fail_run(folder: Path, lease: Lease, why: str) -> None:
     status = read_status(folder)
     if status is None or status.attempt < lease.number:
         status = Status(attempt=lease.number)
-    if status.state not in ENDED and status.state != "interrupted":
-        status.state, status.message = "failed", why
+    if not status.state.over and status.state != State.INTERRUPTED:
+        status.state, status.message = State.FAILED, why
         write_status(folder, status)
 
 

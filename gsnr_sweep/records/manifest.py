@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.state import Action
 
 SWEEP_FILE = "sweep.json"
 STOP_FILE = "stop"
@@ -30,8 +31,7 @@ class SweepRun:
         name: For people.
         config_hash: The run's identity.
         cost: Estimated floating-point operations.
-        action: ``run``; ``reuse`` (an earlier launch finished it); ``elsewhere`` (another launch is
-            at it); ``repeat`` (the grid asks for it twice).
+        action: What is done about it.
         folder: Where its record is or will be, relative to the sweep's folder.
         run_id: MLflow run of an earlier launch's result, empty otherwise.
         resume_from: Folder of an interrupted run to go on from, relative likewise; empty if none.
@@ -43,12 +43,15 @@ class SweepRun:
     name: str
     config_hash: str
     cost: float = 0.0
-    action: str = "run"
+    action: Action = Action.RUN
     folder: str = ""
     run_id: str = ""
     resume_from: str = ""
     resume_epoch: int = 0
     note: str = ""
+
+    def __post_init__(self) -> None:
+        self.action = Action(self.action)  # a file holds text
 
 
 @dataclass
@@ -110,7 +113,7 @@ class Manifest:
 
     def to_run(self) -> list[SweepRun]:
         """Return the runs that this sweep computes itself."""
-        return [run for run in self.runs if run.action == "run"]
+        return [run for run in self.runs if run.action == Action.RUN]
 
     def write(self) -> Path:
         """Write the manifest into the sweep's folder and return the file's path."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.state import State
 
 RECORD_FILE = "record.json"
 SCHEMA = 1
@@ -75,13 +76,16 @@ class RunRecord:
     config: dict[str, Any]
     config_hash: str
     environment: dict[str, str]
-    state: str = "running"
+    state: State = State.RUNNING
     started: str = ""
     summary: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     error: str = ""
     data: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        self.state = State(self.state)  # a file holds text
 
     def write(self, folder: Path) -> Path:
         """Write the record into `folder` atomically and return the file's path."""

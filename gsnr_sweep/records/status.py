@@ -22,11 +22,9 @@ import psutil
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.state import State
 
 STATUS_FILE = "status.json"
-UNDER_WAY = ("preparing", "running")
-ENDED = ("finished", "diverged", "failed")
-"""States after which a run has nothing left to compute; ``interrupted`` and ``killed`` have."""
 SECONDS_UNTIL_SILENT = 90.0
 """A run on another machine that has not reported for this long counts as dead."""
 _SECONDS_BETWEEN_WRITES = 0.5
@@ -64,7 +62,7 @@ class Status:
         may_pass: Whether a failure may pass if the run is tried again.
     """
 
-    state: str = "preparing"
+    state: State = State.PREPARING
     epoch: int = 0
     epochs: int = 0
     updated: float = 0.0
@@ -83,10 +81,13 @@ class Status:
     tracked: bool = False
     may_pass: bool = False
 
+    def __post_init__(self) -> None:
+        self.state = State(self.state)  # a file holds text
+
     @property
     def alive(self) -> bool:
         """Whether a process is working on the run, as far as can be told from here."""
-        if self.state not in UNDER_WAY:
+        if not self.state.under_way:
             return False
         if self.host == socket.gethostname():
             return process_alive(self.pid, self.process_started)
@@ -116,7 +117,7 @@ class StatusFile:
     def reached(self, epoch: int) -> None:
         """Report progress."""
         self.status.epoch = epoch
-        self.status.state = "running"
+        self.status.state = State.RUNNING
         if time.time() - self.status.updated >= _SECONDS_BETWEEN_WRITES:
             with contextlib.suppress(GsnrError):  # a full disk must not end what needs no disk now
                 self.write()
@@ -159,7 +160,7 @@ def read_status(folder: Path) -> Status | None:
         if "state" not in content:
             return None
         return Status(**{key: value for key, value in content.items() if key in known})
-    except (OSError, json.JSONDecodeError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 

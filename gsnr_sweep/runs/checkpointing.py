@@ -7,6 +7,7 @@ import contextlib
 from typing_extensions import override
 
 from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
+from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.outcome import RunStoppedError
 
@@ -49,7 +50,7 @@ class Checkpointing(Callback):
     @override
     def on_end(self, run: RunState) -> None:
         """Drop the checkpoints of a run that has its result, if that is safely on disk."""
-        if run.record.state not in ("finished", "diverged") or run.problems:
+        if run.record.state not in (State.FINISHED, State.DIVERGED) or run.problems:
             return
         for folder in (run.folder, run.attempt.resume_from):
             if folder is not None:

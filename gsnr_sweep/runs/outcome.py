@@ -10,6 +10,7 @@ import torch
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import RunRecord, read_record
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 
 
@@ -38,11 +39,11 @@ class RunResult:
     untracked: str
 
 
-def _state_after(error: BaseException) -> str:
+def _state_after(error: BaseException) -> State:
     if isinstance(error, DivergedError):
-        return "diverged"
+        return State.DIVERGED
     stopped = isinstance(error, RunStoppedError | KeyboardInterrupt)
-    return "interrupted" if stopped else "failed"
+    return State.INTERRUPTED if stopped else State.FAILED
 
 
 def may_pass(error: BaseException) -> bool:
@@ -56,7 +57,7 @@ def may_pass(error: BaseException) -> bool:
 def run_result(folder: Path) -> RunResult | None:
     """Read a finished run's result; None if it did not finish."""
     status = read_status(folder)
-    record = read_record(folder) if status and status.state == "finished" else None
+    record = read_record(folder) if status and status.state == State.FINISHED else None
     if status is None or record is None:
         return None
     return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord, read_record
+from gsnr_sweep.records.state import State
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def finished_record(folder: Path, identity: str, code: str) -> RunRecord | None:
         code: Version of the code.
     """
     record = read_record(folder)
-    if record is None or record.state not in ("finished", "diverged"):
+    if record is None or record.state not in (State.FINISHED, State.DIVERGED):
         return None
     same = (record.config_hash, record.environment.get("code")) == (identity, code)
     return record if same else None

@@ -25,6 +25,7 @@ from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.measures import Measure, load_measures, measure_all, requirements_of
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.checkpointing import Checkpointing
@@ -137,7 +138,7 @@ class _Run:
             reset_peak_memory(self.device)
             try:
                 self._train_and_measure()
-                run.record.state = "finished"
+                run.record.state = State.FINISHED
             except BaseException as error:
                 self._failed(error)
                 raise
@@ -157,7 +158,7 @@ class _Run:
         tracker.on_data(self.run)
         for callback in self.after_record:
             callback.on_end(self.run)
-        if record.state == "diverged":
+        if record.state == State.DIVERGED:
             raise DivergedError(record.error)
         return self._returned()
 
@@ -180,7 +181,7 @@ class _Run:
                 callback.on_end(run)
             except GsnrError as error:
                 run.problems.append(error)
-        if run.problems and run.record.state == "finished":
+        if run.problems and run.record.state == State.FINISHED:
             raise run.problems[0]
 
     def _train_and_measure(self) -> None:

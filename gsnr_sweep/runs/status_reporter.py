@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing_extensions import override
 
 from gsnr_sweep.records.record import Measurement
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, StatusFile
 from gsnr_sweep.runs.callbacks import Callback, RunState
 
@@ -67,7 +68,7 @@ class StatusReporter(Callback):
         status.state, status.may_pass = run.record.state, run.may_pass
         status.message = run.record.error or status.message
         status.run_id, status.tracked = run.run_id, not run.untracked
-        if run.record.state == "finished":
+        if run.record.state == State.FINISHED:
             status.epoch = run.cfg.epochs
         self._file.write()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.records.state import Action
 from gsnr_sweep.tracking.uri import without_password
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _reused(client: MlflowClient, parent: Run) -> list[Run]:
             manifest = Manifest.read(Path(path).parent)
         except (MlflowException, OSError, GsnrError):
             return []  # of an older version, or of a run alone
-    ids = [run.run_id for run in manifest.runs if run.action == "reuse" and run.run_id]
+    ids = [run.run_id for run in manifest.runs if run.action == Action.REUSE and run.run_id]
     runs: list[Run] = []
     for start in range(0, len(ids), IDS_AT_ONCE):
         listed = ", ".join(f"'{one}'" for one in ids[start : start + IDS_AT_ONCE])

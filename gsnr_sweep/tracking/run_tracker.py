@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
-from gsnr_sweep.records.status import ENDED
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 from gsnr_sweep.tracking.store import (
     _PARENT_TAG,
@@ -160,7 +160,7 @@ class RunTracker:
             self.run_id = ""  # the store was exchanged or the run deleted by hand
         if self.run_id:
             self._client.update_run(self.run_id, status="RUNNING")
-            self._client.set_tag(self.run_id, STATE_TAG, "running")
+            self._client.set_tag(self.run_id, STATE_TAG, State.RUNNING)
         else:
             self.run_id = self._find_or_create(experiment_id, record)
         params = flatten(record.config)
@@ -188,7 +188,7 @@ class RunTracker:
             if found := self._client.search_runs([experiment_id], condition, max_results=1):
                 return str(found[0].info.run_id)
         tags = {KIND_TAG: "run", HASH_TAG: record.config_hash, KEY_TAG: key, **_user_tags()}
-        tags[STATE_TAG] = "running"
+        tags[STATE_TAG] = State.RUNNING
         tags.update({f"gsnr.{key}": value for key, value in record.environment.items()})
         if self._cfg.parent_run_id:
             tags[_PARENT_TAG] = self._cfg.parent_run_id
@@ -241,14 +241,14 @@ class RunTracker:
         assert self._client is not None
         self._send()
         tags = [RunTag(STATE_TAG, record.state)]
-        if record.error or record.state == "finished":
+        if record.error or record.state == State.FINISHED:
             tags.append(RunTag("gsnr.error", record.error[:_LONGEST_PARAM]))
         missing = sorted({name for m in record.measurements for name in m.nonfinite})
         if missing:
             tags.append(RunTag("gsnr.nonfinite", ", ".join(missing)[:5000]))
-        if record.state == "diverged":
+        if record.state == State.DIVERGED:
             tags.append(RunTag("gsnr.diverged_at", str(record.measurements[-1].epoch)))
-        summary = record.summary if record.state in ENDED else {}
+        summary = record.summary if record.state.over else {}
         now = record.measurements[-1].time_ms if record.measurements else int(time.time() * 1000)
         metrics = [Metric(f"run/{name}", value, now, 0) for name, value in summary.items()]
         self._client.log_batch(self.run_id, metrics=metrics, tags=tags)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.uri import without_password
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ HASH_TAG = "gsnr.config_hash"
 KEY_TAG = "gsnr.key"
 
 MLFLOW_STATUS = {
-    "finished": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-    "killed": "KILLED",
+    State.FINISHED: "FINISHED",
+    State.DIVERGED: "FAILED",
+    State.FAILED: "FAILED",
+    State.INTERRUPTED: "KILLED",
+    State.KILLED: "KILLED",
 }
 
 _PARENT_TAG = "mlflow.parentRunId"

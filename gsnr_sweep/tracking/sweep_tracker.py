@@ -9,6 +9,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.run_tracker import _log_params, _surviving, log
 from gsnr_sweep.tracking.store import KIND_TAG, STATE_TAG, _first_line, _user_tags, open_store
 
@@ -72,7 +73,7 @@ def close_killed_run(uri: str, run_id: str) -> bool:
     try:
         client = MlflowClient(uri)
         if run_id and client.get_run(run_id).info.status == "RUNNING":
-            client.set_tag(run_id, STATE_TAG, "killed")
+            client.set_tag(run_id, STATE_TAG, State.KILLED)
             client.set_terminated(run_id, "KILLED")
     except Exception as error:
         log.warning("MLflow: run %s could not be changed (%s)", run_id, _first_line(error))

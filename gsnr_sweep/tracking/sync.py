@@ -10,6 +10,7 @@ from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, read_record
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import STATUS_FILE, read_status, write_status
 from gsnr_sweep.tracking.run_tracker import RunTracker, artifact_files, run_key
 from gsnr_sweep.tracking.store import MLFLOW_STATUS
@@ -33,7 +34,7 @@ def send_unsent(manifest: Manifest) -> tuple[int, str]:
     waiting = unsent_runs(manifest) if manifest.uri else []
     for done, folder in enumerate(waiting):
         now = standing(folder)
-        if now.state == "killed" and now.lease:
+        if now.state == State.KILLED and now.lease:
             close_killed(folder, now.lease.number)
         if problem := send_record(folder, Path(manifest.launch_folder)):
             return len(waiting) - done, problem  # the next would meet the same store

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.launcher.history import Decision, Earlier, History
 from gsnr_sweep.records.layout import run_folders, search_roots
+from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.background_query import finished_runs
 from tests.conftest import tiny_config
@@ -34,7 +35,7 @@ def _decide(*earlier: Earlier, same_code: bool = False) -> Decision:
 
 def _earlier(state: str, when: float = 100.0, code: str = CODE, **fields: Any) -> Earlier:
     folder = Path(f"/{state}-{when}-{fields.get('epoch', 0)}")
-    return Earlier(state, code, when, **{"folder": folder, **fields})
+    return Earlier(State(state), code, when, **{"folder": folder, **fields})
 
 
 # --- what is decided
@@ -119,7 +120,7 @@ def test_what_gave_nothing_starts_anew_and_is_said_to(state: str) -> None:
 
 
 def test_a_run_that_only_mlflow_has() -> None:
-    known = Earlier("finished", CODE, 100.0, run_id="a" * 32)
+    known = Earlier(State.FINISHED, CODE, 100.0, run_id="a" * 32)
     found = _decide(known, _earlier("killed", 200))
     assert (found.action, found.earlier) == ("reuse", known)
 

@@ -10,6 +10,7 @@ from gsnr_sweep.launcher.monitor import Outcome
 from gsnr_sweep.launcher.progress import SweepProgress, clock
 from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, StatusFile
 
 
@@ -33,11 +34,11 @@ def _finished(folder: Path, run: SweepRun, tracked: bool = True) -> Outcome:
     record.measurements = [Measurement(20, {"osgr_lhs": 0.91234, "osgr_rhs": -0.5})]
     record.write(own)
     StatusFile(own, Status("finished", 20, 20, tracked=tracked))
-    return Outcome(run, own, "finished")
+    return Outcome(run, own, State.FINISHED)
 
 
 def _failed(folder: Path, run: SweepRun, why: str) -> Outcome:
-    return Outcome(run, folder / run.folder, "failed", why)
+    return Outcome(run, folder / run.folder, State.FAILED, why)
 
 
 def _console(terminal: bool) -> tuple[Console, io.StringIO]:

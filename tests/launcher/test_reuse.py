@@ -24,6 +24,7 @@ from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.state import State
 from tests.conftest import tiny_config
 from tests.fakes import listing, put_run, put_sweep
 
@@ -124,7 +125,7 @@ def test_a_run_that_only_mlflow_has(folder: Path) -> None:
     point = _point()
     history = History()
     code = code_version(point.cfg)
-    history.add(run_identity(point.cfg), Earlier("finished", code, 0.0, run_id="b" * 32))
+    history.add(run_identity(point.cfg), Earlier(State.FINISHED, code, 0.0, run_id="b" * 32))
     (run,) = _plan([point], history, _sweep_dir(folder))
     assert (run.action, run.folder, run.run_id) == ("reuse", "", "b" * 32)
 

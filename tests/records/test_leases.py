@@ -46,7 +46,7 @@ def _files(folder: Path) -> list[str]:
 RACER = """
 import sys, time
 from pathlib import Path
-from gsnr_sweep.records.leases import claim_run
+from gsnr_sweep.records.leases import take_lease
 
 folder, n = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
@@ -54,7 +54,7 @@ go = float(sys.stdin.readline())
 for index in range(n):
     while time.time() < go + 0.01 * index:
         pass
-    claim = claim_run(folder / str(index), sys.argv[3], 0, 2)
+    claim = take_lease(folder / str(index), sys.argv[3], 0, 2)
     if claim is not None:
         print(index, claim.number)
 """
@@ -164,8 +164,8 @@ def test_a_run_that_kills_its_process_is_tried_so_many_times(
 def test_a_real_process_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path\n"
-        "from gsnr_sweep.records.leases import claim_run\n"
-        "assert claim_run(Path(sys.argv[1]), 'j1', 0, 2)\n"
+        "from gsnr_sweep.records.leases import take_lease\n"
+        "assert take_lease(Path(sys.argv[1]), 'j1', 0, 2)\n"
         "print('claimed', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]

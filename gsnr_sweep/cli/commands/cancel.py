@@ -12,7 +12,6 @@ from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.records.status import UNDER_WAY
 from gsnr_sweep.tracking.sweep_tracker import close_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -53,4 +52,4 @@ def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
 
 
 def _under_way(manifest: Manifest) -> bool:
-    return any(standing(manifest.folder_of(run)).state in UNDER_WAY for run in manifest.to_run())
+    return any(standing(manifest.folder_of(run)).state.under_way for run in manifest.to_run())

@@ -6,12 +6,13 @@ from gsnr_sweep.cli.commands.overview import view_runs
 from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.sweep_tracker import close_killed_run, close_parent
 
 
 def is_complete(manifest: Manifest) -> bool:
     """Whether every run of a sweep has a result."""
-    return all(view.state in ("finished", "reused", "repeat") for view in view_runs(manifest))
+    return all(view.state in (State.FINISHED, "reused", "repeat") for view in view_runs(manifest))
 
 
 def close_sweep(manifest: Manifest) -> None:
@@ -32,7 +33,7 @@ def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> Non
     for run in manifest.to_run():
         folder = manifest.folder_of(run)
         now = standing(folder)
-        if now.lease is None or (dead_only and now.state != "killed"):
+        if now.lease is None or (dead_only and now.state != State.KILLED):
             continue
         if close_killed(folder, now.lease.number, why):
             run_id = now.status.run_id if now.status else ""

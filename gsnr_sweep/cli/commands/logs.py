@@ -14,8 +14,9 @@ from gsnr_sweep.launcher.backends.base import log_files
 from gsnr_sweep.launcher.monitor import last_lines
 from gsnr_sweep.records.leases import last_lease
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.records.state import State
 
-_TROUBLED = ("failed", "diverged", "killed", "interrupted")
+_IN_TROUBLE = tuple(state for state in State if state.in_trouble)
 
 
 def show_logs(
@@ -36,7 +37,7 @@ def show_logs(
     if wanted:
         views = [_the_one(text, views) for text in wanted]
     else:
-        views = [view for view in views if view.state in _TROUBLED]
+        views = [view for view in views if view.state in _IN_TROUBLE]
     if not views:
         console.print("No run has failed or was stopped. Name runs to see their logs.")
         _show([p for job in manifest.jobs for p in log_files(manifest.folder, job)], console, lines)

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 
 from gsnr_sweep.records.leases import Standing, standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
-from gsnr_sweep.records.status import ENDED, UNDER_WAY
+from gsnr_sweep.records.state import Action, State
 
-_ORDER = ("finished", *UNDER_WAY, "waiting", "interrupted", "killed", "failed", "diverged")
+_ORDER = (
+    State.FINISHED,
+    State.PREPARING,
+    State.RUNNING,
+    State.WAITING,
+    State.INTERRUPTED,
+    State.KILLED,
+    State.FAILED,
+    State.DIVERGED,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class RunView:
     @property
     def over(self) -> bool:
         """Whether nothing is going to change without a new launch."""
-        return self.state in (*ENDED, "reused", "repeat")
+        return self.state in (*filter(lambda each: each.over, State), "reused", Action.REPEAT)
 
 
 def view_runs(manifest: Manifest) -> list[RunView]:
@@ -48,15 +57,16 @@ def view_runs(manifest: Manifest) -> list[RunView]:
 
 
 def _view(run: SweepRun, manifest: Manifest) -> RunView:
-    if run.action == "repeat":
-        return RunView(run, "repeat", 1.0, message=run.note)
-    if run.action == "reuse" and not run.folder:
+    if run.action == Action.REPEAT:
+        return RunView(run, Action.REPEAT, 1.0, message=run.note)
+    if run.action == Action.REUSE and not run.folder:
         return RunView(run, "reused", 1.0, message=run.note)
     now = standing(manifest.folder_of(run))
-    if run.action == "reuse":
-        state = "reused" if now.state == "finished" else now.state
-    else:
-        state = "elsewhere" if run.action == "elsewhere" and now.state in UNDER_WAY else now.state
+    state: str = now.state
+    if run.action == Action.REUSE and now.state == State.FINISHED:
+        state = "reused"
+    elif run.action == Action.ELSEWHERE and now.state.under_way:
+        state = Action.ELSEWHERE
     return _from_standing(run, state, now)
 
 
@@ -64,10 +74,10 @@ def _from_standing(run: SweepRun, state: str, now: Standing) -> RunView:
     status = now.status
     if status is None:
         return RunView(run, state, 0.0, message=now.error)
-    over = now.state in ENDED
+    over = now.state.over
     share = 1.0 if over else status.epoch / max(status.epochs, 1)
     epochs = f"{status.epoch}/{status.epochs}" if status.epochs else ""
-    left = _seconds_left(now) if now.state in UNDER_WAY else None
+    left = _seconds_left(now) if now.state.under_way else None
     return RunView(run, state, share, epochs, left, status.host, now.error or status.message)
 
 
@@ -83,7 +93,7 @@ def _seconds_left(now: Standing) -> float | None:
 def headline(manifest: Manifest, views: list[RunView]) -> str:
     """Sum up a sweep in a line, such as ``12 of 36 done: 10 finished, 2 running``."""
     counts = Counter(view.state for view in views)
-    order = ("reused", *_ORDER, "elsewhere", "repeat")
+    order = ("reused", *_ORDER, Action.ELSEWHERE, Action.REPEAT)
     parts = [f"{counts[state]} {state}" for state in order if counts[state]]
     done = sum(view.over for view in views)
     return f"{manifest.name} ({manifest.id}): {done} of {len(views)} done: {', '.join(parts)}"
@@ -91,6 +101,6 @@ def headline(manifest: Manifest, views: list[RunView]) -> str:
 
 def cost_done(views: list[RunView]) -> float:
     """Return how much of the sweep's work is done, 0 to 1."""
-    own = [view for view in views if view.run.action == "run"]
+    own = [view for view in views if view.run.action == Action.RUN]
     total = sum(view.run.cost for view in own)
     return sum(view.share * view.run.cost for view in own) / total if total else 1.0

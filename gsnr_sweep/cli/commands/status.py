@@ -15,18 +15,23 @@ from gsnr_sweep.cli.commands.overview import RunView, cost_done, headline, view_
 from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.launcher.progress import clock
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.records.status import UNDER_WAY
+from gsnr_sweep.records.state import State
 
 _COLOURS = {
-    "finished": "green",
+    State.FINISHED: "green",
     "reused": "green",
-    "running": "cyan",
-    "preparing": "cyan",
-    "failed": "red",
-    "diverged": "red",
-    "killed": "red",
-    "interrupted": "yellow",
+    State.RUNNING: "cyan",
+    State.PREPARING: "cyan",
+    State.FAILED: "red",
+    State.DIVERGED: "red",
+    State.KILLED: "red",
+    State.INTERRUPTED: "yellow",
 }
+# Of runs in these states it helps to know the machine.
+_WITH_HOST = (
+    *(State.PREPARING, State.RUNNING),
+    *(State.KILLED, State.FAILED, State.INTERRUPTED),
+)
 _SECONDS_BETWEEN_LOOKS = 2.0
 
 
@@ -73,7 +78,9 @@ def draw(manifest: Manifest) -> RenderableType:
         Text(headline(manifest, views), "bold"),
         Text(f"{manifest.backend}: {_jobs(jobs)}; {cost_done(views):.0%} of the work is done"),
     ]
-    if waiting := [view for view in views if view.state in ("killed", "interrupted", "failed")]:
+    if waiting := [
+        view for view in views if view.state in (State.KILLED, State.INTERRUPTED, State.FAILED)
+    ]:
         alive = jobs["pending"] + jobs["running"]
         hint = "" if alive else f" The same command resumes them: {manifest.command}"
         lines.append(Text(f"{len(waiting)} run(s) are stopped or failed.{hint}", "yellow"))
@@ -88,7 +95,7 @@ def _jobs(phases: Counter[str]) -> str:
 
 def _cells(view: RunView) -> list[Text]:
     left = "" if view.seconds_left is None else clock(view.seconds_left)
-    host = view.host if view.state in (*UNDER_WAY, "killed", "failed", "interrupted") else ""
+    host = view.host if view.state in _WITH_HOST else ""
     colour = _COLOURS.get(view.state, "")
     texts = [str(view.run.index), view.run.name, view.state, view.epochs, left, host, view.message]
     return [Text(text, colour if i == 2 else "") for i, text in enumerate(texts)]

@@ -365,12 +365,12 @@ def _can_stack(factory: Callable[[], nn.Module], shape: tuple[int, ...]) -> bool
 
 
 @pytest.mark.parametrize("name", ["conv_everything", "residual_in_place", "attention", "recurrent"])
-def test_most_networks_can_be_stacked(name: str) -> None:
+def test_most_networks_can_be_batched(name: str) -> None:
     factory, shape, _ = CASES[name]
     assert _can_stack(factory, shape)
 
 
-def test_batch_normalization_can_be_stacked() -> None:
+def test_batch_normalization_can_be_batched() -> None:
     assert _can_stack(lambda: Table3CNN(2, (3, 16, 16), 4), (3, 16, 16))
 
 
