@@ -18,11 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.grid import GridPoint
-from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
-from gsnr_sweep.launcher.reuse import read_history
+from gsnr_sweep.launcher.reuse import decide, read_history
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
@@ -80,7 +79,7 @@ def _decide(point: CheckedPoint, launch_folder: Path, folder: Path) -> Decision:
     if point.cfg.rerun:
         return Decision()
     history = read_history([point], launch_folder, folder)
-    return history.decide(run_identity(point.cfg), code_version(point.cfg), point.cfg.same_code)
+    return decide(history, point.cfg)
 
 
 def _known(decision: Decision) -> RunResult | None:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from gsnr_sweep.config.schema import LAUNCH_KEYS, Config
 from gsnr_sweep.data.settings import NpzConfig
 
 _DIGITS = 12
-_ROOMS_OF_NUMBERS = ("data", "models", "gradients", "engine", "training", "measures")
+_OWN = Path(gsnr_sweep.__file__).parent
+_TRAINING = ("data", "models", "gradients", "engine", "training")
+_MEASURING = ("measures",)
+# Digests of earlier sources that compute, bit for bit, what these do: their checkpoints are gone on
+# from. Empty this when a change of the core changes a number.
+_EQUAL_SOURCES = ("34e8c0438a8d31f3a6ca2b3a68cb91920f13d79845cc8c25e38509afa1ab8e3b",)
 
 
 def run_identity(cfg: Config) -> str:
@@ -26,10 +32,18 @@ def run_identity(cfg: Config) -> str:
     Two configs have the same identity if they must give the same numbers: their science part is the
     same, and so is the content of the file of a user's own data, wherever it lies.
     """
-    if not isinstance(cfg.data, NpzConfig):
-        return config_hash(cfg)
+    return _hash(_content(cfg))
+
+
+def _content(cfg: Config) -> dict[str, Any]:
+    """Return what a run's identity is made of."""
     content = science_part(cfg)
-    content["data"]["path"] = file_digest(Path(cfg.data.path).expanduser())
+    if isinstance(cfg.data, NpzConfig):
+        content["data"]["path"] = file_digest(Path(cfg.data.path).expanduser())
+    return content
+
+
+def _hash(content: dict[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -41,14 +55,54 @@ def code_version(cfg: Config) -> str:
         The package's version and 12 hexadecimal digits over the sources that can change numbers,
             such as ``0.1.0+a3…``.
     """
-    own = Path(gsnr_sweep.__file__).parent
-    targets = {cfg.model._target_, *cfg.measures.functions.values()}
+    return _version(_package_digest(_OWN, _TRAINING + _MEASURING), _targets(cfg))
+
+
+def equal_codes(cfg: Config) -> tuple[str, ...]:
+    """Return the versions of the code that compute the same numbers, this one first."""
+    earlier = (_version(digest, _targets(cfg)) for digest in _EQUAL_SOURCES)
+    return (code_version(cfg), *earlier)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingIdentity:
+    """The part of a run's identity that decides its weights, whatever is measured on them.
+
+    Attributes:
+        hash: Of the settings that decide the weights after a number of steps; 16 hexadecimal
+            digits.
+        code: Version of the code that takes the steps.
+        measured_from: First epoch that is measured: weights of a later one are of no use.
+    """
+
+    hash: str
+    code: str
+    measured_from: int
+
+
+def training_identity(cfg: Config) -> TrainingIdentity:
+    """Identify a run's training: kept weights of any run with the same one may be measured."""
+    content = _content(cfg)
+    schedule = content["measure_at"]
+    for key in _MEASURED_ONLY:
+        content.pop(key)
+    content["data"].pop("noisy_test")
+    code = _version(_package_digest(_OWN, _TRAINING), {cfg.model._target_})
+    return TrainingIdentity(_hash(content), code, min(schedule, default=cfg.epochs))
+
+
+def _targets(cfg: Config) -> set[str]:
+    return {cfg.model._target_, *cfg.measures.functions.values()}
+
+
+def _version(digest: str, targets: Iterable[str]) -> str:
+    """Join the package's digest with those of the user's own modules."""
     modules = {target.rpartition(".")[0] for target in targets}
-    files = {path for name in modules if (path := _source(name)) and own not in path.parents}
-    digest = hashlib.sha256(_package_digest(own).encode())
+    files = {path for name in modules if (path := _source(name)) and _OWN not in path.parents}
+    joined = hashlib.sha256(digest.encode())
     for path in sorted(files):
-        digest.update(file_digest(path).encode())
-    return f"{gsnr_sweep.__version__}+{digest.hexdigest()[:_DIGITS]}"
+        joined.update(file_digest(path).encode())
+    return f"{gsnr_sweep.__version__}+{joined.hexdigest()[:_DIGITS]}"
 
 
 def file_digest(path: Path) -> str:
@@ -66,15 +120,12 @@ def _file_digest(path: Path, _size: int, _modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _package_digest(folder: Path) -> str:
+@lru_cache(maxsize=4)
+def _package_digest(folder: Path, rooms: tuple[str, ...]) -> str:
     """Digest the sources that can change numbers: a figure edited leaves checkpoints valid."""
     digest = hashlib.sha256()
-    rooms = (folder / room for room in _ROOMS_OF_NUMBERS)
-    sources = (
-        path for room in rooms for kind in ("*.py", "*.c", "*.h") for path in room.rglob(kind)
-    )
-    for path in sorted(sources):
+    files = (path for room in rooms for path in (folder / room).rglob("*"))
+    for path in sorted(path for path in files if path.suffix in (".py", ".c", ".h")):
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -104,11 +155,14 @@ _NOT_SCIENCE = (
         "memory_limit",
         "chunk_size",
         "checkpoint_minutes",
+        "keep_weights",
     ),
     *LAUNCH_KEYS,
 )
 
 _NOT_SCIENCE_DATA = ("root",)
+# Without an influence on the weights after so many steps.
+_MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
 
 
 # Switches that came later. Off, they are left out, so that earlier runs keep their identity.
@@ -131,5 +185,4 @@ def science_part(cfg: Config) -> dict[str, Any]:
 
 def config_hash(cfg: Config) -> str:
     """Identify the science of a run by 16 hexadecimal digits."""
-    text = json.dumps(science_part(cfg), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash(science_part(cfg))

@@ -89,6 +89,9 @@ class Config:
     chunk_size: int | None = key("samples in one pass through the network; null: by memory_limit")
     threads: int | None = key("replicas worked on side by side; null: all cores of this machine")
     checkpoint_minutes: float | None = key("time between two checkpoints; 0: every epoch")
+    keep_weights: bool = off(
+        "keep the final weights of all replicas, for measures that are thought of later"
+    )
     dry_run: bool = key("only show what would be run, and what it would cost")
     rerun: bool = key("run again what is finished or half finished in this experiment")
     same_code: bool = key("let only results of this very version of the code count as finished")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gsnr_sweep.records.checkpoint import has_checkpoint
+from gsnr_sweep.config.identity import TrainingIdentity
+from gsnr_sweep.records.checkpoint import WEIGHTS_FILE, has_checkpoint
 from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
@@ -69,6 +71,8 @@ class History:
     """Earlier runs of an experiment by identity."""
 
     runs: dict[str, list[Earlier]] = field(default_factory=dict)
+    kept: dict[str, list[Earlier]] = field(default_factory=dict)
+    """Runs that kept their weights, by the identity of their training."""
 
     def add(self, config_hash: str, earlier: Earlier) -> None:
         """Enter a run."""
@@ -84,6 +88,9 @@ class History:
         """
         for folder in run_folders(roots):
             status = read_status(folder)
+            if status and status.state.has_result and (folder / WEIGHTS_FILE).is_file():
+                kept = dataclasses.replace(_from_disk(folder, status), code=status.training_code)
+                self.kept.setdefault(status.training_hash, []).append(kept)
             if status and status.experiment == experiment and status.config_hash in wanted:
                 self.add(status.config_hash, _from_disk(folder, status))
 
@@ -125,7 +132,14 @@ class History:
                 found = Earlier(State(run.state), run.code, run.when, run_id=run.run_id)
                 self.add(run.config_hash, found)
 
-    def decide(self, config_hash: str, code: str, same_code: bool = False) -> Decision:
+    def decide(
+        self,
+        config_hash: str,
+        code: str,
+        same_code: bool = False,
+        equal: Collection[str] = (),
+        training: TrainingIdentity | None = None,
+    ) -> Decision:
         """Say what is to be done about a grid point.
 
         A result is reused, of several the newest, one of the same code first. A run that is under
@@ -136,6 +150,8 @@ class History:
             config_hash: The grid point's identity.
             code: Version of the code that would compute it.
             same_code: Whether results of other code do not count.
+            equal: Other versions of the code that compute the same numbers.
+            training: Identity of the training, for kept weights; None to look for none.
         """
         earlier = sorted(self.runs.get(config_hash, []), key=lambda e: (e.code == code, e.when))
         results = [e for e in earlier if e.state.has_result and (e.code == code or not same_code)]
@@ -145,13 +161,24 @@ class History:
             return Decision(Action.REUSE, best, f"{best.state} {best.date}{other}")
         if alive := [e for e in earlier if (e.state.under_way or e.state == State.WAITING)]:
             return Decision(Action.ELSEWHERE, alive[-1], f"in {_shown(alive[-1].folder)}")
-        resumable = [e for e in earlier if e.resumable and e.code == code]
+        resumable = [e for e in earlier if e.resumable and e.code in (code, *equal)]
         if resumable:
             furthest = max(resumable, key=lambda e: e.epoch)
             return Decision(Action.RUN, furthest, f"checkpoint of {furthest.date}")
+        if training and (kept := self._kept_weights(training)):
+            return Decision(Action.RUN, kept, f"weights kept {kept.date}")
         if earlier and not (last := earlier[-1]).state.has_result:
             return Decision(Action.RUN, None, f"{last.state} {last.date}, starts anew")
         return Decision()
+
+    def _kept_weights(self, training: TrainingIdentity) -> Earlier | None:
+        """Return the latest kept weights of a training that come before all measured epochs."""
+        usable = [
+            run
+            for run in self.kept.get(training.hash, [])
+            if run.code == training.code and run.epoch <= training.measured_from
+        ]
+        return max(usable, key=lambda run: run.epoch, default=None)
 
 
 def _shown(folder: Path | None) -> str:

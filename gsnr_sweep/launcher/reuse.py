@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.config.identity import code_version, run_identity
-from gsnr_sweep.config.schema import run_name
+from gsnr_sweep.config.identity import equal_codes, run_identity, training_identity
+from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision, Earlier, History
 from gsnr_sweep.launcher.jobs import JobPool, backend_of
@@ -89,12 +89,17 @@ def plan_runs(
         else:
             first_of[identity] = run
             if not point.cfg.rerun:
-                code = code_version(point.cfg)
-                _apply(run, history.decide(identity, code, point.cfg.same_code), sweep_dir)
+                _apply(run, decide(history, point.cfg), sweep_dir)
             if run.action == Action.RUN:
                 run.folder = _free_folder(sweep_dir, index)
         runs.append(run)
     return runs
+
+
+def decide(history: History, cfg: Config) -> Decision:
+    """Decide what is to be done about one grid point."""
+    code, *equal = equal_codes(cfg)
+    return history.decide(run_identity(cfg), code, cfg.same_code, equal, training_identity(cfg))
 
 
 def _free_folder(sweep_dir: Path, index: int) -> str:

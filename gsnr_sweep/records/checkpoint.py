@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from gsnr_sweep.records.atomic import replace_file
 from gsnr_sweep.records.record import Measurement
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+WEIGHTS_FILE = "weights.safetensors"
+"""Final weights of a run that keeps them: a checkpoint of its training, whatever is measured."""
 _SCHEMA = 1
 
 
@@ -47,8 +50,12 @@ class Checkpoint:
     seconds: dict[str, float] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = CHECKPOINT_FILE) -> None:
         """Write the checkpoint, with the state of PyTorch's random numbers, on the disk for good.
+
+        Args:
+            folder: The run's folder.
+            name: The file's name in it.
 
         Raises:
             GsnrError: It cannot be written; the checkpoint before it is intact.
@@ -61,12 +68,12 @@ class Checkpoint:
             for name, t in self.tensors.items()
         }
         tensors |= {f"rng/{name}": state for name, state in _random_state().items()}
-        replace_file(folder / CHECKPOINT_FILE, lambda path: _save(tensors, path, metadata))
+        replace_file(folder / name, lambda path: _save(tensors, path, metadata))
 
     @classmethod
-    def read(cls, folder: Path) -> Checkpoint | None:
+    def read(cls, folder: Path, name: str = CHECKPOINT_FILE) -> Checkpoint | None:
         """Read a folder's checkpoint and set PyTorch's random numbers; None if there is none."""
-        path = folder / CHECKPOINT_FILE
+        path = folder / name
         try:
             with safetensors.safe_open(path, framework="pt") as file:
                 about = json.loads(file.metadata()["gsnr_sweep"])
@@ -80,11 +87,17 @@ class Checkpoint:
         _set_random_state(_named("rng/", tensors))
         return found
 
-    def fits(self, config_hash: str, code: str) -> str:
-        """Say why a run cannot go on from here; empty if it can."""
+    def fits(self, config_hash: str, code: str, equal: Collection[str] = ()) -> str:
+        """Say why a run cannot go on from here; empty if it can.
+
+        Args:
+            config_hash: The run's identity.
+            code: Version of the code that would go on.
+            equal: Other versions that compute the same numbers.
+        """
         if self.config_hash != config_hash:
             return f"the settings changed since ({self.config_hash} then, {config_hash} now)"
-        if self.code != code:
+        if self.code != code and self.code not in equal:
             return f"the code changed since ({self.code} then, {code} now)"
         return ""
 

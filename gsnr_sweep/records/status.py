@@ -60,6 +60,8 @@ class Status:
         experiment: MLflow experiment that it belongs to.
         tracked: Whether MLflow has everything.
         may_pass: Whether a failure may pass if the run is tried again.
+        training_hash: Identity of its training, whatever is measured.
+        training_code: Version of the code that trains it.
     """
 
     state: State = State.PREPARING
@@ -80,6 +82,8 @@ class Status:
     experiment: str = ""
     tracked: bool = False
     may_pass: bool = False
+    training_hash: str = ""
+    training_code: str = ""
 
     def __post_init__(self) -> None:
         self.state = State(self.state)  # a file holds text

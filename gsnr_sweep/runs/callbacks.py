@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.config.identity import TrainingIdentity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.runs.control import Attempt
@@ -29,6 +30,7 @@ class RunState:
         record: All that is measured.
         before: What earlier attempts left.
         stopwatch: Seconds spent training and measuring.
+        training: Identity of the training, whatever is measured.
         ensemble: The replicas, once they are built.
         data_digest: Of the data sets, once they are drawn.
         run_id: MLflow run; empty if there is none.
@@ -45,6 +47,7 @@ class RunState:
     record: RunRecord
     before: ResumePoint
     stopwatch: Stopwatch
+    training: TrainingIdentity
     ensemble: Ensemble | None = None
     data_digest: str = ""
     run_id: str = ""

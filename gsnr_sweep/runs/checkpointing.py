@@ -6,7 +6,12 @@ import contextlib
 
 from typing_extensions import override
 
-from gsnr_sweep.records.checkpoint import Checkpoint, Checkpointer, remove_checkpoint
+from gsnr_sweep.records.checkpoint import (
+    WEIGHTS_FILE,
+    Checkpoint,
+    Checkpointer,
+    remove_checkpoint,
+)
 from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.outcome import RunStoppedError
@@ -18,6 +23,12 @@ class Checkpointing(Callback):
     def __init__(self, run: RunState) -> None:
         """Count the time to the first checkpoint from now."""
         self._checkpointer = Checkpointer(run.folder, run.cfg.checkpoint_minutes)
+
+    @override
+    def on_data(self, run: RunState) -> None:
+        """Keep the weights of a run that has all its steps behind it."""
+        if run.cfg.keep_weights and run.before.epoch == run.cfg.epochs:
+            _keep_weights(run)
 
     @override
     def on_step(self, run: RunState, epoch: int) -> None:
@@ -33,6 +44,9 @@ class Checkpointing(Callback):
             raise RunStoppedError(
                 f"Stopped at epoch {epoch} of {run.cfg.epochs} ({request.stopping})."
             )
+
+        if epoch == run.cfg.epochs and run.cfg.keep_weights:
+            _keep_weights(run)
 
     def _write(self, run: RunState, epoch: int) -> None:
         assert run.ensemble is not None
@@ -56,3 +70,22 @@ class Checkpointing(Callback):
             if folder is not None:
                 with contextlib.suppress(OSError):
                     remove_checkpoint(folder)
+
+
+def _keep_weights(run: RunState) -> None:
+    """Keep the final weights, which the measurement after the last step is about to change.
+
+    Raises:
+        GsnrError: They cannot be written.
+    """
+    assert run.ensemble is not None
+    train_digest, _, _ = run.data_digest.partition("+")
+    weights = Checkpoint(
+        run.cfg.epochs,
+        run.ensemble.state(),
+        run.training.hash,
+        run.training.code,
+        train_digest,
+        {"wall": run.wall_seconds, "compute": run.stopwatch.seconds},
+    )
+    weights.write(run.folder, WEIGHTS_FILE)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsnr_sweep.records.checkpoint import Checkpoint
+from gsnr_sweep.config.identity import TrainingIdentity
+from gsnr_sweep.records.checkpoint import WEIGHTS_FILE, Checkpoint
 from gsnr_sweep.records.record import Measurement, RunRecord, read_record
 from gsnr_sweep.records.state import State
 
@@ -39,17 +41,29 @@ class ResumePoint:
         return self.checkpoint.seconds if self.checkpoint else {}
 
     @classmethod
-    def find(cls, folder: Path, other: Path | None, identity: str, code: str) -> ResumePoint:
+    def find(
+        cls,
+        folder: Path,
+        other: Path | None,
+        identity: str,
+        codes: Sequence[str],
+        training: TrainingIdentity | None = None,
+    ) -> ResumePoint:
         """Look for an earlier attempt in the run's own folder, then in another one.
 
         Args:
             folder: The run's own folder.
-            other: Folder of an earlier launch's run with the same identity, if there is one.
+            other: Folder of an earlier launch's run with the same identity, or of one that kept the
+                weights of the same training, if there is one.
             identity: The run's identity.
-            code: Version of the code that is to go on.
+            codes: Version of the code that is to go on, then those that compute the same numbers.
+            training: Identity of the training, for kept weights; None to look for none.
         """
         places = [place for place in (folder, other) if place is not None]
-        found = [cls._in(place, identity, code) for place in places]
+        found = [cls._in(place, identity, codes) for place in places]
+        trained = any(each.epoch for each in found)
+        if other and training and not trained and (kept := cls._kept(other, training)):
+            return dataclasses.replace(kept, measurements=found[0].measurements)
         usable = [one for one in found if not one.note]
         furthest = max(usable, key=lambda one: one.epoch, default=None)
         if furthest is None or (furthest == cls() and len(usable) < len(found)):
@@ -62,11 +76,23 @@ class ResumePoint:
         return dataclasses.replace(furthest, measurements=ordered)
 
     @classmethod
-    def _in(cls, folder: Path, identity: str, code: str) -> ResumePoint:
+    def _kept(cls, folder: Path, training: TrainingIdentity) -> ResumePoint | None:
+        """Return the kept weights of the same training, if they are early enough to be measured."""
+        weights = Checkpoint.read(folder, WEIGHTS_FILE)
+        if weights is None or weights.fits(training.hash, training.code):
+            return None
+        if weights.epoch > training.measured_from:
+            return None
+        return cls(weights, data_digest=weights.data_digest)
+
+    @classmethod
+    def _in(cls, folder: Path, identity: str, codes: Sequence[str]) -> ResumePoint:
         record, checkpoint = read_record(folder), Checkpoint.read(folder)
-        if checkpoint and (why := checkpoint.fits(identity, code)):
+        if checkpoint and (why := checkpoint.fits(identity, codes[0], codes)):
             return cls(note=why)
-        if record and (record.config_hash, record.environment.get("code")) != (identity, code):
+        if record and record.config_hash != identity:
+            record = None
+        if record and record.environment.get("code") not in codes:
             record = None
         if checkpoint is None and record is None:
             return cls()
@@ -78,7 +104,8 @@ class ResumePoint:
 
     def of_data(self, data_digest: str) -> ResumePoint:
         """Return this beginning if it was made with these data, else a fresh one."""
-        if not self.data_digest or self.data_digest == data_digest:
+        train, _, _ = data_digest.partition("+")  # kept weights know of no test set
+        if not self.data_digest or self.data_digest in (data_digest, train):
             return self
         return dataclasses.replace(ResumePoint(), note="the data are not what they were")
 

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from typing_extensions import override
 
-from gsnr_sweep.config.identity import code_version, run_identity
+from gsnr_sweep.config.identity import code_version, equal_codes, run_identity, training_identity
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.data.fingerprint import describe_data
@@ -110,7 +110,9 @@ class _Run:
         code, identity = code_version(cfg), run_identity(cfg)
         earlier = read_status(folder)
         self.finished = finished_record(folder, identity, code)
-        before = ResumePoint.find(folder, attempt.resume_from, identity, code)
+        training = training_identity(cfg)
+        codes = (code, *equal_codes(cfg))
+        before = ResumePoint.find(folder, attempt.resume_from, identity, codes, training)
         record = RunRecord(
             name=run_name(cfg),
             config=dataclasses.asdict(cfg),
@@ -122,7 +124,9 @@ class _Run:
         )
         stopwatch = Stopwatch(before.seconds.get("compute", 0.0))
         run_id = earlier.run_id if earlier and not before.note else ""
-        run = RunState(cfg, folder, attempt, code, record, before, stopwatch, run_id=run_id)
+        run = RunState(
+            cfg, folder, attempt, code, record, before, stopwatch, training, run_id=run_id
+        )
         run.started = started
         self.run, self.status = run, StatusReporter(run)
         self.after_record = (MlflowLogger(run, launch_folder), self.status, Checkpointing(run))

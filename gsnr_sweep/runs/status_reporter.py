@@ -27,6 +27,8 @@ class StatusReporter(Callback):
             config_hash=run.record.config_hash,
             code=run.code,
             experiment=run.cfg.tracking.experiment,
+            training_hash=run.training.hash,
+            training_code=run.training.code,
         )
         self._file = StatusFile(run.folder, status)
 

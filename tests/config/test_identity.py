@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ import pytest
 
 import gsnr_sweep
 from gsnr_sweep.config.identity import (
+    _MEASURING,
+    _TRAINING,
     _package_digest,
     code_version,
+    equal_codes,
     file_digest,
     run_identity,
+    training_identity,
 )
 from gsnr_sweep.config.schema import Config
 from tests.conftest import ROOT, tiny_config
@@ -231,7 +236,7 @@ def test_a_package_of_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_only_sources_that_can_change_numbers_count(tmp_path: Path) -> None:
     package = tmp_path / "gsnr_sweep"
     shutil.copytree(ROOT / "gsnr_sweep", package, ignore=shutil.ignore_patterns("__pycache__"))
-    digest = _package_digest.__wrapped__
+    digest = partial(_package_digest.__wrapped__, rooms=_TRAINING + _MEASURING)
     before = digest(package)
     for outside in ("report/page.py", "cli/help.py", "papers/registry.py", "errors.py"):
         (package / outside).write_text("# another text\n")
@@ -240,3 +245,46 @@ def test_only_sources_that_can_change_numbers_count(tmp_path: Path) -> None:
         (package / inside).write_text("# another text\n")
         assert digest(package) != before
         before = digest(package)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "measure_at=[1]",
+        "epochs=9",
+        "n_test=60",
+        "data.noisy_test=false",
+        "measures.variance=unbiased",
+    ],
+)
+def test_what_is_measured_does_not_change_the_training(override: str) -> None:
+    cfg, other = tiny_config(), tiny_config(override)
+    assert run_identity(cfg) != run_identity(other)
+    assert training_identity(cfg).hash == training_identity(other).hash
+
+
+@pytest.mark.parametrize(
+    "override", ["n=31", "ch=3", "lr=0.5", "seed=1", "p_random=0.1", "n_sets=3", "data=toy"]
+)
+def test_what_decides_the_weights_changes_the_training(override: str) -> None:
+    assert training_identity(tiny_config()).hash != training_identity(tiny_config(override)).hash
+
+
+def test_keeping_weights_does_not_make_another_run() -> None:
+    assert run_identity(tiny_config()) == run_identity(tiny_config("keep_weights=true"))
+
+
+def test_a_measure_of_the_users_does_not_change_the_trainings_code(module: Path) -> None:
+    cfg = tiny_config(f"+measures.functions.mine={module.stem}.measure")
+    assert code_version(cfg) != code_version(tiny_config())
+    assert training_identity(cfg).code == training_identity(tiny_config()).code
+
+
+def test_the_first_measured_epoch_is_known() -> None:
+    assert training_identity(tiny_config("epochs=5", "measure_at=[3,5]")).measured_from == 3
+
+
+def test_sources_of_equal_numbers_are_known_by_their_version() -> None:
+    own, first = equal_codes(tiny_config())
+    assert own == code_version(tiny_config())
+    assert first == "0.1.0+805dbcb8121a"  # as records of commit 693a9f0 name it

@@ -32,7 +32,7 @@ def _checkpoint(folder: Path, epoch: int, *epochs: int, **fields: Any) -> None:
 
 
 def _find(folder: Path, other: Path | None = None) -> ResumePoint:
-    return ResumePoint.find(folder, other, IDENTITY, CODE)
+    return ResumePoint.find(folder, other, IDENTITY, [CODE])
 
 
 def _epochs(beginning: ResumePoint) -> list[int]:
