@@ -25,7 +25,7 @@ from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.leases import fail_run, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
 from gsnr_sweep.records.state import State
-from gsnr_sweep.runs.control import Attempt, Request
+from gsnr_sweep.runs.control import Attempt, RunControl
 from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Worker:
             RunsFailedError: At least one of the runs it took failed.
         """
         self._set_up()
-        session = _Session(self, Request())
+        session = _Session(self, RunControl())
         self._session = session
         session.install_handlers()
         with leaving_quickly():
@@ -105,7 +105,7 @@ class Worker:
 class _Session:
     """One life of a worker: runs in one thread, signals and requests to stop in the main one."""
 
-    def __init__(self, worker: Worker, request: Request) -> None:
+    def __init__(self, worker: Worker, request: RunControl) -> None:
         self._worker, self._request, self._outage = worker, request, CircuitBreaker()
         self._manifest = Manifest.read(Path(worker.folder))
         by_index = {run.index: run for run in self._manifest.runs}

@@ -9,7 +9,7 @@ from pathlib import Path
 from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
 
 
-class Request:
+class RunControl:
     """What others want of a run under way; it looks at the end of every epoch.
 
     May be set from a signal handler or another thread.
@@ -53,5 +53,5 @@ class Attempt:
 
     number: int = 1
     resume_from: Path | None = None
-    request: Request = field(default_factory=Request)
+    request: RunControl = field(default_factory=RunControl)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)

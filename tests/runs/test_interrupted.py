@@ -19,7 +19,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.runs.control import Attempt, Request
+from gsnr_sweep.runs.control import Attempt, RunControl
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.sync import send_record
@@ -73,7 +73,7 @@ def _undisturbed(*overrides: str) -> Numbers:
 
 def _stop(cfg: Config, folder: Path, epoch: int, at_once: bool = False, **attempt: Any) -> None:
     """Start a run and ask it to stop so that it has then taken so many steps in all."""
-    request = Request()
+    request = RunControl()
 
     def on_epoch(reached: int) -> None:
         if reached == epoch - 1:
@@ -99,7 +99,7 @@ def _lost(cfg: Config, folder: Path, to: Path, at: int, saved: int | None = None
         at: Steps taken when it is killed.
         saved: Steps taken when it wrote its only checkpoint; None if it wrote none.
     """
-    request = Request()
+    request = RunControl()
     folder.mkdir()
 
     def on_epoch(reached: int) -> None:
