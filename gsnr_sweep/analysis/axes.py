@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gsnr_sweep.config.schema import NOT_SCIENCE
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 REPEATS = "seed"
 """The axis whose runs are repeats of one another."""
-_NOT_SCIENCE = (
-    *("preset.", "tracking.", "measures.functions.", "data.root"),
-    *("device", "kernels", "threads", "memory_limit", "chunk_size", "checkpoint_minutes"),
-    *("dry_run", "rerun", "same_code"),
-)
-"""Settings, or how their names begin, that change how a run is made and none of its numbers; with
-them what was measured, which changes no other number."""
+# What is measured changes no other number.
+_NO_AXIS = (*NOT_SCIENCE, "data.root", "measures.functions")
 
 
 def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:
@@ -29,7 +26,8 @@ def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         name
         for name in settings
-        if not name.startswith(_NOT_SCIENCE) and frame[name].nunique(dropna=False) > 1
+        if not any(name == key or name.startswith(f"{key}.") for key in _NO_AXIS)
+        and frame[name].nunique(dropna=False) > 1
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import gsnr_sweep
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import LAUNCH_KEYS, Config
+from gsnr_sweep.config.schema import NOT_SCIENCE, Config
 from gsnr_sweep.data.settings import NpzConfig
 
 _DIGITS = 12
@@ -145,21 +145,6 @@ def _source(module: str) -> Path | None:
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-_NOT_SCIENCE = (
-    *(
-        "preset",
-        "tracking",
-        "threads",
-        "device",
-        "kernels",
-        "memory_limit",
-        "chunk_size",
-        "checkpoint_minutes",
-        "keep_weights",
-    ),
-    *LAUNCH_KEYS,
-)
-
 _NOT_SCIENCE_DATA = ("root",)
 # Without an influence on the weights after so many steps.
 _MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
@@ -173,7 +158,7 @@ def science_part(cfg: Config) -> dict[str, Any]:
     """Return the part of the config that decides the numbers, as plain containers."""
     content = dataclasses.asdict(cfg)
     content["measure_at"] = epochs_of(cfg.measure_at, cfg.epochs)
-    for key in _NOT_SCIENCE:
+    for key in NOT_SCIENCE:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
         content["data"].pop(key, None)

@@ -147,8 +147,13 @@ DATA_SCHEMAS: dict[str, type[DataConfig]] = {
     "toy": ToyConfig,
 }
 
-# Keys that say where, how fast and for whom a run is made, but not what its numbers are.
 LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
+"""Keys of a launch as a whole."""
+NOT_SCIENCE = (
+    *("preset", "tracking", "threads", "device", "kernels", "memory_limit", "chunk_size"),
+    *("checkpoint_minutes", "keep_weights", *LAUNCH_KEYS),
+)
+"""Keys and groups that say where, how fast and for whom a run is made, not what its numbers are."""
 
 
 def known_keys() -> list[str]:

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import run_point
@@ -128,7 +129,7 @@ def test_what_nobody_closed_does_not_keep_sync_from_the_rest(
             status |= {"state": "running", "process_started": 1.0}
         (path / "status.json").write_text(json.dumps(status))
         record = RunRecord.read(path / "record.json")
-        record.state = "finished" if path == complete else "running"
+        record.state = State.FINISHED if path == complete else State.RUNNING
         record.config["tracking"]["experiment"] = "cut"
         record.write(path)
     (without / "record.json").unlink()
@@ -337,6 +338,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.run_tracker import RunTracker
 from tests.conftest import tiny_config
 
@@ -354,7 +356,7 @@ def write(cfg, process: int, run: int) -> None:
         values = {f"m{i}": process + run / 10 + i / 1000 for i in range(25)}
         record.measurements.append(Measurement(epoch, values, time_ms=1000 + epoch))
         tracker.measured(record.measurements[-1])
-    record.state = "finished"
+    record.state = State.FINISHED
     (here / name).mkdir()
     tracker.finish(record, [record.write(here / name)])
     assert not tracker.problem, tracker.problem

@@ -51,7 +51,7 @@ def test_a_new_measure_needs_no_training(tmp_path: Path, network: str) -> None:
     scratch = _run(wanted, tmp_path / "scratch")
     measured = _run(wanted, tmp_path / "measured", tmp_path / "trained")
     assert (_trained_from(tmp_path / "scratch"), _trained_from(tmp_path / "measured")) == (0, 3)
-    assert any(name.startswith("weight_gradient") for name in measured.measurements[0].metrics)
+    assert any(name.startswith("corr_dg_w") for name in measured.measurements[0].metrics)
     assert [(m.epoch, m.metrics, m.arrays) for m in measured.measurements] == [
         (m.epoch, m.metrics, m.arrays) for m in scratch.measurements
     ]

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.runner import run_point
@@ -144,7 +145,7 @@ def test_a_run_has_its_settings_its_values_and_its_files(store: MlflowClient, fo
         measurement = Measurement.from_values(epoch, {"osgr_lhs": value, "gap": math.nan})
         record.measurements.append(measurement)
         tracker.measured(measurement)
-    record.state, record.summary = "finished", {"wall_time_s": 1.25}
+    record.state, record.summary = State.FINISHED, {"wall_time_s": 1.25}
     path = record.write(folder)
     tracker.finish(record, [path, folder / "absent.yaml"])
     sweep.finish("FINISHED")
@@ -200,7 +201,7 @@ def test_a_run_that_did_not_finish_is_failed_or_killed(
 ) -> None:
     tracker, record = RunTracker(_cfg(), folder), _record([Measurement(0, {"a": 1.0})])
     tracker.start(record)
-    record.state = state
+    record.state = State(state)
     tracker.finish(record, [])
     assert tracker.problem == ""
     run = store.get_run(tracker.run_id)
@@ -215,16 +216,16 @@ def test_the_next_attempt_continues_the_run_and_doubles_nothing(
     first.describe_data(DATA)
     record.measurements.append(Measurement(0, {"a": 1.0}, time_ms=1000))
     first.measured(record.measurements[0])
-    record.state = "interrupted"
+    record.state = State.INTERRUPTED
     first.finish(record, [])
     second = RunTracker(_cfg(), folder, first.run_id)
-    record.state = "running"
+    record.state = State.RUNNING
     second.start(record)
     assert store.get_run(first.run_id).info.status == "RUNNING"
     second.describe_data(DATA)
     record.measurements.append(Measurement(2, {"a": 2.0}, time_ms=2000))
     second.measured(record.measurements[1])
-    record.state = "finished"
+    record.state = State.FINISHED
     second.finish(record, [record.write(folder)])
     assert (second.problem, second.run_id) == ("", first.run_id)
     (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
@@ -240,7 +241,7 @@ def test_a_run_that_was_deleted_by_hand_is_made_anew(store: MlflowClient, folder
     store.delete_run(first.run_id)
     second = RunTracker(_cfg(), folder, first.run_id)
     second.start(record)
-    record.state = "finished"
+    record.state = State.FINISHED
     second.finish(record, [])
     assert (second.problem, second.run_id != first.run_id) == ("", True)
     assert store.get_run(second.run_id).data.metrics["a"] == 1.0
@@ -281,7 +282,7 @@ def test_values_go_in_batches_within_mlflows_limits(
         record.measurements.append(Measurement(epoch, {f"m{i}": float(i) for i in range(100)}))
         tracker.measured(record.measurements[-1])
     assert sum(metrics for metrics, _ in counting.batches) == 0  # not yet: soon is enough
-    record.state = "finished"
+    record.state = State.FINISHED
     tracker.finish(record, [])
     assert tracker.problem == ""
     assert [params for _, params in counting.batches if params] == [100, 100, 32]
@@ -319,7 +320,7 @@ def test_a_store_that_fails_ends_nothing(
     tracker.start(record)
     tracker.describe_data(DATA)
     tracker.measured(Measurement(0, {"a": 1.0}))
-    record.state = "finished"
+    record.state = State.FINISHED
     tracker.finish(record, [record.write(folder)])
     assert tracker.problem == "MLflow: the disk is full"
 
@@ -345,7 +346,7 @@ def test_a_store_that_comes_back_misses_nothing(
             tracker.measured(Measurement(epoch, {"a": 1.0}))
         assert tried == [failing]  # a dead server costs its time-out once, not at every epoch
         assert tracker.problem == "MLflow: gone"
-    record.state = "finished"
+    record.state = State.FINISHED
     tracker.finish(record, [record.write(folder)])
     assert tracker.problem == ""
     (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
@@ -397,7 +398,7 @@ def test_the_answer_to_a_new_run_is_lost(
         broken.setattr(MlflowClient, "create_run", lose)
         tracker.start(record)
     assert tracker.run_id == ""
-    record.state = "finished"
+    record.state = State.FINISHED
     tracker.finish(record, [])
     assert tracker.problem == ""
     (run,) = store.search_runs([open_store(store.tracking_uri, "tests")[1]])
@@ -490,7 +491,7 @@ def test_runs_of_one_process_do_not_all_wait_for_a_dead_store(
         for _ in range(3):
             tracker, record = RunTracker(_cfg(), folder, "", known), _record()
             tracker.start(record)
-            record.state = "finished"
+            record.state = State.FINISHED
             tracker.finish(record, [])
             assert tracker.problem == "MLflow: gone"
     assert len(tried) == 1
@@ -533,7 +534,7 @@ def test_only_children_that_still_run_are_closed(store: MlflowClient, folder: Pa
     for tracker in (done, lost):
         tracker.start(_record())
     record = _record()
-    record.state = "failed"
+    record.state = State.FAILED
     done.finish(record, [])
     for run_id in (done.run_id, lost.run_id, ""):
         close_killed_run(store.tracking_uri, run_id)
