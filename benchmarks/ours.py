@@ -167,7 +167,7 @@ def _run(*overrides: str) -> dict[str, Any]:
 
     cfg = typed_config(*overrides, "tracking=none", f"threads={cores()}")
     with tempfile.TemporaryDirectory() as folder:
-        return run_point(cfg, Path(folder), Path(folder)).record.summary
+        return run_point(cfg, Path(folder)).record.summary
 
 
 class WholeRun:

@@ -15,7 +15,6 @@ import random
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +37,7 @@ if str(ROOT) not in sys.path:
 
 from gsnr_sweep.records.leases import last_lease  # noqa: E402
 from gsnr_sweep.records.record import RunRecord  # noqa: E402
+from gsnr_sweep.records.sent import is_sent, read_sent  # noqa: E402
 from gsnr_sweep.records.status import Status, read_status  # noqa: E402
 
 EXPERIMENT = "campaign"
@@ -375,8 +375,7 @@ class Store:
         by_id = {run.info.run_id: run for run in self.children}
         compared = 0
         for path, (name, numbers) in zip(run_folders(folder), wanted.items(), strict=True):
-            status = read_status(path)
-            run = by_id.get(status.run_id) if status else None
+            run = by_id.get(read_sent(path).run_id)
             if run is None:
                 found.append(f"{name} is not in MLflow")
                 continue
@@ -422,7 +421,7 @@ def disturbed(options: Options, folder: Path, tracking: Server, result: Result) 
         NAP=str(options.nap),
     )
     started = time.monotonic()
-    killer = Killer(folder, options, tracking.store)
+    killer = Killer(folder, options)
     away: float | None = None
     try:
         while sweep.poll() is None:
@@ -451,28 +450,24 @@ def disturbed(options: Options, folder: Path, tracking: Server, result: Result) 
     return int(sweep.returncode)
 
 
-MOMENTS = ("at random", "before MLflow's answer was noted", "while sending its results")
-"""When to kill, in turn: at the last two a careless tracker would double or lose something."""
-_LENGTH = 0.4  # seconds that sending takes, about
+MOMENTS = ("at random", "before it reports its result")
+"""When to kill, in turn: at the last one the record is complete and the status does not say so."""
 _PATIENCE = 6.0
 
 
 class Killer:
     """Kills workers, one after another."""
 
-    def __init__(self, folder: Path, options: Options, store: str) -> None:
+    def __init__(self, folder: Path, options: Options) -> None:
         """Prepare.
 
         Args:
             folder: Where the sweep is launched.
             options: How many workers to kill, and how often.
-            store: The server's store, to see what it knows before the run does.
         """
         self._folder, self._options = folder, options
-        self._store = store.removeprefix("sqlite:///")
         self._chance = random.Random(options.seed)
         self._left = options.kills
-        self._orphans: set[str] = set()
         self._choose(time.monotonic())
 
     def look(self, now: float) -> str:
@@ -486,12 +481,10 @@ class Killer:
             self._next = now  # patience begins with the first run
         if now - self._next > _PATIENCE:  # that moment does not come
             self._moment = MOMENTS[0]
-        victims = self._victims(living, known)
+        victims = self._victims(living)
         if not victims:
             return ""
         victim, moment = self._chance.choice(victims), self._moment
-        if moment == MOMENTS[2]:
-            time.sleep(self._chance.uniform(0.0, _LENGTH))
         if not victim.alive:
             return ""
         with suppress(ProcessLookupError):
@@ -510,23 +503,10 @@ class Killer:
             if states.count("finished") >= self._options.runs - 2 * self._options.workers:
                 hold.touch()
 
-    def _victims(self, living: dict[Path, Status], known: dict[Path, Status]) -> list[Status]:
+    def _victims(self, living: dict[Path, Status]) -> list[Status]:
         if self._moment == MOMENTS[1]:
-            fresh = self._in_store() - {status.run_id for status in known.values()} - self._orphans
-            self._orphans |= fresh
-            return [status for status in living.values() if fresh and not status.run_id]
-        if self._moment == MOMENTS[2]:
             return [one for path, one in living.items() if _state_on_disk(path) != "running"]
         return list(living.values())
-
-    def _in_store(self) -> set[str]:
-        """Return the ids of the grid's runs that the store has."""
-        query = "SELECT run_uuid FROM tags WHERE key = 'gsnr.kind' AND value = 'run'"
-        try:
-            with closing(sqlite3.connect(f"file:{self._store}?mode=ro", uri=True)) as database:
-                return {row[0] for row in database.execute(query)}
-        except sqlite3.Error:
-            return set()
 
     def _choose(self, now: float) -> None:
         self._next = now + self._chance.uniform(0.1, 2 * self._options.pause)
@@ -564,8 +544,7 @@ def campaign(options: Options) -> Result:
         code = disturbed(options, fire, tracking, result)
         if code != 0:
             result.differences.append(f"the disturbed sweep ended with exit code {code}")
-        statuses = [read_status(path) for path in run_folders(fire)]
-        result.sent_later = sum(not (status and status.tracked) for status in statuses)
+        result.sent_later = sum(not is_sent(path) for path in run_folders(fire))
         for _ in range(2):  # the second time there is nothing left to do
             sent = sync(fire)
             if sent.returncode:

@@ -15,7 +15,9 @@ from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import Lease
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.sent import is_sent, read_sent
 from gsnr_sweep.records.status import Status, write_status
+from gsnr_sweep.tracking.exporter import Exporter
 
 LONG_AGO = 1000.0
 """When processes started that are gone: ours has the same number and started later."""
@@ -90,6 +92,13 @@ def put_sweep(folder: Path, n_runs: int = 2, **fields: Any) -> Manifest:
     manifest = Manifest(**{**known, "folder": folder, **fields})
     manifest.write()
     return manifest
+
+
+def send(folder: Path, launch_folder: Path | None = None) -> str:
+    """Send a run to MLflow as it is now; return its MLflow run."""
+    assert Exporter(launch_folder or folder).send(folder) == ""
+    assert is_sent(folder)
+    return read_sent(folder).run_id
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

@@ -10,8 +10,8 @@ from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.analysis.table import LeftOut, SweepTable, read_record, table_of, what_became_of
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord
+from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
-from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking.query import first_line, readable_store_errors
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def read_folder(manifest: Manifest, client: MlflowClient | None = None) -> Sweep
 
 
 def _run_id(manifest: Manifest, run: SweepRun) -> str:
-    status = read_status(manifest.folder_of(run)) if run.folder else None
-    return (status.run_id if status else "") or run.run_id
+    sent = read_sent(manifest.folder_of(run)).run_id if run.folder else ""
+    return sent or run.run_id
 
 
 def _record(manifest: Manifest, run: SweepRun, client: MlflowClient | None) -> RunRecord | str:

@@ -30,6 +30,8 @@ from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
 from gsnr_sweep.runs.runner import run_point
+from gsnr_sweep.tracking.background_export import exporting_run
+from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.uri import describe_tracking
 
 _SHOWN = {
@@ -62,15 +64,19 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     if name := point.cfg.preset.name:
         console.print(f"One point only: {name} is a grid; -m runs all of it.", style="yellow")
     if decision.action == Action.REUSE and (known := _known(decision)) is not None:
-        _show(known, point.cfg, console)
+        _show(known, console)
         console.print("Reused; rerun=true runs it again.")
         return known
     if decision.action == Action.ELSEWHERE:
         sys.exit(f"gsnr-sweep: this run is {decision.note}. rerun=true runs it all the same.")
     earlier = decision.earlier
     attempt = attempt or Attempt(resume_from=earlier.folder if earlier else None)
-    result = _run(point.cfg, folder, launch_folder, attempt, console)
-    _show(result, point.cfg, console)
+    try:
+        with exporting_run(folder, launch_folder):
+            result = _run(point.cfg, folder, attempt, console)
+    finally:
+        problem = Exporter(launch_folder).send(folder)
+    _show(result, console, problem)
     return result
 
 
@@ -87,9 +93,7 @@ def _known(decision: Decision) -> RunResult | None:
     return run_result(earlier.folder) if earlier and earlier.folder else None
 
 
-def _run(
-    cfg: Config, folder: Path, launch_folder: Path, attempt: Attempt, console: Console
-) -> RunResult:
+def _run(cfg: Config, folder: Path, attempt: Attempt, console: Console) -> RunResult:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
@@ -105,9 +109,7 @@ def _run(
     ):
         bar = progress.add_task(run_name(cfg), total=max(cfg.epochs, 1))
         try:
-            return run_point(
-                cfg, folder, launch_folder, lambda t: progress.update(bar, completed=t), attempt
-            )
+            return run_point(cfg, folder, lambda t: progress.update(bar, completed=t), attempt)
         except RunStoppedError as error:
             sys.exit(
                 f"gsnr-sweep: {error} The same command goes on from here. Measured so far: "
@@ -139,12 +141,11 @@ def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show(result: RunResult, cfg: Config, console: Console) -> None:
+def _show(result: RunResult, console: Console, problem: str = "") -> None:
     console.print(_results(result.record))
-    if result.untracked and cfg.tracking.name == "mlflow":
+    if problem:
         console.print(
-            f"Not sent to MLflow ({result.untracked}). When the store is back: python -m "
-            "gsnr_sweep sync",
+            f"Not sent to MLflow ({problem}). When the store is back: python -m gsnr_sweep sync",
             style="yellow",
             markup=False,
         )

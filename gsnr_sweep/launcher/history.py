@@ -14,6 +14,7 @@ from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
 from gsnr_sweep.records.record import RECORD_FILE
+from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import Status, read_status
 from gsnr_sweep.tracking.background_query import StoredRun
@@ -196,7 +197,7 @@ def _from_disk(folder: Path, status: Status) -> Earlier:
         status.code,
         status.updated,
         folder,
-        status.run_id,
+        read_sent(folder).run_id,
         status.epoch,
         status.epochs,
         status.attempt,

@@ -52,9 +52,11 @@ from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.report.pipeline import collect
 from gsnr_sweep.runs.outcome import RunResult, run_result
-from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
-from gsnr_sweep.tracking.sweep_tracker import SweepTracker, close_killed_run
+from gsnr_sweep.tracking.background_export import exporting_sweep
+from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.sync import send_unsent
+from gsnr_sweep.tracking.turns import LAUNCHER
 from gsnr_sweep.tracking.uri import describe_tracking, tracking_uri
 
 log = logging.getLogger(__name__)
@@ -107,14 +109,8 @@ class Sweep:
         job_pool = JobPool(manifest, self.settings)
         self._show_plan(manifest, job_pool, axes_of(given))
         tracker = self._prepare(manifest, given, history)
-        breaker = CircuitBreaker()
         monitor = Monitor(
-            manifest,
-            job_pool.backend,
-            job_pool.workers,
-            job_pool.shared,
-            job_pool.at_once,
-            lambda folder: _close_in_store(manifest, folder, breaker),
+            manifest, job_pool.backend, job_pool.workers, job_pool.shared, job_pool.at_once
         )
         try:
             if self.settings.detach:
@@ -192,12 +188,7 @@ class Sweep:
         tracker = self._start_tracking(manifest, overrides)
         if tracker is not None:
             manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]
-        breaker = CircuitBreaker()
-        for runs in history.runs.values():
-            for run in runs:
-                if run.state == State.KILLED and run.folder is not None:
-                    close_killed(run.folder, run.attempt)
-                    _close_in_store(manifest, run.folder, breaker)
+        self._close_killed(history)
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest.stop_file.unlink(missing_ok=True)  # of an earlier sweep in this folder
         settings: dict[str, Any] = {"threads": self.settings.threads_per_worker}
@@ -218,6 +209,16 @@ class Sweep:
         if tracker is not None:
             tracker.log_file(path)
         return tracker
+
+    def _close_killed(self, history: History) -> None:
+        """Close, in MLflow too, the runs of earlier launches whose process died before it could."""
+        killed = [run for runs in history.runs.values() for run in runs if run.folder is not None]
+        folders = []
+        for run in killed:
+            assert run.folder is not None
+            if run.state == State.KILLED and close_killed(run.folder, run.attempt):
+                folders.append(run.folder)
+        Exporter(self._launch_folder).send_all(folders)
 
     def _start_tracking(
         self, manifest: Manifest, overrides: Sequence[Sequence[str]]
@@ -267,27 +268,33 @@ class Sweep:
         outcomes: list[Outcome] = []
         threading.Thread(target=_load_what_comes_last, daemon=True).start()
         progress = SweepProgress(manifest.to_run(), manifest.folder_of, self.console)
-        with progress, _ending_politely():
+        with _ending_politely(), exporting_sweep(manifest, LAUNCHER) as export, progress:
+
+            def look() -> None:
+                progress.look()
+                progress.warn_of_store(export.problem)
+
             try:
-                for outcome in monitor.run(progress.look):
+                for outcome in monitor.run(look):
                     outcomes.append(outcome)
                     progress.ended(outcome)
             except KeyboardInterrupt:
                 _stop(monitor, progress)
-                self._interrupted(manifest, tracker)
-        return outcomes
+            else:
+                return outcomes
+        if tracker is not None:
+            self._send_the_rest(manifest)
+            tracker.finish("KILLED")
+        raise self._interrupted(manifest)
 
-    def _interrupted(self, manifest: Manifest, tracker: SweepTracker | None) -> None:
+    def _interrupted(self, manifest: Manifest) -> SweepFailedError:
         folders = [manifest.folder_of(run) for run in manifest.runs]
         states = [status.state for folder in folders if (status := read_status(folder))]
-        complete = states.count(State.FINISHED)
-        if tracker is not None:
-            tracker.finish("KILLED")
-        raise SweepFailedError(
-            f"Stopped with {complete} of {len(folders)} runs complete. Everything measured is in "
-            f"{_relative(self.folder)}. The same command goes on from here: it reuses the complete "
-            "runs and resumes the others from their checkpoints."
-        ) from None
+        return SweepFailedError(
+            f"Stopped with {states.count(State.FINISHED)} of {len(folders)} runs complete. "
+            f"Everything measured is in {_relative(self.folder)}. The same command goes on from "
+            "here: it reuses the complete runs and resumes the others from their checkpoints."
+        )
 
     def _report(
         self, manifest: Manifest, outcomes: Sequence[Outcome], tracker: SweepTracker | None
@@ -316,7 +323,7 @@ class Sweep:
             )
 
     def _send_the_rest(self, manifest: Manifest) -> None:
-        unsent, problem = send_unsent(manifest)
+        unsent, problem = send_unsent(manifest, LAUNCHER)
         if unsent:
             self.console.print(
                 f"{unsent} run(s) could not be sent to MLflow ({problem}). Their records are in "
@@ -383,15 +390,6 @@ def _stop(monitor: Monitor, progress: SweepProgress) -> None:
         monitor.stop(progress.look, _SECONDS_TO_STOP)
     except KeyboardInterrupt:
         monitor.kill()
-
-
-def _close_in_store(manifest: Manifest, folder: Path, breaker: CircuitBreaker) -> None:
-    """Close the MLflow run of a process that died before it could, unless the store is away."""
-    status = read_status(folder)
-    if not manifest.uri or breaker.lasts or status is None or not status.run_id:
-        return
-    if not close_killed_run(manifest.uri, status.run_id):
-        breaker.begin("the store did not answer")
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:

@@ -53,7 +53,6 @@ class Monitor:
         make_workers: Makes jobs for some runs, at most as many as the number given (0: no limit).
         shared: Whether all jobs work through one list, so that one can stand in for another.
         at_once: How many jobs are wanted side by side where they share a list.
-        on_killed: Called with the folder of a run whose process died, and why.
     """
 
     manifest: Manifest
@@ -61,7 +60,6 @@ class Monitor:
     make_workers: MakeWorkers
     shared: bool
     at_once: int
-    on_killed: Callable[[Path], object]
     _gone: dict[str, JobState] = field(default_factory=dict)
     _submitted: dict[int, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
@@ -140,8 +138,8 @@ class Monitor:
                 continue
             at_work = True
             unfinished = now.state.under_way or now.state == State.KILLED
-            if unfinished and close_killed(folder, now.lease.number, state.reason):
-                self.on_killed(folder)
+            if unfinished:
+                close_killed(folder, now.lease.number, state.reason)
         return at_work
 
     def _replace_jobs(self) -> None:
@@ -231,12 +229,8 @@ class Monitor:
         for run in self._open:
             folder = self.manifest.folder_of(run)
             now = standing(folder)
-            if (
-                now.lease
-                and (now.state.under_way or now.state == State.KILLED)
-                and close_killed(folder, now.lease.number, "the sweep was stopped")
-            ):
-                self.on_killed(folder)
+            if now.lease and (now.state.under_way or now.state == State.KILLED):
+                close_killed(folder, now.lease.number, "the sweep was stopped")
 
 
 def last_lines(path: Path, count: int = _MOST_LINES) -> list[str]:

@@ -70,6 +70,7 @@ class SweepProgress:
         self._console = console
         self._ended: set[int] = set()
         self._failed = 0
+        self._warned: set[str] = set()
         self._bars: dict[int, TaskID] = {}
         self._total_cost = sum(run.cost for run in runs) or 1.0
         self._next_look = 0.0
@@ -112,6 +113,12 @@ class SweepProgress:
         """Print a line above the bars."""
         self._console.print(Text(text, style="yellow"))
 
+    def warn_of_store(self, problem: str) -> None:
+        """Say, once for each problem, that MLflow does not take what is sent to it."""
+        if problem and problem not in self._warned:
+            self._warned.add(problem)
+            self.say(f"{problem}. Records stay on disk and are sent when the store is back.")
+
     def ended(self, outcome: Outcome) -> None:
         """Take note of a run that ended and print its line."""
         index = outcome.run.index
@@ -151,11 +158,7 @@ class SweepProgress:
             line = Text(f"{count} {outcome.run.name}  FAILED: {outcome.error}", style="red")
             line.no_wrap = False
             return line
-        status = read_status(outcome.folder)
-        line = Text(f"{count} {outcome.run.name}  {_result(outcome.folder)}")
-        if status is not None and not status.tracked:
-            line.append("  (record on disk only)", style="yellow")
-        return line
+        return Text(f"{count} {outcome.run.name}  {_result(outcome.folder)}")
 
 
 def _result(folder: Path) -> str:

@@ -26,7 +26,8 @@ from gsnr_sweep.records.leases import fail_run, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
 from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.control import Attempt, RunControl
-from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
+from gsnr_sweep.tracking.background_export import exporting_sweep
+from gsnr_sweep.tracking.sync import send_what_is_left
 
 if TYPE_CHECKING:
     from gsnr_sweep.launcher.job_context import JobContext
@@ -106,7 +107,7 @@ class _Session:
     """One life of a worker: runs in one thread, signals and requests to stop in the main one."""
 
     def __init__(self, worker: Worker, request: RunControl) -> None:
-        self._worker, self._request, self._outage = worker, request, CircuitBreaker()
+        self._worker, self._request = worker, request
         self._manifest = Manifest.read(Path(worker.folder))
         by_index = {run.index: run for run in self._manifest.runs}
         self._runs = [by_index[index] for index in worker.runs]
@@ -124,14 +125,10 @@ class _Session:
             signal.signal(signal.SIGUSR2, lambda *_: self._request.stop("the job is stopped"))
 
     def work(self) -> int:
-        self._thread.start()
-        looks = 0
-        while self._thread.is_alive():
-            self._thread.join(_SECONDS_BETWEEN_LOOKS)
-            looks += 1
-            if looks % _LOOKS_BETWEEN_STOP_FILES == 0 and self._manifest.stop_file.exists():
-                self._request.stop("the sweep was asked to stop")
-        self._stay_for_others()
+        with exporting_sweep(self._manifest, self._place.name):
+            self._work()
+            self._stay_for_others()
+        send_what_is_left(self._manifest, self._place.name)
         if self._error is not None:
             raise self._error
         if self._over_limit() and not self._request.stopping:
@@ -140,6 +137,15 @@ class _Session:
         if self._failed:
             raise RunsFailedError("; ".join(self._failed))
         return self._ended
+
+    def _work(self) -> None:
+        self._thread.start()
+        looks = 0
+        while self._thread.is_alive():
+            self._thread.join(_SECONDS_BETWEEN_LOOKS)
+            looks += 1
+            if looks % _LOOKS_BETWEEN_STOP_FILES == 0 and self._manifest.stop_file.exists():
+                self._request.stop("the sweep was asked to stop")
 
     def pause(self, grace: float) -> bool:
         """Let the run under way write its checkpoint; return whether the job is to be restarted.
@@ -198,7 +204,7 @@ class _Session:
             return
         other = (self._manifest.folder / run.resume_from).resolve()
         resume_from = other if run.resume_from else None
-        attempt = Attempt(lease.number, resume_from, self._request, self._outage)
+        attempt = Attempt(lease.number, resume_from, self._request)
         error = execute(job_context, run, attempt, self._device())
         if error:
             fail_run(folder, lease, error)
@@ -229,6 +235,11 @@ class Place:
     restart: int = 0
     rank: int = 0
     processes: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name of the process."""
+        return f"{self.job}.{self.rank}"
 
     @classmethod
     def here(cls) -> Place:

@@ -43,6 +43,11 @@ class Measurement:
     time_ms: int = 0
     arrays: dict[str, list[float | None]] = field(default_factory=dict)
 
+    @property
+    def key(self) -> str:
+        """What tells this measurement from others of its run, of other attempts too."""
+        return f"{self.epoch}@{self.time_ms}"
+
     @classmethod
     def from_values(cls, epoch: int, values: Mapping[str, float | list[float]]) -> Self:
         """Sort raw values into lists, finite numbers and others."""

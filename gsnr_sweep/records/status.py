@@ -45,7 +45,7 @@ class Status:
         epoch: Steps taken.
         epochs: Steps to take.
         updated: Time of this report, seconds since 1970.
-        run_id: MLflow run, empty if none.
+        run_id: MLflow run, where an earlier version noted it; see `gsnr_sweep.records.sent`.
         message: For a failed run, why; otherwise what was measured last.
         host: Machine.
         pid: Process.
@@ -58,7 +58,7 @@ class Status:
         config_hash: The run's identity.
         code: Version of the code that computes it.
         experiment: MLflow experiment that it belongs to.
-        tracked: Whether MLflow has everything.
+        tracked: Whether MLflow has everything, likewise.
         may_pass: Whether a failure may pass if the run is tried again.
         training_hash: Identity of its training, whatever is measured.
         training_code: Version of the code that trains it.

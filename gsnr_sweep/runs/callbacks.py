@@ -33,8 +33,6 @@ class RunState:
         training: Identity of the training, whatever is measured.
         ensemble: The replicas, once they are built.
         data_digest: Of the data sets, once they are drawn.
-        run_id: MLflow run; empty if there is none.
-        untracked: Why MLflow lacks something; empty if it has everything.
         may_pass: Whether a failure may pass if the run is tried again.
         problems: What could not be written at the end.
         started: When this attempt started, by ``time.perf_counter``.
@@ -50,8 +48,6 @@ class RunState:
     training: TrainingIdentity
     ensemble: Ensemble | None = None
     data_digest: str = ""
-    run_id: str = ""
-    untracked: str = ""
     may_pass: bool = False
     problems: list[Exception] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)

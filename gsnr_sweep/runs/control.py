@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
-
 
 class RunControl:
     """What others want of a run under way; it looks at the end of every epoch.
@@ -48,10 +46,8 @@ class Attempt:
         number: From 1.
         resume_from: Folder of an earlier launch's interrupted run with the same identity.
         request: What others want.
-        breaker: What this process knows of the tracking store.
     """
 
     number: int = 1
     resume_from: Path | None = None
     request: RunControl = field(default_factory=RunControl)
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)

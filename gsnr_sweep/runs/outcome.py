@@ -29,14 +29,10 @@ class RunResult:
     Attributes:
         record: Settings and measurements.
         folder: Where the record lies.
-        run_id: MLflow run, empty if none.
-        untracked: Why MLflow does not have the results, empty if it has.
     """
 
     record: RunRecord
     folder: str
-    run_id: str
-    untracked: str
 
 
 def _state_after(error: BaseException) -> State:
@@ -60,4 +56,4 @@ def run_result(folder: Path) -> RunResult | None:
     record = read_record(folder) if status and status.state == State.FINISHED else None
     if status is None or record is None:
         return None
-    return RunResult(record, str(folder), status.run_id, "" if status.tracked else "not sent")
+    return RunResult(record, str(folder))

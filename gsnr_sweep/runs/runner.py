@@ -26,7 +26,6 @@ from gsnr_sweep.measures import Measure, load_measures, measure_all, requirement
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.state import State
-from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.checkpointing import Checkpointing
 from gsnr_sweep.runs.control import Attempt
@@ -40,7 +39,6 @@ from gsnr_sweep.runs.device import (
     set_exact_arithmetic,
 )
 from gsnr_sweep.runs.environment import describe_environment
-from gsnr_sweep.runs.mlflow_logger import MlflowLogger
 from gsnr_sweep.runs.outcome import (
     DivergedError,
     RunResult,
@@ -63,14 +61,13 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     """Run the grid point that Hydra composed, in Hydra's output folder."""
     hydra = HydraConfig.get()
     typed = from_omegaconf(cfg)
-    folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
-    return run_point(typed, folder, launch_folder, attempt=attempt)
+    folder = Path(hydra.runtime.output_dir)
+    return run_point(typed, folder, attempt=attempt)
 
 
 def run_point(
     cfg: Config,
     folder: Path,
-    launch_folder: Path,
     on_epoch: OnEpoch | None = None,
     attempt: Attempt | None = None,
 ) -> RunResult:
@@ -81,8 +78,8 @@ def run_point(
 
     Args:
         cfg: A valid config.
-        folder: Output folder; gets ``record.json``, ``status.json`` and checkpoints.
-        launch_folder: Holds the default tracking store.
+        folder: Output folder; gets ``record.json``, ``status.json`` and checkpoints. Sending them
+            to MLflow is not the run's business.
         on_epoch: Called with the number of steps taken.
         attempt: Which attempt this is; None for the first one.
 
@@ -91,7 +88,7 @@ def run_point(
         RunStoppedError: The run was asked to stop.
         GsnrError: The folder cannot be written; the last checkpoint is intact.
     """
-    return _Run(cfg, folder, launch_folder, on_epoch, attempt or Attempt()).result()
+    return _Run(cfg, folder, on_epoch, attempt or Attempt()).result()
 
 
 class _Run:
@@ -101,14 +98,12 @@ class _Run:
         self,
         cfg: Config,
         folder: Path,
-        launch_folder: Path,
         on_epoch: OnEpoch | None,
         attempt: Attempt,
     ) -> None:
         started = time.perf_counter()
         self.device = choose_device(cfg.device)
         code, identity = code_version(cfg), run_identity(cfg)
-        earlier = read_status(folder)
         self.finished = finished_record(folder, identity, code)
         training = training_identity(cfg)
         codes = (code, *equal_codes(cfg))
@@ -123,13 +118,10 @@ class _Run:
             measurements=list(before.measurements),
         )
         stopwatch = Stopwatch(before.seconds.get("compute", 0.0))
-        run_id = earlier.run_id if earlier and not before.note else ""
-        run = RunState(
-            cfg, folder, attempt, code, record, before, stopwatch, training, run_id=run_id
-        )
+        run = RunState(cfg, folder, attempt, code, record, before, stopwatch, training)
         run.started = started
         self.run, self.status = run, StatusReporter(run)
-        self.after_record = (MlflowLogger(run, launch_folder), self.status, Checkpointing(run))
+        self.after_record = (self.status, Checkpointing(run))
         self.callbacks: tuple[Callback, ...] = (Recorder(), *self.after_record, _Told(on_epoch))
 
     def result(self) -> RunResult:
@@ -152,14 +144,11 @@ class _Run:
 
     def _returned(self) -> RunResult:
         run = self.run
-        return RunResult(run.record, str(run.folder), run.run_id, run.untracked)
+        return RunResult(run.record, str(run.folder))
 
     def _say_that_it_is_finished(self, record: RunRecord) -> RunResult:
         """Do what an earlier attempt had left to do when it died: only to tell."""
         self.run.record = record
-        tracker, *_ = self.after_record
-        tracker.on_start(self.run)
-        tracker.on_data(self.run)
         for callback in self.after_record:
             callback.on_end(self.run)
         if record.state == State.DIVERGED:

@@ -21,7 +21,6 @@ class StatusReporter(Callback):
         status = Status(
             epoch=run.before.epoch,
             epochs=run.cfg.epochs,
-            run_id=run.run_id,
             attempt=run.attempt.number,
             name=run.record.name,
             config_hash=run.record.config_hash,
@@ -35,17 +34,6 @@ class StatusReporter(Callback):
     def heartbeat(self) -> AbstractContextManager[None]:
         """Report every few seconds even where an epoch takes longer."""
         return self._file.heartbeat()
-
-    @override
-    def on_start(self, run: RunState) -> None:
-        """Report the MLflow run now: whoever finds this process dead must be able to close it."""
-        self._file.status.run_id = run.run_id
-        self._file.write()
-
-    @override
-    def on_restart(self, run: RunState) -> None:
-        """Report the other MLflow run."""
-        self._file.status.run_id = run.run_id
 
     @override
     def on_data(self, run: RunState) -> None:
@@ -69,7 +57,6 @@ class StatusReporter(Callback):
         status = self._file.status
         status.state, status.may_pass = run.record.state, run.may_pass
         status.message = run.record.error or status.message
-        status.run_id, status.tracked = run.run_id, not run.untracked
         if run.record.state == State.FINISHED:
             status.epoch = run.cfg.epochs
         self._file.write()

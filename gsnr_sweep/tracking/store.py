@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
@@ -31,8 +32,10 @@ MLFLOW_STATUS = {
     State.KILLED: "KILLED",
 }
 
-_PARENT_TAG = "mlflow.parentRunId"
+PARENT_TAG = "mlflow.parentRunId"
 
+_MOST_PARAMS = 100
+_LONGEST_PARAM = 6000
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 
 
@@ -62,14 +65,15 @@ def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         client = MlflowClient(uri)
         return client, _experiment_id(client, uri, experiment)
     except mlflow.exceptions.MlflowException as error:
-        reason = _first_line(error)
+        reason = store_problem(error)
         raise GsnrError(
             f"The tracking store {without_password(uri)} cannot be used ({reason}). Start it, name "
             "another with tracking.uri=URI (or MLFLOW_TRACKING_URI), or run with tracking=none."
         ) from None
     except Exception as error:
+        reason = store_problem(error)
         raise GsnrError(
-            f"The tracking store {without_password(uri)} cannot be opened ({_first_line(error)}). "
+            f"The tracking store {without_password(uri)} cannot be opened ({reason}). "
             "Name another with tracking.uri=URI, or run with tracking=none."
         ) from None
 
@@ -89,7 +93,7 @@ def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
     return str(found.experiment_id)
 
 
-def _first_line(error: Exception) -> str:
+def store_problem(error: Exception) -> str:
     """Say what went wrong without the SQL or the server's answer that may follow it."""
     text = str(error)
     if found := re.search(r"too many (\d+) error responses", text):
@@ -107,7 +111,8 @@ def _artifacts_beside(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
 
 
-def _user_tags() -> dict[str, str]:
+def user_tags() -> dict[str, str]:
+    """Return the tags that say whose run it is, as MLflow's own runs carry them."""
     import getpass
 
     try:
@@ -115,3 +120,12 @@ def _user_tags() -> dict[str, str]:
     except (KeyError, OSError):
         user = "unknown"
     return {"mlflow.user": user, "mlflow.source.name": "gsnr-sweep", "mlflow.source.type": "LOCAL"}
+
+
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    """Log parameters within MLflow's limits."""
+    from mlflow.entities import Param
+
+    entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+    for start in range(0, len(entries), _MOST_PARAMS):
+        client.log_batch(run_id, params=entries[start : start + _MOST_PARAMS])

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 
-from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.run_tracker import _log_params, _surviving, log
-from gsnr_sweep.tracking.store import KIND_TAG, STATE_TAG, _first_line, _user_tags, open_store
+from gsnr_sweep.tracking.store import KIND_TAG, log_params, open_store, store_problem, user_tags
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _surviving(run: str) -> Iterator[None]:
+    """Go on if the store fails: the other runs of a sweep must not be lost with it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("MLflow: %s could not be changed (%s)", run, store_problem(error))
 
 
 @dataclass
@@ -46,9 +57,9 @@ class SweepTracker:
         """
         client, experiment_id = open_store(uri, experiment)
         run = client.create_run(
-            experiment_id, run_name=name, tags={KIND_TAG: "sweep", **_user_tags(), **tags}
+            experiment_id, run_name=name, tags={KIND_TAG: "sweep", **user_tags(), **tags}
         )
-        _log_params(client, run.info.run_id, params)
+        log_params(client, run.info.run_id, params)
         return cls(client, run.info.run_id)
 
     def finish(self, status: str) -> None:
@@ -60,25 +71,6 @@ class SweepTracker:
         """Add a file to the parent run."""
         with _surviving(f"sweep {self.run_id}"):
             self.client.log_artifact(self.run_id, str(path))
-
-
-def close_killed_run(uri: str, run_id: str) -> bool:
-    """Close the MLflow run of a process that is gone, if it is still open.
-
-    Returns:
-        Whether the store answered.
-    """
-    from mlflow import MlflowClient
-
-    try:
-        client = MlflowClient(uri)
-        if run_id and client.get_run(run_id).info.status == "RUNNING":
-            client.set_tag(run_id, STATE_TAG, State.KILLED)
-            client.set_terminated(run_id, "KILLED")
-    except Exception as error:
-        log.warning("MLflow: run %s could not be changed (%s)", run_id, _first_line(error))
-        return False
-    return True
 
 
 def close_parent(uri: str, run_id: str, status: str) -> None:

@@ -96,7 +96,7 @@ def test_the_latest_sweep_if_none_is_named(
 def test_sync_looks_after_all_sweeps_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gsnr_sweep.tracking.sync.send_record", lambda *_: "no answer")
+    monkeypatch.setattr("gsnr_sweep.tracking.exporter.Exporter.send", lambda *_: "no answer")
     for number in (1, 2):
         manifest = put_sweep(
             folder / "multirun" / "d" / str(number), 1, id=f"{number}" * 8, uri="sqlite:///x.db"

@@ -15,7 +15,7 @@ from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.tracking.background_query import finished_runs
 from tests.conftest import tiny_config
-from tests.fakes import put_run, put_status, put_sweep
+from tests.fakes import put_run, put_status, put_sweep, send
 
 CODE = "0.1.0+new"
 HASH = "feed"
@@ -325,12 +325,13 @@ def test_runs_of_another_machine_are_known_from_mlflow(
     store: MlflowClient, folder: Path, cfg: Config
 ) -> None:
     small = ("model=mlp", "ch=4", "n=12", "n_test=20", "tracking.experiment=tests")
-    result = run_point(tiny_config(*small), folder, folder)
+    result = run_point(tiny_config(*small), folder)
+    run_id = send(folder)
     wanted = {result.record.config_hash}
     history = History()
     history.enter_stored(finished_runs(store, "tests"), wanted)
     ((run,),) = history.runs.values()
-    assert (run.state, run.run_id, run.folder) == ("finished", result.run_id, None)
+    assert (run.state, run.run_id, run.folder) == ("finished", run_id, None)
     assert run.code == result.record.environment["code"]
     assert abs(run.when - time.time()) < 600
     for experiment, hashes in (("none", wanted), ("tests", {"beef"})):

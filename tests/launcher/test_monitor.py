@@ -11,7 +11,7 @@ from gsnr_sweep.launcher.backends.base import JobState
 from gsnr_sweep.launcher.jobs import pack
 from gsnr_sweep.launcher.monitor import Monitor, Outcome, last_lines
 from gsnr_sweep.launcher.worker import Worker
-from gsnr_sweep.records.leases import PROCESS_DIED, last_lease, take_lease
+from gsnr_sweep.records.leases import PROCESS_DIED, close_killed, last_lease, take_lease
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from gsnr_sweep.records.status import read_status
 from tests.fakes import put_claim, put_record, put_run, put_status, put_sweep
@@ -100,6 +100,7 @@ class Sweep:
     manifest: Manifest
     backend: FakeBackend
     killed: list[str] = field(default_factory=list)
+    """Folders of the runs whose deaths were written down, in order."""
     looks: int = 0
 
     def monitor(self, shared: bool = True, at_once: int = 1, per_job: int = 1) -> Monitor:
@@ -109,14 +110,7 @@ class Sweep:
                 return [Worker(folder, [run.index for run in runs]) for _ in range(most)]
             return [Worker(folder, [run.index for run in job]) for job in pack(runs, per_job)]
 
-        return Monitor(
-            self.manifest,
-            self.backend,
-            make,
-            shared,
-            at_once,
-            lambda folder: self.killed.append(folder.name),
-        )
+        return Monitor(self.manifest, self.backend, make, shared, at_once)
 
     def follow(self, **options: object) -> dict[int, Outcome]:
         outcomes = list(self.monitor(**options).run(self._look))  # type: ignore[arg-type]
@@ -134,10 +128,18 @@ MakeSweep = Callable[..., Sweep]
 
 
 @pytest.fixture
-def make_sweep(tmp_path: Path) -> MakeSweep:
+def make_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSweep:
     def make(n_runs: int, *scripts: list[Callable[[FakeJob], JobState]], retries: int = 2) -> Sweep:
         manifest = put_sweep(tmp_path / "sweep", n_runs, max_retries=retries)
-        return Sweep(manifest, FakeBackend(list(scripts)))
+        sweep = Sweep(manifest, FakeBackend(list(scripts)))
+
+        def close(folder: Path, number: int, why: str = "") -> bool:
+            if news := close_killed(folder, number, why):
+                sweep.killed.append(folder.name)
+            return news
+
+        monkeypatch.setattr("gsnr_sweep.launcher.monitor.close_killed", close)
+        return sweep
 
     return make
 

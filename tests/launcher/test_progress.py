@@ -26,14 +26,14 @@ def _runs(*costs: float) -> list[SweepRun]:
     return [SweepRun(i, f"run {i}", "feed", cost, folder=str(i)) for i, cost in enumerate(costs)]
 
 
-def _finished(folder: Path, run: SweepRun, tracked: bool = True) -> Outcome:
+def _finished(folder: Path, run: SweepRun) -> Outcome:
     """Leave what a finished run leaves."""
     own = folder / run.folder
     own.mkdir(exist_ok=True)
     record = RunRecord(run.name, {}, "feed", {}, "finished", summary={"wall_time_s": 65.0})
     record.measurements = [Measurement(20, {"osgr_lhs": 0.91234, "osgr_rhs": -0.5})]
     record.write(own)
-    StatusFile(own, Status("finished", 20, 20, tracked=tracked))
+    StatusFile(own, Status("finished", 20, 20))
     return Outcome(run, own, State.FINISHED)
 
 
@@ -63,11 +63,22 @@ def test_a_line_for_each_run_that_ended(tmp_path: Path) -> None:
         progress.look()
         progress.ended(_finished(tmp_path, runs[1]))
         progress.ended(_failed(tmp_path, runs[0], "no [bold]luck[/bold] [/today]"))
-        progress.ended(_finished(tmp_path, runs[2], tracked=False))
+        progress.ended(_finished(tmp_path, runs[2]))
     assert out.getvalue().splitlines() == [
         "[1/3] run 1  1:05  epoch 20: LHS 0.912  RHS -0.500",
         "[2/3] run 0  FAILED: no [bold]luck[/bold] [/today]",
-        "[3/3] run 2  1:05  epoch 20: LHS 0.912  RHS -0.500  (record on disk only)",
+        "[3/3] run 2  1:05  epoch 20: LHS 0.912  RHS -0.500",
+    ]
+
+
+def test_a_store_that_fails_is_named_once(tmp_path: Path) -> None:
+    console, out = _console(terminal=False)
+    with _progress(_runs(1), tmp_path, console) as progress:
+        for problem in ("", "MLflow: no [answer]", "MLflow: no [answer]", "", "MLflow: full"):
+            progress.warn_of_store(problem)
+    assert out.getvalue().splitlines() == [
+        "MLflow: no [answer]. Records stay on disk and are sent when the store is back.",
+        "MLflow: full. Records stay on disk and are sent when the store is back.",
     ]
 
 

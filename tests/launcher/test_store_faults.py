@@ -16,11 +16,10 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.sent import SENT_FILE, is_sent
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
-from gsnr_sweep.runs.control import Attempt
-from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking.circuit_breaker import CircuitBreaker
+from gsnr_sweep.tracking.exporter import Exporter
 from tests.campaign import (
     ROOT,
     Server,
@@ -36,6 +35,7 @@ from tests.campaign import (
     wait_for,
 )
 from tests.conftest import TINY, Launched, launch, tiny_config
+from tests.fakes import put_record
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,7 @@ def orphaned(tmp_path_factory: pytest.TempPathFactory, tracking: Server) -> Laun
     sweep = start_sweep(folder, *GRID, *more, "tracking.experiment=orphaned")
 
     def one_has_ended() -> bool:
-        found = [read_status(path) for path in run_folders(folder)]
-        return sweep.poll() is not None or any(s is not None and s.tracked for s in found)
+        return sweep.poll() is not None or any(map(is_sent, run_folders(folder)))
 
     try:
         wait_for("the first run's end", one_has_ended)
@@ -74,7 +73,7 @@ def orphaned(tmp_path_factory: pytest.TempPathFactory, tracking: Server) -> Laun
 def _tracked(folder: Path) -> list[bool]:
     statuses = [read_status(path) for path in run_folders(folder)]
     assert [s.state for s in statuses if s is not None] == ["finished"] * 4
-    return [status.tracked for status in statuses if status is not None]
+    return [is_sent(path) for path in run_folders(folder)]
 
 
 def test_a_sweep_ends_well_although_its_server_died(orphaned: Launched) -> None:
@@ -124,7 +123,7 @@ def test_what_nobody_closed_does_not_keep_sync_from_the_rest(
     lost, without, *_, complete = run_folders(tmp_path / "copy")
     for path in (lost, without, complete):
         status = json.loads((path / "status.json").read_text())
-        status |= {"tracked": False, "run_id": ""}
+        (path / SENT_FILE).unlink()
         if path != complete:
             status |= {"state": "running", "process_started": 1.0}
         (path / "status.json").write_text(json.dumps(status))
@@ -207,27 +206,21 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["silent", "403", "500"],
 )
-def test_runs_end_without_an_answer_and_only_the_first_one_waits(
+def test_only_the_first_run_waits_for_an_answer(
     folder: Path, listening: Callable[..., Iterator[tuple[str, list[object]]]], told: str
 ) -> None:
-    breaker = CircuitBreaker()
-    asked = []
     with listening() as (uri, heard):  # type: ignore[attr-defined]
-        for seed in range(3):
-            own = folder / str(seed)
-            own.mkdir()
-            cfg = tiny_config("data=toy", f"seed={seed}", f"tracking.uri={uri}")
-            result = run_point(cfg, own, folder, attempt=Attempt(breaker=breaker))
-            assert result.record.state == "finished"
-            assert [m.epoch for m in result.record.measurements] == [0, 2]
-            assert told in result.untracked
-            assert "<html>" not in result.untracked
-            status = read_status(own)
-            assert status is not None
-            assert (status.state, status.tracked) == ("finished", False)
-            asked.append(len(heard))
-    assert asked[0] >= 1
-    assert asked[0] == asked[1] == asked[2]  # once is enough for some time
+        cfg = tiny_config("data=toy", f"tracking.uri={uri}")
+        folders = [folder / str(index) for index in range(3)]
+        for each in folders:
+            put_record(each, cfg)
+        assert Exporter(folder).send(folders[0]) != ""
+        once = len(heard)
+        left, problem = Exporter(folder).send_all(folders)
+        assert left == 3
+        assert told in problem
+        assert "<html>" not in problem
+        assert len(heard) == 2 * once > 0
 
 
 def test_a_silent_server_is_told_before_anything_starts(tmp_path: Path) -> None:
@@ -339,7 +332,7 @@ from pathlib import Path
 
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.run_tracker import RunTracker
+from gsnr_sweep.tracking.exporter import Exporter
 from tests.conftest import tiny_config
 
 here, processes, runs = Path.cwd(), 16, 2
@@ -349,17 +342,16 @@ data = dict(name="digits", source="", train_size=3, train_sets=2, test_size=5)
 def write(cfg, process: int, run: int) -> None:
     name = f"{process}-{run}"
     record = RunRecord(name, asdict(cfg), name, {}, started=name)
-    tracker = RunTracker(cfg.tracking, here)
-    tracker.start(record)
-    tracker.describe_data(data | {"train_digest": name, "test_digest": f"test {name}"})
+    exporter = Exporter(here)
+    record.data = data | {"train_digest": name, "test_digest": f"test {name}"}
+    (here / name).mkdir()
     for epoch in range(4):
         values = {f"m{i}": process + run / 10 + i / 1000 for i in range(25)}
         record.measurements.append(Measurement(epoch, values, time_ms=1000 + epoch))
-        tracker.measured(record.measurements[-1])
-    record.state = State.FINISHED
-    (here / name).mkdir()
-    tracker.finish(record, [record.write(here / name)])
-    assert not tracker.problem, tracker.problem
+        record.state = State.FINISHED if epoch == 3 else State.RUNNING
+        record.write(here / name)
+        problem = exporter.send(here / name)
+        assert not problem, problem
 
 
 def work(cfg, process: int) -> None:

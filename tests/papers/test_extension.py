@@ -190,7 +190,7 @@ def test_the_made_up_sweep_has_metrics_and_axes_of_real_ones(tmp_path: Path) -> 
     analysis = made_up_analysis()
     assert analysis.axes == ("n", "ch", "seed")
     assert set(analysis.table.metrics) == set(METRICS)
-    record = run_point(tiny_config("tracking=none"), tmp_path, tmp_path).record
+    record = run_point(tiny_config("tracking=none"), tmp_path).record
     assert set(METRICS) <= set(record.measurements[-1].metrics)
 
 

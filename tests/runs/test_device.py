@@ -68,6 +68,6 @@ def test_a_run_computes_as_its_config_says(
 ) -> None:
     cfg = make_config(f"tf32={str(tf32).lower()}", "data=toy", "model=mlp", "tracking=none")
     torch.backends.cuda.matmul.allow_tf32 = not tf32
-    run_point(cfg, folder, folder)
+    run_point(cfg, folder)
     assert torch.backends.cuda.matmul.allow_tf32 is tf32
     assert torch.backends.cudnn.allow_tf32 is tf32

@@ -18,14 +18,15 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE, Checkpoint
 from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.sent import SENT_FILE
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.control import Attempt, RunControl
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking.sync import send_record
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import tiny_config
+from tests.fakes import send
 
 EPOCHS = 5
 SMALL = ("n=12", "n_test=16", f"epochs={EPOCHS}", "measure_at=[0,2,4,5]", "checkpoint_minutes=null")
@@ -68,7 +69,7 @@ def _numbers(record: RunRecord) -> Numbers:
 @lru_cache
 def _undisturbed(*overrides: str) -> Numbers:
     with TemporaryDirectory() as folder:
-        return _numbers(run_point(_cfg(*overrides), Path(folder), Path(folder)).record)
+        return _numbers(run_point(_cfg(*overrides), Path(folder)).record)
 
 
 def _stop(cfg: Config, folder: Path, epoch: int, at_once: bool = False, **attempt: Any) -> None:
@@ -82,11 +83,11 @@ def _stop(cfg: Config, folder: Path, epoch: int, at_once: bool = False, **attemp
     if at_once or epoch == 1:
         request.stop("as the test wants it")
     with pytest.raises(RunStoppedError, match=f"Stopped at epoch {epoch} of {EPOCHS}"):
-        run_point(cfg, folder, folder, on_epoch, Attempt(request=request, **attempt))
+        run_point(cfg, folder, on_epoch, Attempt(request=request, **attempt))
 
 
 def _resume(cfg: Config, folder: Path, number: int = 2, **attempt: Any) -> RunResult:
-    return run_point(cfg, folder, folder, attempt=Attempt(number, **attempt))
+    return run_point(cfg, folder, attempt=Attempt(number, **attempt))
 
 
 def _lost(cfg: Config, folder: Path, to: Path, at: int, saved: int | None = None) -> None:
@@ -110,7 +111,7 @@ def _lost(cfg: Config, folder: Path, to: Path, at: int, saved: int | None = None
 
     if saved == 1:
         request.save()
-    run_point(cfg, folder, folder, on_epoch, Attempt(request=request))
+    run_point(cfg, folder, on_epoch, Attempt(request=request))
     assert (to / CHECKPOINT_FILE).exists() == (saved is not None)
 
 
@@ -130,7 +131,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     schedule = epochs_of(cfg.measure_at, EPOCHS)
     assert [m.epoch for m in record.measurements] == [e for e in schedule if e < epoch]
     epochs: list[int] = []
-    result = run_point(cfg, folder, folder, epochs.append, Attempt(2))
+    result = run_point(cfg, folder, epochs.append, Attempt(2))
     assert epochs == list(range(epoch + 1, EPOCHS + 1))  # no step was taken twice
     assert _numbers(result.record) == _undisturbed(*overrides)
     assert _numbers(RunRecord.read(folder / "record.json")) == _undisturbed(*overrides)
@@ -214,7 +215,7 @@ def test_a_run_whose_process_was_lost_keeps_what_it_measured(
     left = RunRecord.read(place / "record.json")
     assert left.state == "running"
     epochs: list[int] = []
-    result = run_point(cfg, place, place, epochs.append, Attempt(2))
+    result = run_point(cfg, place, epochs.append, Attempt(2))
     assert epochs[0] == (saved or 0) + 1
     assert _numbers(result.record) == _undisturbed(*overrides)
     times = {m.epoch: m.time_ms for m in result.record.measurements}
@@ -251,7 +252,7 @@ def test_an_attempt_that_fails_leaves_the_last_checkpoint(
             monkeypatch.setattr("gsnr_sweep.records.checkpoint.Checkpoint.write", fail)
 
     with pytest.raises(GsnrError, match="the disk is full"):
-        run_point(cfg, folder, folder, on_epoch)
+        run_point(cfg, folder, on_epoch)
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     assert calls == [1]
@@ -270,7 +271,7 @@ def test_an_attempt_that_fails_leaves_the_last_checkpoint(
 def _starts_anew(cfg: Config, folder: Path, caplog: pytest.LogCaptureFixture, why: str) -> Numbers:
     epochs: list[int] = []
     with caplog.at_level(logging.WARNING):
-        result = run_point(cfg, folder, folder, epochs.append, Attempt(2))
+        result = run_point(cfg, folder, epochs.append, Attempt(2))
     (told,) = [r.getMessage() for r in caplog.records if "starting anew" in r.getMessage()]
     assert why in told
     assert epochs[0] == 1
@@ -350,7 +351,7 @@ def test_going_on_from_an_earlier_launch(folder: Path) -> None:
     _stop(cfg, earlier, 3)
     before = RunRecord.read(earlier / "record.json")
     epochs: list[int] = []
-    result = run_point(cfg, here, folder, epochs.append, Attempt(1, resume_from=earlier))
+    result = run_point(cfg, here, epochs.append, Attempt(1, resume_from=earlier))
     assert epochs[0] == 4
     assert _numbers(result.record) == _undisturbed(*MLP)
     times = [m.time_ms for m in result.record.measurements]
@@ -366,7 +367,7 @@ def test_the_own_checkpoint_comes_before_an_earlier_launchs(folder: Path) -> Non
     _stop(cfg, earlier, 2)
     _stop(cfg, here, 4, resume_from=earlier)
     epochs: list[int] = []
-    result = run_point(cfg, here, folder, epochs.append, Attempt(2, resume_from=earlier))
+    result = run_point(cfg, here, epochs.append, Attempt(2, resume_from=earlier))
     assert epochs == [5]
     assert _numbers(result.record) == _undisturbed(*MLP)
 
@@ -386,11 +387,11 @@ def test_an_earlier_launchs_checkpoint_outlives_a_loss_before_the_first_own_one(
         if epoch == 4:
             shutil.copytree(here, folder / "killed")
 
-    run_point(cfg, here, folder, on_epoch, Attempt(1, resume_from=earlier))
+    run_point(cfg, here, on_epoch, Attempt(1, resume_from=earlier))
     killed = folder / "killed"
     assert not (killed / CHECKPOINT_FILE).exists()
     epochs: list[int] = []
-    result = run_point(cfg, killed, folder, epochs.append, Attempt(2, resume_from=kept))
+    result = run_point(cfg, killed, epochs.append, Attempt(2, resume_from=kept))
     assert _numbers(result.record) == _undisturbed(*MLP)
     assert epochs == [4, 5]
 
@@ -409,7 +410,7 @@ def test_random_numbers_go_on_where_they_were(folder: Path) -> None:
     for place in places.values():
         place.mkdir()
     torch.manual_seed(1)
-    whole = run_point(cfg, places["whole"], folder).record
+    whole = run_point(cfg, places["whole"]).record
     torch.manual_seed(1)
     _stop(cfg, places["parts"], 3)
     torch.manual_seed(2)  # another process has other random numbers
@@ -443,43 +444,30 @@ def _tracked(*overrides: str) -> Config:
 
 def test_mlflow_has_every_value_once(store: MlflowClient, folder: Path) -> None:
     _stop(_tracked(), folder, 3)
-    status = read_status(folder)
-    assert status is not None
-    assert status.tracked
-    assert store.get_run(status.run_id).info.status == "KILLED"
-    result = _resume(_tracked(), folder)
-    assert (result.run_id, result.untracked) == (status.run_id, "")
-    assert _histories(store, result.run_id, result.record) == _expected(result.record)
-    run = store.get_run(result.run_id)
+    first = send(folder)
+    assert store.get_run(first).info.status == "KILLED"
+    record = _resume(_tracked(), folder).record
+    assert send(folder) == first
+    before = store.get_metric_history(first, "run/wall_time_s")
+    assert len(before) == 1
+    (folder / SENT_FILE).unlink()  # sending everything again doubles nothing
+    assert send(folder) == first
+    assert _histories(store, first, record) == _expected(record)
+    assert store.get_metric_history(first, "run/wall_time_s") == before
+    run = store.get_run(first)
     assert (run.info.status, run.data.tags["gsnr.state"]) == ("FINISHED", "finished")
     assert run.data.tags["gsnr.error"] == ""
+    assert len(run.inputs.dataset_inputs) == 2
     assert len(store.search_runs([run.info.experiment_id])) == 1
 
 
-def test_sending_everything_again_doubles_nothing(store: MlflowClient, folder: Path) -> None:
-    _stop(_tracked(), folder, 3)
-    assert send_record(folder, folder) == ""
-    result = _resume(_tracked(), folder)
-    before = store.get_metric_history(result.run_id, "run/wall_time_s")
-    for _ in range(2):
-        assert send_record(folder, folder) == ""
-    assert _histories(store, result.run_id, result.record) == _expected(result.record)
-    assert store.get_metric_history(result.run_id, "run/wall_time_s") == before
-    run = store.get_run(result.run_id)
-    assert len(run.inputs.dataset_inputs) == 2
-    assert run.info.status == "FINISHED"
-
-
 def test_a_lost_process_has_its_run_continued_in_mlflow(store: MlflowClient, folder: Path) -> None:
-    """What had been sent when it was killed is sent again."""
+    """Values that had been sent and are not on disk any more belong to another MLflow run."""
     place = folder / "killed"
-    _lost(_tracked(), folder / "alive", place, 5, 2)  # the one that was not killed sent everything
-    result = run_point(_tracked(), place, folder, attempt=Attempt(2))
-    assert result.untracked == ""
-    found = _histories(store, result.run_id, result.record)
-    kept = {m.epoch for m in RunRecord.read(folder / "alive" / "record.json").measurements[:3]}
-    for name, expected in _expected(result.record).items():
-        assert [v for v in found[name] if v[0] in kept] == [v for v in expected if v[0] in kept]
+    _lost(_tracked(), folder / "alive", place, 5, 2)
+    send(place, folder)
+    record = run_point(_tracked(), place, attempt=Attempt(2)).record
+    assert _histories(store, send(place, folder), record) == _expected(record)
 
 
 def test_a_resumed_run_of_another_launch_is_complete_in_mlflow(
@@ -489,9 +477,8 @@ def test_a_resumed_run_of_another_launch_is_complete_in_mlflow(
     for place in (earlier, here):
         place.mkdir()
     _stop(_tracked("tracking=none"), earlier, 3)
-    result = run_point(_tracked(), here, folder, attempt=Attempt(resume_from=earlier))
-    assert result.untracked == ""
-    assert _histories(store, result.run_id, result.record) == _expected(result.record)
+    record = run_point(_tracked(), here, attempt=Attempt(resume_from=earlier)).record
+    assert _histories(store, send(here, folder), record) == _expected(record)
 
 
 @pytest.mark.parametrize("changed", ["code", "data"])
@@ -504,10 +491,12 @@ def test_a_run_that_starts_anew_has_every_value_once_in_mlflow(
         else:
             _other_draw(patch)
         _stop(_tracked(), folder, 3)
-    result = _resume(_tracked(), folder)
-    assert result.untracked == ""
-    assert _numbers(result.record) == _undisturbed(*MLP)
-    assert _histories(store, result.run_id, result.record) == _expected(result.record)
+        first = send(folder)
+    record = _resume(_tracked(), folder).record
+    second = send(folder)
+    assert second != first
+    assert _numbers(record) == _undisturbed(*MLP)
+    assert _histories(store, second, record) == _expected(record)
 
 
 # --- the ensemble alone

@@ -34,7 +34,7 @@ def _cfg(*overrides: str) -> Config:
 
 def _run(cfg: Config, folder: Path, resume_from: Path | None = None) -> RunRecord:
     folder.mkdir()
-    return run_point(cfg, folder, folder, attempt=Attempt(resume_from=resume_from)).record
+    return run_point(cfg, folder, attempt=Attempt(resume_from=resume_from)).record
 
 
 def _trained_from(folder: Path) -> int:

@@ -25,6 +25,7 @@ from mlflow.entities import Run
 from gsnr_sweep.records.leases import Lease, last_lease, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.status import Status, read_status
 from gsnr_sweep.runs.runner import run_point
 from tests.conftest import ROOT, Launched, tiny_config
@@ -250,7 +251,7 @@ class Place:
 
     def history(self, index: int, names: Iterable[str]) -> dict[str, list[int]]:
         """Return the epochs at which MLflow has values of a run's metrics."""
-        run_id, client = self.status(index).run_id, self.client
+        run_id, client = read_sent(self.run_folder(index)).run_id, self.client
         found = {name: client.get_metric_history(run_id, name) for name in names}
         return {name: sorted(m.step for m in history) for name, history in found.items()}
 
@@ -271,7 +272,7 @@ def undisturbed(folder: Path, *overrides: str) -> Numbers:
     """What such a network gives in this process, from the first epoch to the last."""
     calm = ("model=custom", "model._target_=tests.slurm.calm.Calm")
     cfg = tiny_config(*TOY, "tracking=none", *calm, *overrides)
-    return numbers(run_point(cfg, folder, folder).record)
+    return numbers(run_point(cfg, folder).record)
 
 
 def pre_empt(slurm: Cluster, job: str) -> None:

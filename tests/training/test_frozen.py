@@ -125,7 +125,7 @@ def test_the_second_layer_is_a_linear_regression_on_fixed_features(chunk: str) -
 
 def test_a_run_with_a_frozen_layer_measures_the_rest_only(tmp_path: Path) -> None:
     cfg = tiny_config("data=toy", "model=mlp", "ch=5", "tracking=none", "model.frozen=[fc1]")
-    record = run_point(cfg, tmp_path, tmp_path).record
+    record = run_point(cfg, tmp_path).record
     assert record.summary["n_parameters"] == 6
     assert all("gsnr_mean/fc2" in m.metrics for m in record.measurements)
     assert not any("gsnr_mean/fc1" in m.metrics for m in record.measurements)

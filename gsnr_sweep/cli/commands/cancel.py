@@ -13,6 +13,7 @@ from gsnr_sweep.launcher.jobs import backend_of
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.sweep_tracker import close_parent
+from gsnr_sweep.tracking.sync import send_unsent
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -39,6 +40,9 @@ def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
     backend.cancel(left)
     close_runs(manifest, "the sweep was cancelled", dead_only=False)
     if manifest.uri and manifest.parent_run_id:
+        unsent, problem = send_unsent(manifest)
+        if unsent:
+            console.print(f"{unsent} run(s) could not be sent to MLflow ({problem}).", markup=False)
         close_parent(manifest.uri, manifest.parent_run_id, "KILLED")
     views = view_runs(manifest)
     done = sum(view.over for view in views)

@@ -7,7 +7,7 @@ from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.sweep_tracker import close_killed_run, close_parent
+from gsnr_sweep.tracking.sweep_tracker import close_parent
 
 
 def is_complete(manifest: Manifest) -> bool:
@@ -23,7 +23,7 @@ def close_sweep(manifest: Manifest) -> None:
 
 
 def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> None:
-    """Note of runs whose process is gone that they are over; in MLflow, too.
+    """Note of runs whose process is gone that they are over.
 
     Args:
         manifest: The sweep.
@@ -35,7 +35,4 @@ def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> Non
         now = standing(folder)
         if now.lease is None or (dead_only and now.state != State.KILLED):
             continue
-        if close_killed(folder, now.lease.number, why):
-            run_id = now.status.run_id if now.status else ""
-            if manifest.uri and run_id:
-                close_killed_run(manifest.uri, run_id)
+        close_killed(folder, now.lease.number, why)

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from gsnr_sweep.cli.commands.closing import close_sweep
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.tracking.sync import send_record, send_unsent, unsent_runs, unsent_single_runs
+from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.sync import send_unsent, unsent_runs, unsent_single_runs
 
 
 def sync(sweeps: Sequence[Manifest], console: Console, here: Path | None = None) -> int:
@@ -25,7 +26,7 @@ def sync(sweeps: Sequence[Manifest], console: Console, here: Path | None = None)
     """
     failed = 0
     for manifest in sweeps:
-        waiting = unsent_runs(manifest) if manifest.uri else []
+        waiting = unsent_runs(manifest)
         if not waiting:
             close_sweep(manifest)
             continue
@@ -44,11 +45,8 @@ def sync(sweeps: Sequence[Manifest], console: Console, here: Path | None = None)
 def _send_single_runs(here: Path, console: Console) -> int:
     """Send runs that were launched alone; return how many could not be sent."""
     waiting = unsent_single_runs(here)
-    for done, folder in enumerate(waiting):
-        if problem := send_record(folder, here):
-            left = len(waiting) - done
-            console.print(f"runs alone: {done} of {len(waiting)} sent; {problem}", markup=False)
-            return left
+    left, problem = Exporter(here).send_all(waiting)
     if waiting:
-        console.print(f"runs alone: {len(waiting)} of {len(waiting)} sent", markup=False)
-    return 0
+        text = f"runs alone: {len(waiting) - left} of {len(waiting)} sent"
+        console.print(f"{text}; {problem}" if problem else text, markup=False)
+    return left

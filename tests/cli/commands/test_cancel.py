@@ -17,7 +17,8 @@ from gsnr_sweep.cli.commands.cancel import cancel
 from gsnr_sweep.records.manifest import Manifest, SweepJob
 from gsnr_sweep.records.status import read_status
 from tests.cli.commands.test_status import dead_job
-from tests.fakes import listing, put_run, put_status, put_sweep
+from tests.conftest import tiny_config
+from tests.fakes import listing, put_run, put_status, put_sweep, send
 
 
 def _cancel(manifest: Manifest, seconds: float = 60.0) -> str:
@@ -107,11 +108,15 @@ def test_runs_that_do_not_stop_are_ended(
 
 
 def test_runs_are_closed_in_mlflow(
-    sweep: Manifest, store: MlflowClient, process: psutil.Popen
+    sweep: Manifest, store: MlflowClient, process: psutil.Popen, tmp_path: Path
 ) -> None:
-    parent, child = (store.create_run("0").info.run_id for _ in range(2))
+    parent = store.create_run("0").info.run_id
     sweep.uri, sweep.parent_run_id = store.tracking_uri, parent
-    put_run(sweep.folder / "1", "running", job=str(process.pid), run_id=child)
+    sweep.launch_folder = str(tmp_path)
+    cfg = tiny_config(f"tracking.uri={store.tracking_uri}")
+    put_run(sweep.folder / "1", "running", cfg=cfg, job=str(process.pid))
+    child = send(sweep.folder / "1")
+    assert store.get_run(child).info.status == "RUNNING"
     _cancel(sweep, 0.0)
     assert store.get_run(parent).info.status == "KILLED"
     run = store.get_run(child)

@@ -10,6 +10,7 @@ from rich.console import Console
 from gsnr_sweep.cli.commands.collect import collect_command
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.sent import is_sent, read_sent
 from gsnr_sweep.records.status import read_status
 from tests.cli.commands.test_status import alive_job, dead_job
 from tests.conftest import tiny_config
@@ -151,10 +152,9 @@ def test_what_mlflow_lacks_is_sent_and_the_sweep_is_closed(
     parent = store.get_run(tracked.parent_run_id)
     assert parent.info.status == "FINISHED"
     for run in tracked.runs:
-        status = read_status(tracked.folder_of(run))
-        assert status is not None
-        assert status.tracked
-        assert store.get_run(status.run_id).info.status == "FINISHED"
+        assert is_sent(tracked.folder_of(run))
+        run_id = read_sent(tracked.folder_of(run)).run_id
+        assert store.get_run(run_id).info.status == "FINISHED"
     sent = store.list_artifacts(tracked.parent_run_id, "aggregate")
     assert {"aggregate/table.csv", "aggregate/lhs_rhs.png"} <= {file.path for file in sent}
 

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from gsnr_sweep.cli.commands.sync import sync
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.records.status import read_status, write_status
+from gsnr_sweep.records.sent import Sent, record_digest
+from gsnr_sweep.tracking.exporter import Exporter
 from tests.fakes import put_run, put_sweep
 
 
@@ -30,15 +31,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What the store answers to one record after the other; nothing once all is said."""
     answers: list[str] = []
 
-    def send(folder: Path, _: Path) -> str:
+    def send(_: Exporter, folder: Path) -> str:
         problem = answers.pop(0) if answers else ""
-        status = read_status(folder)
-        assert status is not None
-        status.tracked = not problem
-        write_status(folder, status)
+        if not problem:
+            Sent(digest=record_digest(folder)).write(folder)
         return problem
 
-    monkeypatch.setattr("gsnr_sweep.tracking.sync.send_record", send)
+    monkeypatch.setattr(Exporter, "send", send)
     return answers
 
 

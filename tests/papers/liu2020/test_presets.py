@@ -308,7 +308,7 @@ def test_the_smoke_scale_runs(
     records = []
     for index, point in enumerate(points):
         (sweep / str(index)).mkdir(parents=True)
-        records.append(run_point(point.cfg, sweep / str(index), tmp_path).record)
+        records.append(run_point(point.cfg, sweep / str(index)).record)
     claims = _aggregate(sweep, points).claims
     assert claims or experiment == "fig5_gsnr_curves"  # its claim compares kinds of labels
     assert {path.stem for path in sweep.glob("*.png")} == set(points[0].cfg.preset.figures)
