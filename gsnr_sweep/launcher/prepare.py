@@ -1,0 +1,127 @@
+"""A sweep before its first job: what its runs are, and what workers and later commands need."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gsnr_sweep.config.program import command_line
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.launcher.history import History
+from gsnr_sweep.launcher.jobs import JobPool
+from gsnr_sweep.launcher.reuse import axes_of, has_jobs, name_runs, plan_runs
+from gsnr_sweep.launcher.settings import Settings
+from gsnr_sweep.launcher.summary import relative
+from gsnr_sweep.preflight.check import CheckedPoint
+from gsnr_sweep.records.leases import close_killed
+from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
+from gsnr_sweep.records.record import flatten
+from gsnr_sweep.records.state import State
+from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.sweep_tracker import SweepTracker
+from gsnr_sweep.tracking.uri import tracking_uri
+
+
+def refuse_a_busy_folder(folder: Path) -> None:
+    """Refuse a folder in which another sweep is at work.
+
+    Raises:
+        GsnrError: A sweep in this folder still has jobs.
+    """
+    if (folder / SWEEP_FILE).is_file() and has_jobs(Manifest.read(folder)):
+        raise GsnrError(
+            f"hydra.sweep.dir={relative(folder)}: a sweep in this folder still has jobs. Choose "
+            f"another folder, or stop it first: python -m gsnr_sweep cancel {relative(folder)}"
+        )
+
+
+def plan_sweep(
+    points: Sequence[CheckedPoint],
+    overrides: Sequence[Sequence[str]],
+    history: History,
+    settings: Settings,
+    folder: Path,
+    launch_folder: Path,
+    first_index: int,
+) -> Manifest:
+    """Say what is done about every grid point.
+
+    Args:
+        points: The grid points.
+        overrides: What each of them sets.
+        history: Earlier runs of the same identities.
+        settings: Of the launcher.
+        folder: The sweep's folder.
+        launch_folder: Holds the default tracking store.
+        first_index: Hydra's number of the first run.
+    """
+    tracking, preset = points[0].cfg.tracking, points[0].cfg.preset
+    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    return Manifest(
+        id=uuid.uuid4().hex[:8],
+        name=f"{preset.name or points[0].cfg.data.name} sweep {now}",
+        folder=folder,
+        command=command_line(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        backend=JobPool.place(settings),
+        experiment=tracking.experiment,
+        uri=tracking_uri(tracking, launch_folder) if tracking.name == "mlflow" else "",
+        launch_folder=str(launch_folder),
+        max_retries=settings.max_retries,
+        preset=asdict(preset),
+        runs=plan_runs(points, name_runs(points, overrides), history, folder, first_index),
+    )
+
+
+def start_tracking(
+    manifest: Manifest, points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]
+) -> SweepTracker | None:
+    """Create the sweep's own run in MLflow, if it is tracked, and name the sweep after it.
+
+    Raises:
+        GsnrError: The store cannot be opened.
+    """
+    if not manifest.uri:
+        return None
+    tracker = SweepTracker.start(
+        manifest.uri,
+        manifest.experiment,
+        manifest.name,
+        _shared_params(points),
+        {
+            "gsnr.command": manifest.command,
+            "gsnr.grid": str(axes_of(overrides)),
+            "gsnr.runs": str(len(points)),
+            "gsnr.folder": str(manifest.folder),
+            "gsnr.preset": json.dumps(manifest.preset),
+            "mlflow.note.content": f"`{manifest.command}`",
+        },
+    )
+    manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]
+    return tracker
+
+
+def close_killed_runs(history: History, launch_folder: Path) -> None:
+    """Close, in MLflow too, the runs of earlier launches whose process died before it could."""
+    killed = [
+        run.folder
+        for runs in history.runs.values()
+        for run in runs
+        if run.state == State.KILLED and run.folder and close_killed(run.folder, run.attempt)
+    ]
+    Exporter(launch_folder).send_all(killed)
+
+
+def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:
+    """Return the parameters that all runs have in common."""
+    flat = [flatten(asdict(point.cfg)) for point in points]
+    return {
+        key: value
+        for key, value in flat[0].items()
+        if not key.startswith("tracking.") and all(other.get(key) == value for other in flat)
+    }
