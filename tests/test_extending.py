@@ -2,15 +2,22 @@
 
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.conftest import ROOT, launch
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.runs.runner import run_point
+from tests.conftest import ROOT, launch, tiny_config
 
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 SMALL = ("n_sets=2", "n_test=50", "epochs=4", "measure_at=[0,4]", "tracking=none")
 ONE = "hydra.launcher.workers=1"
+WORKERS = "hydra.launcher.workers=2"
 
 
 def files() -> dict[str, str]:
@@ -35,6 +42,15 @@ def mine(tmp_path: Path) -> Path:
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     return tmp_path
+
+
+@pytest.fixture
+def imported(mine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The files of all examples, importable in this process."""
+    monkeypatch.syspath_prepend(str(mine))
+    yield
+    for name in files():
+        sys.modules.pop(Path(name).stem, None)
 
 
 def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
@@ -62,3 +78,37 @@ def test_a_figure_that_is_none_is_refused_and_nothing_written(mine: Path) -> Non
     assert ended.code == 1
     assert "preset.figures=[my_figures.spread]: it returned a value of type int" in ended.err
     assert {path.name for path in mine.iterdir()} == set(files())
+
+
+def test_a_distribution_of_the_users_is_drawn_from(mine: Path) -> None:
+    ended = launch(mine, *command("my_data"), *SMALL, "preset.figures=[]", WORKERS)
+    assert ended.code == 0, ended.out + ended.err
+    assert "data      my_data.Spirals" in ended.out
+    records = [RunRecord.read(path) for path in mine.glob("multirun/*/*/*/record.json")]
+    assert {record.config["data"]["args"]["turns"] for record in records} == {1, 3}
+    assert {record.data["name"] for record in records} == {"spirals"}
+    assert len({record.data["train_digest"] for record in records}) == 2
+    for record in records:
+        assert (record.state, record.data["train_size"]) == ("finished", 100)
+        assert record.summary["n_parameters"] == 2 * 8 + 8 + 8 * 2 + 2
+
+
+def test_points_of_the_spirals_lie_on_them(imported: None) -> None:
+    cfg = tiny_config(*(part for part in command("my_data") if part.startswith("data")))
+    cfg.data.args = {"turns": 3}  # type: ignore[attr-defined]
+    samples = distribution(cfg.data).train_set(500, 0, 0)
+    x, arm = samples.x.double().numpy(), samples.y.numpy()
+    radius, angle = np.hypot(*x.T), np.arctan2(x[:, 1], x[:, 0])
+    turned = np.exp(1j * angle) * np.exp(-2j * np.pi * 3 * radius)  # +1 or −1, by the arm
+    np.testing.assert_allclose(turned, 1 - 2 * arm, atol=1e-9)
+    assert 200 < arm.sum() < 300
+
+
+def test_a_pair_of_data_sets_of_the_users_is_drawn_from(imported: None, folder: Path) -> None:
+    cfg = tiny_config(*command("my_pairs"), "epochs=1", "measure_at=[1]", "tracking=none")
+    record = run_point(cfg, folder, folder).record
+    assert (record.state, record.data["name"]) == ("finished", "my_pairs.blobs")
+    assert (record.data["train_size"], record.data["test_size"]) == (100, 150)
+    pool = distribution(cfg.data).train_set(200, 0, 0)
+    centres = [pool.x[pool.y == label].mean(0) for label in range(3)]
+    assert all(float(centre[label] - centre[9]) > 0.4 for label, centre in enumerate(centres))
