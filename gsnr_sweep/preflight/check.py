@@ -148,6 +148,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
+    inspections.own_measures(cfg, spec, cost)
     return cost
 
 
@@ -181,6 +182,13 @@ class _Inspections:
         from gsnr_sweep.measures import load_measures
 
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
+
+    def own_measures(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
+        from gsnr_sweep.preflight.measure_check import try_measures
+        from gsnr_sweep.runs.device import on_one_core
+
+        key = ("own measures", repr(cfg.measures), spec.task)
+        self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
         from gsnr_sweep.papers.extension import is_dotted, try_figure
