@@ -10,9 +10,9 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -49,7 +49,8 @@ def custom_distribution(cfg: CustomDataConfig) -> Distribution:
     Raises:
         GsnrError: It cannot be imported or called, or what it returns cannot be drawn from.
     """
-    return _opened(cfg).distribution
+    asked = _Asked.of(cfg)
+    return _Custom(asked, _known(asked).spec)
 
 
 def content_digest(cfg: CustomDataConfig) -> str:
@@ -60,7 +61,7 @@ def content_digest(cfg: CustomDataConfig) -> str:
             for what cannot be opened.
     """
     try:
-        return _opened(cfg).content
+        return _known(_Asked.of(cfg)).content
     except GsnrError:  # said where the data are used
         return ""
 
@@ -72,7 +73,7 @@ def try_draws(cfg: CustomDataConfig) -> None:
         GsnrError: A draw fails, does not fit the distribution's `spec`, differs when it is made
             again, or does not depend on the number of the training set.
     """
-    source = _opened(cfg).distribution
+    source = _source(_Asked.of(cfg))
     if not isinstance(source, OwnDistribution):
         return  # pools were looked through as they were read
     n, n_test = (min(_TRIED, most or _TRIED) for most in (source.spec.n_train, source.spec.n_test))
@@ -101,43 +102,108 @@ def _equal(one: Samples, other: Samples) -> bool:
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """What a config's target returned, as it is drawn from, and a digest of its content."""
+class _Asked:
+    """A call that a config asks for, and how pools are laid out; may be a key.
 
-    distribution: Distribution
-    content: str = ""
+    Attributes:
+        target: Dotted path of the class or function.
+        args: Its arguments as JSON.
+        layout: Axes of 4-dimensional x.
+        standardize: Whether to standardize by channel.
+        number: Of the function: one that was imported anew under its name is another one.
+        function: The class or function.
+    """
+
+    target: str
+    args: str
+    layout: str
+    standardize: bool
+    number: int
+    function: Callable[..., Any] = field(compare=False)
+
+    @classmethod
+    def of(cls, cfg: CustomDataConfig) -> _Asked:
+        """Import what a config names.
+
+        Raises:
+            GsnrError: It cannot be imported, or cannot be called.
+        """
+        function = _find(f"data._target_={cfg._target_}", cfg._target_)
+        args = json.dumps(cfg.args, sort_keys=True, default=str)
+        return cls(cfg._target_, args, cfg.layout, cfg.standardize, id(function), function)
+
+    @property
+    def where(self) -> str:
+        """Key and value that name it."""
+        return f"data._target_={self.target}"
+
+    @property
+    def given(self) -> str:
+        """The arguments, as people read them."""
+        return ", ".join(f"{name}={value}" for name, value in json.loads(self.args).items())
+
+    def call(self) -> Any:
+        """Call the class or function.
+
+        Raises:
+            GsnrError: It fails.
+        """
+        try:
+            return self.function(**json.loads(self.args))
+        except Exception as error:
+            told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
+            raise GsnrError(
+                f"{self.where}: it fails ({told}); it was given {self.given or 'no arguments'}. "
+                "Its arguments are given as +data.args.NAME=VALUE."
+            ) from None
 
 
-def _opened(cfg: CustomDataConfig) -> _Opened:
-    settings = asdict(cfg)
-    asked = {key: settings[key] for key in ("_target_", "args", "layout", "standardize")}
-    where = f"data._target_={cfg._target_}"
-    return _open(_find(where, cfg._target_), where, json.dumps(asked, sort_keys=True, default=str))
+class _Known(NamedTuple):
+    """What is remembered of data whose samples are not at hand any more."""
+
+    spec: DataSpec
+    content: str
+
+
+@lru_cache(maxsize=4096)  # a grid over many arguments is looked through several times
+def _known(asked: _Asked) -> _Known:
+    source = _source(asked)
+    if isinstance(source, OwnDistribution):
+        return _Known(source.spec, "")
+    return _Known(source.spec, samples_digest([source.load_train(), source.load_test()]))
 
 
 @lru_cache(maxsize=2)  # pools are large
-def _open(function: Callable[..., Any], where: str, asked: str) -> _Opened:
-    settings = json.loads(asked)
-    arguments = settings["args"]
-    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+def _source(asked: _Asked) -> OwnDistribution | PoolDistribution:
     with _same_random_numbers():
-        try:
-            returned = function(**arguments)
-        except GsnrError:
-            raise
-        except Exception as error:
-            raise GsnrError(
-                f"{where}: it fails ({describe_exception(error)}); it was given "
-                f"{given or 'no arguments'}. Its arguments are given as +data.args.NAME=VALUE."
-            ) from None
+        returned = asked.call()
         if isinstance(returned, tuple | list) and len(returned) == 2:
-            source = f"{settings['_target_']}({given})"
-            return _of_pair(where, source, returned, settings["layout"], settings["standardize"])
-    missing = attempt(where, "spec", partial(_missing, returned))
+            return _of_pair(asked, returned)
+    missing = attempt(asked.where, "spec", partial(_missing, returned))
     if missing:
         lacks = "" if len(missing) > len(_METHODS) else f" without {', '.join(missing)}"
-        raise GsnrError(f"{where}: it returned {kind(returned)}{lacks}; {_NEEDED}.")
-    return _Opened(OwnDistribution(where, returned))
+        raise GsnrError(f"{asked.where}: it returned {kind(returned)}{lacks}; {_NEEDED}.")
+    return OwnDistribution(asked.where, returned)
+
+
+@dataclass(frozen=True)
+class _Custom:
+    """What a config's target returned, at hand only while it is drawn from."""
+
+    asked: _Asked
+    spec: DataSpec
+
+    def prepare(self) -> None:
+        """Fetch what draws need."""
+        _source(self.asked).prepare()
+
+    def train_set(self, n: int, m: int, seed: int) -> Samples:
+        """Draw training set number `m`."""
+        return _source(self.asked).train_set(n, m, seed)
+
+    def test_set(self, n: int, seed: int) -> Samples:
+        """Draw the test set."""
+        return _source(self.asked).test_set(n, seed)
 
 
 def _missing(returned: object) -> list[str]:
@@ -145,10 +211,9 @@ def _missing(returned: object) -> list[str]:
     return [name for name in ("spec", *_METHODS) if not hasattr(returned, name)]
 
 
-def _of_pair(
-    where: str, source: str, pair: tuple[Any, Any] | list[Any], layout: str, standardize: bool
-) -> _Opened:
+def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistribution:
     """Read two data sets as an .npz file is read that holds them."""
+    where, layout = asked.where, asked.layout
     names = ("training", "test")
     for name, dataset in zip(names, pair, strict=True):
         if not is_map_style(dataset):
@@ -161,19 +226,18 @@ def _of_pair(
     arrays = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
     check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()})
     n_outputs, task = describe_targets(where, y_train, y_test)
-    rule = standardization_by(x_train, layout) if standardize else scaling(x_train)
+    rule = standardization_by(x_train, layout) if asked.standardize else scaling(x_train)
     train, test = (as_samples(x, y, layout, rule) for x, y in pools)
     spec = DataSpec(
-        name=where.partition("=")[2],
+        name=asked.target,
         input_shape=input_shape(x_train.shape, layout),
         n_outputs=n_outputs,
         task=task,
         n_train=len(train),
         n_test=len(test),
-        source=source,
+        source=f"{asked.target}({asked.given})",
     )
-    pool = PoolDistribution(spec, lambda: train, lambda: test, fetch=lambda: None)
-    return _Opened(pool, samples_digest([train, test]))
+    return PoolDistribution(spec, lambda: train, lambda: test, fetch=lambda: None)
 
 
 def _find(where: str, target: str) -> Callable[..., Any]:

@@ -158,10 +158,11 @@ def attempt(where: str, name: str, work: Callable[[], Any]) -> Any:
     """Do some of the user's work and say in one line how it fails."""
     try:
         return work()
-    except GsnrError:
-        raise
     except Exception as error:
-        raise GsnrError(f"{where}: its {name} fails ({describe_exception(error)}).") from None
+        if isinstance(error, GsnrError) and str(error).startswith(f"{where}: "):
+            raise
+        told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
+        raise GsnrError(f"{where}: its {name} fails ({told}).") from None
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset, random_split
 
-from gsnr_sweep.data.base import DataSpec, Distribution
+from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.custom import content_digest, try_draws
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
@@ -187,7 +187,8 @@ def test_what_is_drawn_without_a_seed_is_the_same_in_every_process(
 def forget() -> None:
     from gsnr_sweep.data import custom
 
-    custom._open.cache_clear()
+    custom._source.cache_clear()
+    custom._known.cache_clear()
 
 
 @pytest.fixture
@@ -215,6 +216,16 @@ def test_data_are_read_once(fresh: None) -> None:
         content_digest(config("counted", k=1))
     distribution(config("counted", k=2))
     assert opened == [1, 2]
+
+
+def test_a_grid_over_many_arguments_reads_each_once(fresh: None) -> None:
+    opened.clear()
+    for _ in range(3):
+        for k in range(5):
+            cfg = config("counted", k=k)
+            assert distribution(cfg).spec.n_train == N_TRAIN
+            assert len(content_digest(cfg)) == 16
+    assert opened == [0, 1, 2, 3, 4]
 
 
 def test_content_is_told_apart_by_a_single_value() -> None:
@@ -302,17 +313,21 @@ def test_a_distribution_is_drawn_from_as_it_is() -> None:
 
 
 def test_it_is_prepared_once(fresh: None) -> None:
-    cfg = config("Spirals")
+    made.clear()
+    cfg = config("noted_spirals")
     for _ in range(2):
         try_draws(cfg)
         distribution(cfg).prepare()
-    assert own_of(distribution(cfg)).prepared == 1
+    (own,) = made
+    assert own.prepared == 1
 
 
-def own_of(source: Distribution) -> Spirals:
-    own = source._own  # type: ignore[attr-defined]
-    assert isinstance(own, Spirals)
-    return own
+made: list["Spirals"] = []
+
+
+def noted_spirals() -> Spirals:
+    made.append(Spirals())
+    return made[-1]
 
 
 class Regression(Spirals):
@@ -370,7 +385,7 @@ def iterable() -> Any:
 
 
 def raises(kind: str = "ValueError") -> Any:
-    raise {"ValueError": ValueError, "GsnrError": GsnrError}[kind]("no such file\nof mine")
+    raise ValueError("no such file\nof mine") if kind == "ValueError" else GsnrError("no such file")
 
 
 def test_only_half_a_distribution() -> None:
@@ -408,8 +423,7 @@ def test_arguments_that_it_does_not_take() -> None:
 
 
 def test_what_it_says_itself_to_people_is_passed_on() -> None:
-    with pytest.raises(GsnrError, match="no such file"):
-        distribution(config("raises", kind="GsnrError"))
+    assert "it fails (no such file); it was given" in told("raises", kind="GsnrError")
 
 
 SAMPLES: dict[str, Callable[[int], Any]] = {
