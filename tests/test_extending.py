@@ -2,15 +2,30 @@
 
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from tests.conftest import ROOT, launch
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.sampling import draw_sets
+from gsnr_sweep.data.seeding import Stream, torch_seed
+from gsnr_sweep.models.build import build_model
+from gsnr_sweep.preflight.check import CheckedPoint, check
+from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.runs.runner import run_point
+from tests.conftest import ROOT, expanded, launch, tiny_config
 
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 SMALL = ("n_sets=2", "n_test=50", "epochs=4", "measure_at=[0,4]", "tracking=none")
 ONE = "hydra.launcher.workers=1"
+WORKERS = "hydra.launcher.workers=2"
 
 
 def files() -> dict[str, str]:
@@ -22,10 +37,10 @@ def files() -> dict[str, str]:
     return found
 
 
-def command(module: str) -> list[str]:
-    """The arguments of the one launch that names something of a module."""
+def command(named: str) -> list[str]:
+    """The arguments of the one launch that names a module, or something of it."""
     lines = re.findall(r"^python launch\.py (.*)$", TEXT, re.MULTILINE)
-    (line,) = [line for line in lines if f"{module}." in line]
+    (line,) = [line for line in lines if re.search(rf"\b{re.escape(named)}\b", line)]
     return shlex.split(line)
 
 
@@ -35,6 +50,15 @@ def mine(tmp_path: Path) -> Path:
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     return tmp_path
+
+
+@pytest.fixture
+def imported(mine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The files of all examples, importable in this process."""
+    monkeypatch.syspath_prepend(str(mine))
+    yield
+    for name in files():
+        sys.modules.pop(Path(name).stem, None)
 
 
 def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
@@ -62,3 +86,105 @@ def test_a_figure_that_is_none_is_refused_and_nothing_written(mine: Path) -> Non
     assert ended.code == 1
     assert "preset.figures=[my_figures.spread]: it returned a value of type int" in ended.err
     assert {path.name for path in mine.iterdir()} == set(files())
+
+
+def test_a_distribution_of_the_users_is_drawn_from(mine: Path) -> None:
+    ended = launch(mine, *command("my_data"), *SMALL, "preset.figures=[]", WORKERS)
+    assert ended.code == 0, ended.out + ended.err
+    assert "data      my_data.Spirals" in ended.out
+    records = [RunRecord.read(path) for path in mine.glob("multirun/*/*/*/record.json")]
+    assert {record.config["data"]["args"]["turns"] for record in records} == {1, 3}
+    assert {record.data["name"] for record in records} == {"spirals"}
+    assert len({record.data["train_digest"] for record in records}) == 2
+    for record in records:
+        assert (record.state, record.data["train_size"]) == ("finished", 100)
+        assert record.summary["n_parameters"] == 2 * 8 + 8 + 8 * 2 + 2
+
+
+def test_points_of_the_spirals_lie_on_them(imported: None) -> None:
+    cfg = tiny_config(*(part for part in command("my_data") if part.startswith("data")))
+    cfg.data.args = {"turns": 3}  # type: ignore[attr-defined]
+    samples = distribution(cfg.data).train_set(500, 0, 0)
+    x, arm = samples.x.double().numpy(), samples.y.numpy()
+    radius, angle = np.hypot(*x.T), np.arctan2(x[:, 1], x[:, 0])
+    turned = np.exp(1j * angle) * np.exp(-2j * np.pi * 3 * radius)  # +1 or −1, by the arm
+    np.testing.assert_allclose(turned, 1 - 2 * arm, atol=1e-9)
+    assert 200 < arm.sum() < 300
+
+
+def test_a_pair_of_data_sets_of_the_users_is_drawn_from(imported: None, folder: Path) -> None:
+    cfg = tiny_config(*command("my_pairs"), "epochs=1", "measure_at=[1]", "tracking=none")
+    record = run_point(cfg, folder, folder).record
+    assert (record.state, record.data["name"]) == ("finished", "my_pairs.blobs")
+    assert (record.data["train_size"], record.data["test_size"]) == (100, 150)
+    pool = distribution(cfg.data).train_set(200, 0, 0)
+    centres = [pool.x[pool.y == label].mean(0) for label in range(3)]
+    assert all(float(centre[label] - centre[9]) > 0.4 for label, centre in enumerate(centres))
+
+
+def points(named: str, *more: str) -> list[CheckedPoint]:
+    """The checked grid of a launch."""
+    return check(expanded(*command(named), *more).points)
+
+
+def measured(point: CheckedPoint, folder: Path) -> dict[str, float]:
+    """The metrics of a run at its first measured epoch."""
+    record = run_point(point.cfg, folder, folder).record
+    assert record.state == "finished"
+    return record.measurements[0].metrics
+
+
+TINY_STEP = (
+    *("model=mlp", "ch=3", "dtype=float64", "lr=0.3", "epochs=0", "measure_at=[0]"),
+    *("n=12", "n_sets=2", "n_test=20", "tracking=none"),
+)
+
+
+def replicas_by_hand(cfg: Config) -> list[tuple[nn.Module, Tensor, Tensor]]:
+    """Each replica's network and training set, in float64."""
+    spec = distribution(cfg.data).spec
+    seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
+
+    def network() -> nn.Module:
+        return build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed).double()
+
+    return [(network(), *samples.batch(0, 12, torch.float64)) for samples in sets.train]
+
+
+def gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    parts = torch.autograd.grad(cross_entropy(model(x), y), list(model.parameters()))
+    return torch.cat([part.flatten() for part in parts])
+
+
+def test_a_measure_of_the_users_is_what_it_says(imported: None, folder: Path) -> None:
+    point, other = points("my_measures.gradient_noise_scale", *TINY_STEP, "n=12,15")
+    assert (point.cfg.n, other.cfg.n) == (12, 15)
+    scales = []
+    for model, x, y in replicas_by_hand(point.cfg):
+        each = torch.stack([gradient(model, x[i : i + 1], y[i : i + 1]) for i in range(len(x))])
+        scales.append(float(each.var(0, correction=0).sum() / each.mean(0).square().sum()))
+    assert measured(point, folder)["noise_scale"] == pytest.approx(np.mean(scales), rel=1e-9)
+
+
+def test_a_measure_with_requirements_is_what_it_says(imported: None, folder: Path) -> None:
+    (point,) = points("my_measures.my_measure", *TINY_STEP)
+    changes, outputs = [], []
+    for model, x, y in replicas_by_hand(point.cfg):
+        outputs.append(float(model(x).detach().abs().max()))
+        before = gradient(model, x, y)
+        with torch.no_grad():
+            stepped = nn.utils.parameters_to_vector(model.parameters()) - 0.3 * before
+            nn.utils.vector_to_parameters(stepped, model.parameters())
+        changes.append(float((gradient(model, x, y) - before).norm()))
+    found = measured(point, folder)
+    assert found["gradient_change"] == pytest.approx(np.mean(changes), rel=1e-6)
+    assert found["largest_output"] == pytest.approx(max(outputs), rel=1e-9)
+
+
+def test_a_model_of_the_users_is_trained(imported: None, folder: Path) -> None:
+    sizes = ("n=12", "n_sets=2", "n_test=20", "epochs=1", "measure_at=[1]", "tracking=none")
+    narrow, wide = points("my_models", *sizes)
+    for point, ch in ((narrow, 8), (wide, 16)):
+        assert point.n_parameters == (9 * ch + ch) + 2 * (9 * ch * ch + ch) + (10 * ch + 10)
+    assert 2.2 < measured(narrow, folder)["train_loss"] < 2.5  # about log(10)

@@ -24,7 +24,13 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gsnr_sweep.config.parse import describe_omegaconf_error, from_omegaconf, unknown_key
+from gsnr_sweep.config.parse import (
+    describe_omegaconf_error,
+    from_omegaconf,
+    of_another_choice,
+    open_mapping,
+    unknown_key,
+)
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, known_keys
 from gsnr_sweep.data.settings import DataConfig
@@ -236,7 +242,8 @@ class Composer:
         try:
             ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
         except (HydraException, OmegaConfBaseException) as error:
-            raise GsnrError(self._explain(error, values, label)) from None
+            told = self._explain(error, values, label, combination.cfg)
+            raise GsnrError(told) from None
         if self._sweep is not None:
             OmegaConf.copy_cache(from_config=self._sweep, to_config=cfg)
         return cfg
@@ -289,11 +296,24 @@ class Composer:
                 f"{', '.join(scales)}. Another one is a config scales/{experiment}/{scale}.yaml."
             )
 
-    def _explain(self, error: Exception, overrides: list[Override], label: str) -> str:
-        """Find the override that is to blame and say what there is instead."""
+    def _explain(
+        self,
+        error: Exception,
+        overrides: list[Override],
+        label: str,
+        chosen: DictConfig | None = None,
+    ) -> str:
+        """Find the override that is to blame and say what there is instead.
+
+        Args:
+            error: What Hydra or OmegaConf said.
+            overrides: Those in question.
+            label: Of the grid point, empty for none.
+            chosen: What they were to change; None for what the defaults choose.
+        """
         where = f" (grid point {label})" if label else ""
         for override in overrides:
-            reason = self._fault(override)
+            reason = self._fault(override, chosen)
             if reason:
                 return reason + where
         cause = error.__cause__
@@ -301,26 +321,34 @@ class Composer:
             return describe_omegaconf_error(cause) + where
         return " ".join(str(error).split()) + where
 
-    def _fault(self, override: Override) -> str:
+    def _fault(self, override: Override, chosen: DictConfig | None = None) -> str:
         key = override.key_or_group
         options = self._group_options(key)
         if options:
             return _group_fault(override, options)
         if key.partition(".")[0] == "hydra" or override.is_add() or override.is_delete():
             return ""
-        if OmegaConf.select(self._combination(()).cfg, key, default=_NOTHING) is _NOTHING:
+        cfg = self._combination(()).cfg if chosen is None else chosen
+        if _lacks(cfg, key):
             groups = [g for g in self._loader.list_groups("") if g != "hydra"]
             known = known_keys()
-            if key in known:
-                return (
-                    f"{override.input_line}: this key does not belong to the "
-                    f"{key.partition('.')[0]} chosen here."
-                )
+            whole = open_mapping(key) or key
+            if whole in known and _lacks(cfg, whole):
+                return f"{override.input_line}: {of_another_choice(whole)}"
             return unknown_key(key, known + groups)
         return ""
 
 
 _NOTHING: Any = object()
+
+
+def _lacks(cfg: DictConfig, key: str) -> bool:
+    """Tell whether a config has no such key; one whose value is yet to be given is there."""
+    if OmegaConf.select(cfg, key, default=_NOTHING) is not _NOTHING:
+        return False
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    return not isinstance(node, DictConfig) or name not in list(node)
 
 
 def own_overrides(cfg: DictConfig, kind: str) -> list[str]:

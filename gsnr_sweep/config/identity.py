@@ -15,7 +15,7 @@ from typing import Any
 import gsnr_sweep
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config
-from gsnr_sweep.data.settings import NpzConfig
+from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 
 _DIGITS = 12
 _OWN = Path(gsnr_sweep.__file__).parent
@@ -30,7 +30,8 @@ def run_identity(cfg: Config) -> str:
     """Identify what a run computes by 16 hexadecimal digits.
 
     Two configs have the same identity if they must give the same numbers: their science part is the
-    same, and so is the content of the file of a user's own data, wherever it lies.
+    same, and so is the content of a user's own data: of a file wherever it lies, and of a pair of
+    data sets.
     """
     return _hash(_content(cfg))
 
@@ -40,6 +41,10 @@ def _content(cfg: Config) -> dict[str, Any]:
     content = science_part(cfg)
     if isinstance(cfg.data, NpzConfig):
         content["data"]["path"] = file_digest(Path(cfg.data.path).expanduser())
+    if isinstance(cfg.data, CustomDataConfig):
+        from gsnr_sweep.data.custom import content_digest  # imports PyTorch
+
+        content["data"]["content"] = content_digest(cfg.data)
     return content
 
 
@@ -49,7 +54,7 @@ def _hash(content: dict[str, Any]) -> str:
 
 
 def code_version(cfg: Config) -> str:
-    """Identify the code that computes a run: the core, and the user's own models and measures.
+    """Identify the code that computes a run: the core, and the user's models, data and measures.
 
     Returns:
         The package's version and 12 hexadecimal digits over the sources that can change numbers,
@@ -87,12 +92,18 @@ def training_identity(cfg: Config) -> TrainingIdentity:
     for key in _MEASURED_ONLY:
         content.pop(key)
     content["data"].pop("noisy_test")
-    code = _version(_package_digest(_OWN, _TRAINING), {cfg.model._target_})
+    code = _version(_package_digest(_OWN, _TRAINING), _training_targets(cfg))
     return TrainingIdentity(_hash(content), code, min(schedule, default=cfg.epochs))
 
 
 def _targets(cfg: Config) -> set[str]:
-    return {cfg.model._target_, *cfg.measures.functions.values()}
+    return {*_training_targets(cfg), *cfg.measures.functions.values()}
+
+
+def _training_targets(cfg: Config) -> set[str]:
+    """Return the targets that decide the weights."""
+    own_data = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
+    return {cfg.model._target_, *own_data}
 
 
 def _version(digest: str, targets: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ _KINDS = {
 
 
 # Mappings that a user may extend; Hydra wants a plus sign before a new key.
-_OPEN = ("model.args", "measures.functions")
+_OPEN = ("model.args", "data.args", "measures.functions")
 
 
 def from_omegaconf(cfg: DictConfig) -> Config:
@@ -66,7 +66,8 @@ def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"{key} has no value and needs one: {help_of(key)}. Give it as {key}=VALUE."
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return unknown_key(key, known_keys())
+        known = known_keys()
+        return f"{key}: {of_another_choice(key)}" if key in known else unknown_key(key, known)
     item = _field(key.partition("[")[0])
     about = f" ({item.metadata['help']})" if item and "help" in item.metadata else ""
     kind = _KINDS.get(str(item.type).removesuffix(" | None")) if item else None
@@ -76,9 +77,25 @@ def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
     return f"{key}: {first_line}{about}."
 
 
+def open_mapping(key: str) -> str:
+    """Return the mapping that a key is an entry of, empty if it is of none."""
+    return next((name for name in _OPEN if key.startswith(f"{name}.")), "")
+
+
+def of_another_choice(key: str) -> str:
+    """Say which data sets a key belongs to, which the one that is chosen does not."""
+    group, _, name = key.partition(".")
+    its = [
+        f"data={choice}"
+        for choice, schema in DATA_SCHEMAS.items()
+        if group == "data" and name in schema.__dataclass_fields__
+    ]
+    belongs = f" but to {', '.join(its)}" if its else ""
+    return f"this key does not belong to the {group} chosen here{belongs}."
+
+
 def unknown_key(key: str, known: list[str]) -> str:
     """Say that a key does not exist, and what may have been meant."""
-    mapping = next((name for name in _OPEN if key.startswith(f"{name}.")), None)
-    if mapping:
+    if mapping := open_mapping(key):
         return f"{mapping} has no {key.removeprefix(mapping + '.')!r} yet: add it by +{key}=VALUE."
     return f"There is no key {key!r}. {suggest(key, known)}"

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.data.settings import (
+    CustomDataConfig,
     DataConfig,
     DigitsConfig,
     NpzConfig,
@@ -144,6 +145,7 @@ DATA_SCHEMAS: dict[str, type[DataConfig]] = {
     "fashion_mnist": TorchvisionConfig,
     "cifar10": TorchvisionConfig,
     "npz": NpzConfig,
+    "custom": CustomDataConfig,
     "toy": ToyConfig,
 }
 

@@ -10,6 +10,7 @@ from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
 from gsnr_sweep.config.wording import as_typed, not_allowed
 from gsnr_sweep.data.settings import (
+    CustomDataConfig,
     DataConfig,
     DigitsConfig,
     NpzConfig,
@@ -118,7 +119,7 @@ def _choice_problems(cfg: Config) -> list[str]:
         ("optim.name", cfg.optim.name, ("gd",)),
         ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
     ]
-    if isinstance(cfg.data, NpzConfig):
+    if isinstance(cfg.data, NpzConfig | CustomDataConfig):
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
     for key, value, allowed in choices:
         if value not in allowed:

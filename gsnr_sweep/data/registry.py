@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gsnr_sweep.data.base import Distribution
 from gsnr_sweep.data.settings import (
+    CustomDataConfig,
     DataConfig,
     DigitsConfig,
     NpzConfig,
@@ -15,7 +16,11 @@ from gsnr_sweep.data.settings import (
 
 
 def distribution(cfg: DataConfig) -> Distribution:
-    """Return the distribution that a data config describes; nothing is read yet."""
+    """Return the distribution that a data config describes.
+
+    Nothing is read yet, but for a user's own pair of data sets, whose length and classes are not
+    known before.
+    """
     build = _BUILDERS[type(cfg)]
     return build(cfg)
 
@@ -41,6 +46,13 @@ def _npz(cfg: DataConfig) -> Distribution:
     return npz_distribution(cfg)
 
 
+def _custom(cfg: DataConfig) -> Distribution:
+    from gsnr_sweep.data.custom import custom_distribution
+
+    assert isinstance(cfg, CustomDataConfig)
+    return custom_distribution(cfg)
+
+
 def _toy(cfg: DataConfig) -> Distribution:
     from gsnr_sweep.data.toy import Toy
 
@@ -52,5 +64,6 @@ _BUILDERS: dict[type[DataConfig], Callable[[DataConfig], Distribution]] = {
     DigitsConfig: _digits,
     TorchvisionConfig: _torchvision,
     NpzConfig: _npz,
+    CustomDataConfig: _custom,
     ToyConfig: _toy,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gsnr_sweep.settings import key
 
@@ -51,6 +51,16 @@ class NpzConfig(DataConfig):
     """A user's own arrays x_train, y_train, x_test and y_test in one .npz file."""
 
     path: str = key("the .npz file")
+    layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
+    standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
+
+
+@dataclass
+class CustomDataConfig(DataConfig):
+    """A user's own distribution, or pair of data sets, by dotted path."""
+
+    _target_: str = key("the class or function that returns the data, as a dotted path")
+    args: dict[str, Any] = key("arguments of the class or function")
     layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
     standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
 

@@ -22,7 +22,7 @@ from submitit.core.utils import DelayedSubmission
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.errors import GsnrError, describe_exception
-from gsnr_sweep.records.leases import fail_run, standing, take_lease
+from gsnr_sweep.records.leases import fail_run, renewing, standing, take_lease
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, Manifest, SweepRun
 from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.control import Attempt, RunControl
@@ -205,7 +205,8 @@ class _Session:
         other = (self._manifest.folder / run.resume_from).resolve()
         resume_from = other if run.resume_from else None
         attempt = Attempt(lease.number, resume_from, self._request)
-        error = execute(job_context, run, attempt, self._device())
+        with renewing(folder, lease):
+            error = execute(job_context, run, attempt, self._device())
         if error:
             fail_run(folder, lease, error)
         state = standing(folder).state

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
@@ -49,13 +50,79 @@ def measure_all(measures: dict[str, Measure], snapshot: Snapshot) -> dict[str, V
         Values by metric name: numbers, or lists of them.
 
     Raises:
+        GsnrError: A measure returns something else.
         ValueError: Two measures return the same metric name.
     """
     values: dict[str, Value] = {}
     for name, measure in measures.items():
-        found = measure(snapshot)
+        found = checked_values(f"measures.functions.{name}", measure(snapshot))
         twice = values.keys() & found.keys()
         if twice:
             raise ValueError(f"measure {name} returns {sorted(twice)}, which another one has too")
         values.update(found)
     return values
+
+
+def checked_values(where: str, returned: Any) -> Mapping[str, Value]:
+    """Return what a measure returned, if that is values by metric name.
+
+    Args:
+        where: Key that names the measure.
+        returned: Anything.
+
+    Raises:
+        GsnrError: It is something else.
+    """
+    if not isinstance(returned, Mapping):
+        raise GsnrError(
+            f"{where}: it returned {_kind(returned)}; a dictionary of values by metric name is "
+            "needed, such as {'noise_scale': 0.5}."
+        )
+    for metric, value in returned.items():
+        if not isinstance(metric, str):
+            raise GsnrError(
+                f"{where}: the metric name {metric!r} is of type {type(metric).__name__}; a text "
+                "is needed."
+            )
+        for problem in _value_problems(value):
+            raise GsnrError(f"{where}: metric {metric!r} {problem}.")
+    return returned
+
+
+_ALLOWED = "a float, an int, or a list of floats is needed"
+
+
+def _value_problems(value: Any) -> Iterator[str]:
+    if not isinstance(value, list):
+        if not _is_number(value):
+            yield f"is of type {type(value).__name__}{_shape(value)}; {_ALLOWED}{_advice(value)}"
+        return
+    for i, item in enumerate(value):
+        if not isinstance(item, Real):
+            yield f"is a list whose item {i} is of type {type(item).__name__}; {_ALLOWED}"
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a record can hold it as one number: a tensor or array may be one."""
+    if isinstance(value, Real):
+        return True
+    if getattr(value, "ndim", None) != 0:
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def _shape(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f" and of shape {tuple(shape)}" if shape is not None else ""
+
+
+def _advice(value: Any) -> str:
+    return ", as its .tolist() makes" if getattr(value, "ndim", None) == 1 else ""
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"

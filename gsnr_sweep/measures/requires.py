@@ -50,12 +50,18 @@ def requirements_of(measures: Mapping[str, Callable[..., Any]]) -> Requirements:
     )
 
 
+class NotRequiredError(ValueError):
+    """A measure reads what no measure has asked for."""
+
+
 def require(value: Tensor | None) -> Tensor:
     """Return a snapshot's optional field, which must be there.
 
     Raises:
-        ValueError: It is not: the measure is not marked with `requires`.
+        NotRequiredError: It is not: the measure is not marked with `requires`.
     """
     if value is None:
-        raise ValueError("the snapshot does not hold this: mark the measure with @requires(...)")
+        raise NotRequiredError(
+            "the snapshot does not hold this: mark the measure with @requires(...)"
+        )
     return value

@@ -11,7 +11,7 @@ from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
-from gsnr_sweep.data.settings import DataConfig
+from gsnr_sweep.data.settings import CustomDataConfig, DataConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.settings import ModelConfig
 
@@ -121,20 +121,22 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
 def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
     """Return what the model costs."""
     spec = inspections.data(cfg.data)
+    named = f"data={spec.name}"
+    if isinstance(cfg.data, CustomDataConfig):
+        named = f"data._target_={cfg.data._target_}"
     for key, limit, pool in (("n", spec.n_train, "training"), ("n_test", spec.n_test, "test")):
         size = getattr(cfg, key)
         if limit is not None and size > limit:
             raise GsnrError(
-                f"{key}={size}: data={spec.name} has {limit} {pool} samples. Give {key}={limit} or "
-                "less."
+                f"{key}={size}: {named} has {limit} {pool} samples. Give {key}={limit} or less."
             )
     if cfg.p_random > 0 and spec.task == "regression":
         raise GsnrError(
-            f"p_random={cfg.p_random}: data={spec.name} is a regression and has no labels to "
+            f"p_random={cfg.p_random}: {named} is a regression and has no labels to "
             "randomize. Set p_random=0."
         )
     if spec.task == "classification" and spec.n_outputs < 2:
-        raise GsnrError(f"data={spec.name} has a single class; at least two are needed.")
+        raise GsnrError(f"{named} has a single class; at least two are needed.")
     for name in cfg.preset.figures:
         inspections.figure(name)
     for path in cfg.preset.claims:
@@ -146,7 +148,19 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
+    inspections.own_measures(cfg, spec, cost)
     return cost
+
+
+def _tried_data(cfg: DataConfig) -> DataSpec:
+    from gsnr_sweep.data.registry import distribution
+
+    source = distribution(cfg)
+    if isinstance(cfg, CustomDataConfig):
+        from gsnr_sweep.data.custom import try_draws
+
+        try_draws(cfg)
+    return source.spec
 
 
 class _Inspections:
@@ -157,9 +171,7 @@ class _Inspections:
         self._tried: set[Fit] = set()
 
     def data(self, cfg: DataConfig) -> DataSpec:
-        from gsnr_sweep.data.registry import distribution
-
-        return self._once(repr(cfg), lambda: distribution(cfg).spec)
+        return self._once(repr(cfg), lambda: _tried_data(cfg))
 
     def device(self, name: str) -> None:
         from gsnr_sweep.runs.device import choose_device
@@ -170,6 +182,13 @@ class _Inspections:
         from gsnr_sweep.measures import load_measures
 
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
+
+    def own_measures(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
+        from gsnr_sweep.preflight.measure_check import try_measures
+        from gsnr_sweep.runs.device import on_one_core
+
+        key = ("own measures", repr(cfg.measures), spec.task)
+        self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
         from gsnr_sweep.papers.extension import is_dotted, try_figure

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data.settings import NpzConfig
+from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
@@ -82,7 +82,9 @@ def memory_bytes(
         threads: Replicas worked on side by side.
     """
     values, pool = math.prod(spec.input_shape), spec.n_train or 0
-    stored = values * (1 if len(spec.input_shape) == 3 else 8)  # images are kept in uint8
+    own = isinstance(cfg.data, CustomDataConfig)
+    in_bytes = len(spec.input_shape) == 3 and not own  # images are kept in uint8
+    stored = values * (1 if in_bytes else 8)
     width: int = getattr(torch, cfg.dtype).itemsize
     on_gpu = plan.examples.is_cuda
     replica = n_parameters * (width + (_REPLICA_ON_GPU if on_gpu else _REPLICA))
@@ -93,7 +95,7 @@ def memory_bytes(
     if on_gpu:
         return computing
     reading = pool * stored * _READING
-    if isinstance(cfg.data, NpzConfig) and cfg.data.standardize:
+    if isinstance(cfg.data, NpzConfig | CustomDataConfig) and cfg.data.standardize:
         reading += pool * values * _STANDARDIZING
     held = _PROCESS + (pool + (spec.n_test or 0)) * stored
     held += _MLFLOW if cfg.tracking.name == "mlflow" else 0

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import describe_duration
@@ -74,7 +75,7 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
     fixed = [key for key in ("n", "ch", "p_random") if key not in axes]
     setting = ", ".join(f"{key}={getattr(cfg, key)}" for key in fixed)
     swept = {
-        "data": "data" in axes or "data.name" in axes,
+        "data": bool({"data", "data.name", "data._target_"} & axes.keys()),
         "model": any(key == "model" or key.startswith("model.") for key in axes),
     }
     return [
@@ -96,9 +97,10 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
 
 def _data_line(point: CheckedPoint) -> str:
     data = point.cfg.data
+    name = data._target_ if isinstance(data, CustomDataConfig) else data.name
     if point.cfg.p_random == 0:
-        return data.name
-    return f"{data.name}, test labels {'randomized too' if data.noisy_test else 'clean'}"
+        return name
+    return f"{name}, test labels {'randomized too' if data.noisy_test else 'clean'}"
 
 
 def _model_line(point: CheckedPoint) -> str:

@@ -6,15 +6,21 @@ is taken over by whoever creates the next attempt's file first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import threading
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.record import read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import (
@@ -27,6 +33,7 @@ from gsnr_sweep.records.status import (
 
 PROCESS_DIED = "its process died; was memory short?"
 _CLAIM = "attempt."
+_SECONDS_BETWEEN_RENEWALS = 20.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,33 @@ def take_lease(folder: Path, job: str, restart: int, max_retries: int) -> Lease 
             return None
         failures += now.state in (State.KILLED, State.FAILED)
     return _create(folder, Lease(last.number + 1, job, restart, failures))
+
+
+@contextmanager
+def renewing(folder: Path, lease: Lease) -> Iterator[None]:
+    """Renew a lease until its run reports by itself, which it does once its identity is known.
+
+    To read a large pool of a user's own for that may take longer than others wait for a process
+    of another machine.
+    """
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(_SECONDS_BETWEEN_RENEWALS):
+            status = read_status(folder)
+            if status is not None and status.attempt >= lease.number:
+                return
+            renewed = json.dumps(asdict(replace(lease, made=time.time())))
+            with contextlib.suppress(GsnrError):  # the run itself will meet a full disk
+                write_atomically(folder / f"{_CLAIM}{lease.number}", renewed)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def close_killed(folder: Path, number: int, why: str = "") -> bool:

@@ -73,7 +73,10 @@ def _refusal(*arguments: str) -> str:
         (["model=custom"], ["model._target_ has no value", "model._target_=VALUE"]),
         (["chh=3"], ["'chh'", "Did you mean ch?"]),
         (["model=vgg"], ["'vgg'", "custom, mlp, resnet18, table2_cnn, table3_cnn"]),
-        (["data=imagenet"], ["'imagenet'", "cifar10, digits, fashion_mnist, mnist, npz, toy"]),
+        (
+            ["data=imagenet"],
+            ["'imagenet'", "cifar10, custom, digits, fashion_mnist, mnist, npz"],
+        ),
         (["measure_at=[20,200]"], ["[200]", "epochs=100"]),
         (["data=mnist", "n=60001"], ["n=60001", "60000 training samples"]),
         (["measure_at=[20,"], ["'measure_at=[20,'", "cannot be read"]),

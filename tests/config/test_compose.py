@@ -71,6 +71,7 @@ _POINTS: dict[str, list[list[str]]] = {
             "fashion_mnist": ["data.n_classes=3"],
             "cifar10": ["data.shape=[3,8,8]"],
             "npz": ["data.path=x.npz", "data.standardize=false"],
+            "custom": ["data._target_=my.f", "+data.args.k=3", "data.layout=hwc"],
             "toy": ["data.eta=2"],
         }.items()
         for n in (5, 6)

@@ -145,6 +145,60 @@ def test_a_file_that_is_missing_goes_by_its_name(tmp_path: Path) -> None:
     assert run_identity(_npz(tmp_path / "a")) != run_identity(_npz(tmp_path / "b"))
 
 
+def _own_data(*more: str, name: str = "pair") -> Config:
+    target = f"data._target_={__name__}.{name}"
+    return tiny_config("data=custom", target, "+data.args.value=1", *more)
+
+
+def pair(value: float) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+    """The smallest pair of data sets."""
+    return [(value, 0), (1.0, 1)], [(0.0, 1), (1.0, 1)]
+
+
+def same_pair(value: float) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+    return pair(value)
+
+
+def test_own_data_count_by_their_settings() -> None:
+    base = run_identity(_own_data())
+    assert run_identity(_own_data()) == base
+    assert training_identity(_own_data()).hash == training_identity(_own_data("n_test=60")).hash
+    others = [
+        _own_data("data.args.value=2"),
+        _own_data("data.standardize=false"),
+        _own_data("data.layout=chw"),
+        _own_data(name="same_pair"),
+    ]
+    for identity in (run_identity, lambda cfg: training_identity(cfg).hash):
+        assert len({identity(cfg) for cfg in (_own_data(), *others)}) == 5
+
+
+def test_own_data_count_by_their_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run_identity(_own_data())
+    monkeypatch.setitem(globals(), "pair", lambda value: same_pair_but(0.5))
+    assert run_identity(_own_data()) != before
+
+
+def same_pair_but(value: float) -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+    return [(value, 0), (1.0, 1)], [(0.0, 1), (1.0, 1)]
+
+
+def test_own_data_that_cannot_be_opened_have_an_identity() -> None:
+    assert len(run_identity(_own_data(name="nowhere"))) == 16
+
+
+def test_identities_of_other_data_are_what_they_were() -> None:
+    """As of commit a7b8968, before there were data by dotted path."""
+    assert [run_identity(tiny_config(f"data={name}")) for name in ("digits", "mnist", "toy")] == OLD
+    assert [training_identity(tiny_config(f"data={name}")).hash for name in ("digits", "toy")] == (
+        OLD_TRAININGS
+    )
+
+
+OLD = ["5c78495f5c95a9e4", "2f226184273c5a8e", "a644bd0a4e686707"]
+OLD_TRAININGS = ["b1b476b1d52fc2f8", "145bd30d861dd056"]
+
+
 # --- code
 
 
@@ -278,6 +332,16 @@ def test_a_measure_of_the_users_does_not_change_the_trainings_code(module: Path)
     cfg = tiny_config(f"+measures.functions.mine={module.stem}.measure")
     assert code_version(cfg) != code_version(tiny_config())
     assert training_identity(cfg).code == training_identity(tiny_config()).code
+
+
+def test_data_of_the_users_are_code_of_the_training(module: Path) -> None:
+    cfg = tiny_config("data=custom", f"data._target_={module.stem}.Net")
+    before = code_version(cfg), training_identity(cfg).code
+    assert before[0] != code_version(tiny_config())
+    assert before[1] != training_identity(tiny_config()).code
+    module.write_text(MODEL + "# changed\n")
+    assert code_version(cfg) != before[0]
+    assert training_identity(cfg).code != before[1]
 
 
 def test_the_first_measured_epoch_is_known() -> None:

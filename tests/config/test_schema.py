@@ -88,6 +88,7 @@ def test_a_missing_value_is_asked_for_with_its_meaning() -> None:
         told == "data.path has no value and needs one: the .npz file. Give it as data.path=VALUE."
     )
     assert "model._target_ has no value" in _told(_composed("model=custom"))
+    assert "data._target_ has no value" in _told(_composed("data=custom"))
 
 
 def test_an_unknown_key_that_slipped_in_is_refused_with_a_suggestion() -> None:
@@ -302,8 +303,8 @@ _SECTIONS = {"data", "model", "optim", "measures", "tracking", "preset"}
 
 def test_every_data_set_of_conf_has_the_schema_of_its_name() -> None:
     for path in sorted((CONF / "data").glob("*.yaml")):
-        given = ["data.path=x.npz"] if path.stem == "npz" else []
-        cfg = tiny_config(f"data={path.stem}", *given)
+        given = {"npz": ["data.path=x.npz"], "custom": ["data._target_=my_data.pair"]}
+        cfg = tiny_config(f"data={path.stem}", *given.get(path.stem, []))
         assert type(cfg.data) is DATA_SCHEMAS[path.stem]
         assert cfg.data.name == path.stem
         assert problems(cfg) == []

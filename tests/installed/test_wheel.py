@@ -36,6 +36,25 @@ def noise_scale(snapshot):
     ratio = snapshot.gradient_variance.sum(1) / snapshot.gradient.square().sum(1)
     return {"noise_scale": float(ratio.mean())}
 """
+DATA = """
+import torch
+from torch.utils.data import TensorDataset, random_split
+
+
+def blobs(distance=1.0):
+    y = torch.arange(200) % 3
+    x = torch.randn(200, 4) + distance * torch.eye(4)[y]
+    return random_split(TensorDataset(x, y), [120, 80])
+"""
+FIGURES = """
+from matplotlib.figure import Figure
+
+
+def losses(analysis):
+    figure = Figure()
+    figure.subplots().scatter(analysis.frame["epoch"], analysis.frame["train_loss"])
+    return figure
+"""
 EXPERIMENT = """# @package _global_
 defaults:
   - override /data: toy
@@ -228,6 +247,22 @@ def test_models_and_measures_of_the_working_folder(gsnr_sweep: Installed) -> Non
     )
     assert len(rows) == 2 * 2
     assert all(value > 0 for value in _values(rows, "noise_scale"))
+
+
+def test_data_and_figures_of_the_working_folder(gsnr_sweep: Installed) -> None:
+    (gsnr_sweep.folder / "my_data.py").write_text(DATA)
+    (gsnr_sweep.folder / "my_figures.py").write_text(FIGURES)
+    rows = gsnr_sweep.sweep(
+        *(*TINY, "ch=3", "data=custom", "data._target_=my_data.blobs", "+data.args.distance=1,4"),
+        "preset.figures=[my_figures.losses]",
+    )
+    assert len(rows) == 2 * 2
+    assert _values(rows, "data.args.distance") == {1, 4}
+    last = {row["data.args.distance"]: row for row in rows if row["epoch"] == "2"}
+    assert all(0 < float(row["train_loss"]) < 3 for row in last.values())
+    (png,) = gsnr_sweep.folder.glob("multirun/*/*/my_figures.losses.png")
+    assert png.stat().st_size > 1000
+    assert 'alt="my_figures.losses"' in (png.parent / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

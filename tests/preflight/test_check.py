@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from gsnr_sweep.config.compose import GridPoint
 from gsnr_sweep.data import base, registry
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.seeding import Stream, generators
 from gsnr_sweep.data.settings import DataConfig
+from gsnr_sweep.data.sources import GeneratedDistribution
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight import check as preflight
 from gsnr_sweep.preflight import model_check as model_trial
@@ -89,6 +92,64 @@ def test_data_of_one_class_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=ones[0], y_train=ones[1], x_test=ones[0], y_test=ones[1])
     assert "single class" in _told("data=npz", f"data.path={path}", "model=mlp")
+
+
+def _own(name: str, *more: str) -> tuple[str, ...]:
+    return ("data=custom", f"data._target_={__name__}.{name}", "ch=4", *more)
+
+
+def pools(outputs: str = "labels", classes: int = 3) -> Any:
+    """A pair of 40 and 60 samples of five features."""
+    rng = np.random.default_rng(0)
+
+    def dataset(n: int) -> Any:
+        y = rng.integers(classes, size=n) if outputs == "labels" else rng.normal(size=n)
+        return list(zip(rng.normal(size=(n, 5)), y.tolist(), strict=True))
+
+    return dataset(40), dataset(60)
+
+
+class Endless(GeneratedDistribution):
+    """Eleven features that say nothing of the label, but for the first of at most a few."""
+
+    def __init__(self, most: int | None = None, *, shifted: bool = False) -> None:
+        self.shifted = shifted
+        about = ("endless", (11,), 2, "classification", most, most, "drawn here")
+        self.spec = base.DataSpec(*about)  # type: ignore[arg-type]
+
+    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        (rng,) = generators(seed, stream, index, 1)
+        x, y = rng.normal(size=(n, 11)), rng.integers(2, size=n) + self.shifted
+        return Samples(torch.from_numpy(x), torch.from_numpy(y))
+
+
+def test_data_of_the_users_that_are_well() -> None:
+    (point,) = _check(*_own("pools"))
+    assert point.n_parameters == 5 * 4 + 4 + 4 * 3 + 3
+    (point,) = _check(*_own("Endless"))
+    assert point.n_parameters == 11 * 4 + 4 + 4 * 2 + 2
+
+
+def test_data_of_the_users_set_their_own_limits() -> None:
+    pair, drawn = (f"data._target_={__name__}.{name}" for name in ("pools", "Endless"))
+    assert _told(*_own("pools"), "n=41") == (
+        f"n=41: {pair} has 40 training samples. Give n=40 or less."
+    )
+    assert _told(*_own("pools"), "n_test=61").startswith(f"n_test=61: {pair} has 60 test samples")
+    told = _told(*_own("Endless", "+data.args.most=29"), "n_test=20")
+    assert told.startswith(f"n=30: {drawn} has 29 training samples.")
+    one_class = _told(*_own("pools"), "+data.args.classes=1")
+    assert one_class == f"{pair} has a single class; at least two are needed."
+    told = _told(*_own("pools"), "+data.args.outputs=targets", "p_random=0.5")
+    assert told.startswith(f"p_random=0.5: {pair} is a regression")
+
+
+def test_draws_of_the_users_are_tried() -> None:
+    told = _told("-m", *_own("Endless", "+data.args.shifted=true"), "n=20,30")
+    assert told == (
+        f"data._target_={__name__}.Endless: train_set returned labels from 1 to 2; spec.n_outputs=2"
+        " allows 0 to 1. (grid point n=20 and 1 more of 2)"
+    )
 
 
 def test_label_noise_needs_labels(tmp_path: Path) -> None:

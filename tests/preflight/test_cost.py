@@ -237,6 +237,22 @@ def test_a_pool_is_counted(steady: list[int], tmp_path: Path) -> None:
     assert 9 * pixels < with_pool(20_100) - with_pool(100) < 14 * pixels
 
 
+def pool(n: int) -> Any:
+    """Images in float64: nothing is smaller than a pixel of a user's own may be."""
+    sample = (np.zeros((28, 28)), 0)
+    return [sample] * n, [sample, (np.zeros((28, 28)), 9)] * 50
+
+
+def test_a_pool_of_the_users_may_be_of_floats(steady: list[int]) -> None:
+    def with_pool(n: int) -> int:
+        own = ("data=custom", f"data._target_={__name__}.pool", f"+data.args.n={n}")
+        (found,) = estimate(_points(*own), [])
+        return found.memory_bytes
+
+    values = 8 * 10_000 * 28 * 28
+    assert 3 * values < with_pool(20_000) - with_pool(10_000) < 7 * values
+
+
 # --- what goes wrong
 
 

@@ -57,6 +57,18 @@ def test_swept_groups_and_long_schedules() -> None:
     assert "at epochs 0, 1, … 19 (20 in all)" in shown
 
 
+def pair() -> object:
+    samples = [([float(i)], i % 2) for i in range(60)]
+    return samples, samples
+
+
+def test_data_of_the_users_are_called_by_their_path() -> None:
+    mine = ("data=custom", f"data._target_={__name__}.pair")
+    assert f"data {__name__}.pair model mlp" in _shown(*mine)
+    assert f"data {__name__}.pair, test labels randomized too" in _shown(*mine, "p_random=0.1")
+    assert "data as swept" in _shown("-m", *mine[:1], f"{mine[1]},tests.preflight.test_check.pools")
+
+
 def test_lines_that_are_shown_only_if_there_is_something_to_say() -> None:
     plain = _shown()
     assert "estimate" not in plain

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from gsnr_sweep.records.leases import (
     close_killed,
     fail_run,
     last_lease,
+    renewing,
     standing,
     take_lease,
 )
@@ -266,6 +268,31 @@ def test_claims_of_other_machines_live_for_a_while_without_a_report(
     put_claim(tmp_path, host=AWAY, pid=1, process_started=1.0, made=_age(age))
     assert standing(tmp_path).state == ("preparing" if alive else "killed")
     assert (_claim(tmp_path) is None) == alive
+
+
+def test_a_lease_is_renewed_until_its_run_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.records.leases._SECONDS_BETWEEN_RENEWALS", 0.01)
+    lease = Lease(host=AWAY, pid=1, process_started=1.0, made=_age(10_000))
+    put_claim(tmp_path, **asdict(lease))
+    assert standing(tmp_path).state == "killed"
+    with renewing(tmp_path, lease):
+        _until(lambda: standing(tmp_path).state == "preparing")
+        put_status(tmp_path, "running", host=AWAY, pid=1, process_started=1.0)
+        time.sleep(0.1)
+        made = (tmp_path / "attempt.1").read_text()
+        time.sleep(0.1)
+        assert (tmp_path / "attempt.1").read_text() == made
+    assert json.loads(made) == {**asdict(lease), "made": json.loads(made)["made"]}
+    assert {path.name for path in tmp_path.iterdir()} == {"attempt.1", "status.json"}
+
+
+def _until(so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # --- where a run stands

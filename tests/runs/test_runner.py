@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -133,6 +134,29 @@ def test_a_regression_has_no_accuracy(folder: Path) -> None:
     (first, _) = _run(folder, "data=toy").record.measurements
     assert not {"train_acc", "test_acc"} & {*first.metrics, *first.nonfinite}
     assert math.isfinite(first.metrics["osgr_lhs"])
+
+
+def some_arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 256, size=(70, 6, 6), dtype=np.uint8), rng.integers(4, size=70)
+    return {"x_train": x[:40], "y_train": y[:40], "x_test": x[40:], "y_test": y[40:]}
+
+
+def pair() -> Any:
+    of = some_arrays()
+    return [list(zip(of[f"x_{s}"], of[f"y_{s}"].tolist(), strict=True)) for s in ("train", "test")]
+
+
+def test_a_pair_of_data_sets_gives_the_numbers_of_its_arrays_in_a_file(folder: Path) -> None:
+    np.savez(folder / "mine.npz", **some_arrays())
+    file = _run(folder / "file", "data=npz", f"data.path={folder}/mine.npz", "p_random=0.3")
+    own = _run(folder / "own", "data=custom", f"data._target_={__name__}.pair", "p_random=0.3")
+    assert own.record.state == "finished"
+    assert _numbers(own) == _numbers(file)
+    digests = ("train_digest", "train_size", "train_sets", "test_digest", "test_size")
+    assert [own.record.data[key] for key in digests] == [file.record.data[key] for key in digests]
+    assert own.record.data["name"] == f"{__name__}.pair"
+    assert own.record.data["source"] == f"{__name__}.pair()"
 
 
 def test_digests_tell_sets_apart() -> None:

@@ -1,0 +1,154 @@
+"""Pools of samples from a user's own arrays: what must fit together, and how they are laid out.
+
+Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; anything else is [N, features]. uint8 is
+taken as pixels (divided by 255). Integer y are class labels from 0; floating-point y are the
+targets of a regression, [N] or [N, outputs].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.errors import GsnrError
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+Headers = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+_MAX_CHANNELS = 4
+
+
+def check(where: str, headers: Headers) -> None:
+    """Check that pools fit together, by shapes and types alone.
+
+    Args:
+        where: Key and value that the pools come from.
+        headers: Shape and type of each of `ARRAYS`.
+
+    Raises:
+        GsnrError: They do not.
+    """
+    for problems in (_single_problems, _input_problems, _target_problems):
+        for problem in problems(headers):
+            raise GsnrError(f"{where}: {problem}.")
+
+
+def _single_problems(headers: Headers) -> Iterator[str]:
+    for name, (shape, dtype) in headers.items():
+        if dtype.kind not in "uifb":
+            yield f"{name} has type {dtype}; numbers are needed"
+        if not shape:
+            yield f"{name} is a single number; arrays with one entry a sample are needed"
+
+
+def _input_problems(headers: Headers) -> Iterator[str]:
+    for split in ("train", "test"):
+        n_x, n_y = (headers[f"{axis}_{split}"][0][:1] for axis in "xy")
+        if n_x != n_y or n_x == (0,):
+            yield (
+                f"x_{split} has {n_x[0]} samples and y_{split} has {n_y[0]}; equal numbers, not 0, "
+                "are needed"
+            )
+    (train, train_type), (test, test_type) = headers["x_train"], headers["x_test"]
+    if train[1:] != test[1:] or len(train) < 2:
+        yield f"x_train {train} and x_test {test} must be samples of one same shape"
+    if (train_type == np.uint8) != (test_type == np.uint8):
+        yield f"x_train is {train_type} and x_test is {test_type}; only uint8 is divided by 255"
+
+
+def _target_problems(headers: Headers) -> Iterator[str]:
+    (train, train_type), (test, test_type) = headers["y_train"], headers["y_test"]
+    if (train_type.kind == "f") != (test_type.kind == "f"):
+        yield "y_train and y_test must both be integers (classes) or both be floats (regression)"
+    if train_type.kind != "f" and math.prod(train[1:]) != 1:
+        yield f"y_train {train} is not one label a sample; targets of a regression must be floats"
+    if math.prod(train[1:]) != math.prod(test[1:]):
+        yield f"y_train {train} and y_test {test} must have equally many targets a sample"
+
+
+def describe_targets(
+    where: str, train: NDArray[Any], test: NDArray[Any]
+) -> tuple[int, Literal["classification", "regression"]]:
+    """Tell what the targets of both pools are.
+
+    Args:
+        where: Key and value that the pools come from.
+        train: y_train.
+        test: y_test.
+
+    Returns:
+        Number of classes or of targets a sample, and the task.
+
+    Raises:
+        GsnrError: A label is negative.
+    """
+    if train.dtype.kind == "f":
+        return math.prod(train.shape[1:]), "regression"
+    lowest, highest = int(min(train.min(), test.min())), int(max(train.max(), test.max()))
+    if lowest < 0:
+        raise GsnrError(f"{where}: label {lowest} found; classes are numbered from 0.")
+    return highest + 1, "classification"
+
+
+def as_samples(
+    x: NDArray[Any], y: NDArray[Any], layout: str, standardization: Standardization
+) -> Samples:
+    """Lay out a pool as it is drawn from.
+
+    Args:
+        x: Inputs as the user has them.
+        y: Labels, or targets of a regression.
+        layout: Axes of 4-dimensional x: ``hwc``, ``chw`` or ``auto``.
+        standardization: Applied to every batch.
+    """
+    if y.dtype.kind == "f":
+        targets = torch.from_numpy(y.reshape(len(y), -1).astype(np.float64))
+    else:
+        targets = torch.from_numpy(y.reshape(-1).astype(np.int64))
+    return Samples(torch.from_numpy(_channels_first(x, layout)), targets, standardization)
+
+
+def standardization_by(x: NDArray[Any], layout: str) -> Standardization:
+    """Measure mean and standard deviation of the training pool's inputs by channel."""
+    x = _channels_first(x, layout)
+    scale = scaling(x).scale
+    axes = (0, *range(2, x.ndim))
+    mean = x.mean(axis=axes, dtype=np.float64) / scale
+    std = x.std(axis=axes, dtype=np.float64) / scale
+    std = np.where(std > 0, std, 1.0)
+    return Standardization(tuple(mean.tolist()), tuple(std.tolist()), scale)
+
+
+def scaling(x: NDArray[Any]) -> Standardization:
+    """Divide uint8 by 255, nothing else."""
+    return Standardization(scale=255.0 if x.dtype == np.uint8 else 1.0)
+
+
+def input_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
+    """Return the shape of one input of x as a network sees it, channels first."""
+    if len(shape) == 3:
+        return (1, *shape[1:])
+    if len(shape) == 4 and _is_hwc(shape, layout):
+        return (shape[3], shape[1], shape[2])
+    return shape[1:]
+
+
+def _is_hwc(shape: tuple[int, ...], layout: str) -> bool:
+    if layout == "auto":
+        return shape[3] <= _MAX_CHANNELS < shape[1]
+    return layout == "hwc"
+
+
+def _channels_first(x: NDArray[Any], layout: str) -> NDArray[Any]:
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and _is_hwc(x.shape, layout):
+        x = x.transpose(0, 3, 1, 2)
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    return np.ascontiguousarray(x, dtype=np.float32 if x.dtype.itemsize <= 4 else np.float64)

@@ -1,0 +1,268 @@
+"""Data of the user's own by dotted path: a distribution, or a pair of PyTorch data sets.
+
+What ``data._target_`` names is called with ``data.args``, while PyTorch's, NumPy's and Python's
+global random numbers stand at one same place: what it draws there is the same in every process.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+
+from gsnr_sweep.data.arrays import (
+    ARRAYS,
+    as_samples,
+    check,
+    describe_targets,
+    input_shape,
+    scaling,
+    standardization_by,
+)
+from gsnr_sweep.data.base import DataSpec, Distribution
+from gsnr_sweep.data.fingerprint import samples_digest
+from gsnr_sweep.data.map_style import is_map_style, read_pool
+from gsnr_sweep.data.own_distribution import OwnDistribution, attempt, kind
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.settings import CustomDataConfig
+from gsnr_sweep.data.sources import PoolDistribution
+from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+
+_METHODS = ("prepare", "train_set", "test_set")
+_TRIED = 64  # samples of a set that is drawn to try a distribution
+_NEEDED = (
+    "needed is a Distribution (spec, prepare, train_set and test_set), or a pair (train, test) of "
+    "map-style data sets of (x, y)"
+)
+
+
+def custom_distribution(cfg: CustomDataConfig) -> Distribution:
+    """Call what a config names, and read its pools if it returns a pair of data sets.
+
+    Raises:
+        GsnrError: It cannot be imported or called, or what it returns cannot be drawn from.
+    """
+    asked = _Asked.of(cfg)
+    return _Custom(asked, _known(asked).spec)
+
+
+def content_digest(cfg: CustomDataConfig) -> str:
+    """Identify the content of a pair of data sets by 16 hexadecimal digits.
+
+    Returns:
+        The digest; empty for a distribution, whose draws follow from its code and arguments, and
+            for what cannot be opened.
+    """
+    try:
+        return _known(_Asked.of(cfg)).content
+    except GsnrError:  # said where the data are used
+        return ""
+
+
+def try_draws(cfg: CustomDataConfig) -> None:
+    """Draw small sets of a user's distribution as runs will draw large ones.
+
+    Raises:
+        GsnrError: A draw fails, does not fit the distribution's `spec`, differs when it is made
+            again, or does not depend on the number of the training set.
+    """
+    source = _source(_Asked.of(cfg))
+    if not isinstance(source, OwnDistribution):
+        return  # pools were looked through as they were read
+    n, n_test = (min(_TRIED, most or _TRIED) for most in (source.spec.n_train, source.spec.n_test))
+    source.prepare()
+    first, again, other = (
+        attempt(source.where, "train_set", partial(source.train_set, n, m, seed=0))
+        for m in (0, 0, 1)
+    )
+    attempt(source.where, "test_set", partial(source.test_set, n_test, seed=0))
+    if not _equal(first, again):
+        raise GsnrError(
+            f"{source.where}: train_set(n={n}, m=0, seed=0) gave other samples the second time. "
+            "Take random numbers from generators that follow from m and seed, as those of "
+            "gsnr_sweep.data.seeding do."
+        )
+    few_are_possible = not first.x.is_floating_point() or bool((first.x == first.x[:1]).all())
+    if _equal(first, other) and n != source.spec.n_train and not few_are_possible:
+        raise GsnrError(
+            f"{source.where}: training sets 0 and 1 are equal. Let what train_set draws depend on "
+            "m, the number of the set, as generators of gsnr_sweep.data.seeding do."
+        )
+
+
+def _equal(one: Samples, other: Samples) -> bool:
+    return torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A call that a config asks for, and how pools are laid out; may be a key.
+
+    Attributes:
+        target: Dotted path of the class or function.
+        args: Its arguments as JSON.
+        layout: Axes of 4-dimensional x.
+        standardize: Whether to standardize by channel.
+        number: Of the function: one that was imported anew under its name is another one.
+        function: The class or function.
+    """
+
+    target: str
+    args: str
+    layout: str
+    standardize: bool
+    number: int
+    function: Callable[..., Any] = field(compare=False)
+
+    @classmethod
+    def of(cls, cfg: CustomDataConfig) -> _Asked:
+        """Import what a config names.
+
+        Raises:
+            GsnrError: It cannot be imported, or cannot be called.
+        """
+        function = _find(f"data._target_={cfg._target_}", cfg._target_)
+        args = json.dumps(cfg.args, sort_keys=True, default=str)
+        return cls(cfg._target_, args, cfg.layout, cfg.standardize, id(function), function)
+
+    @property
+    def where(self) -> str:
+        """Key and value that name it."""
+        return f"data._target_={self.target}"
+
+    @property
+    def given(self) -> str:
+        """The arguments, as people read them."""
+        return ", ".join(f"{name}={value}" for name, value in json.loads(self.args).items())
+
+    def call(self) -> Any:
+        """Call the class or function.
+
+        Raises:
+            GsnrError: It fails.
+        """
+        try:
+            return self.function(**json.loads(self.args))
+        except Exception as error:
+            told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
+            raise GsnrError(
+                f"{self.where}: it fails ({told}); it was given {self.given or 'no arguments'}. "
+                "Its arguments are given as +data.args.NAME=VALUE."
+            ) from None
+
+
+class _Known(NamedTuple):
+    """What is remembered of data whose samples are not at hand any more."""
+
+    spec: DataSpec
+    content: str
+
+
+@lru_cache(maxsize=4096)  # a grid over many arguments is looked through several times
+def _known(asked: _Asked) -> _Known:
+    source = _source(asked)
+    if isinstance(source, OwnDistribution):
+        return _Known(source.spec, "")
+    return _Known(source.spec, samples_digest([source.load_train(), source.load_test()]))
+
+
+@lru_cache(maxsize=2)  # pools are large
+def _source(asked: _Asked) -> OwnDistribution | PoolDistribution:
+    with _same_random_numbers():
+        returned = asked.call()
+        if isinstance(returned, tuple | list) and len(returned) == 2:
+            return _of_pair(asked, returned)
+    missing = attempt(asked.where, "spec", partial(_missing, returned))
+    if missing:
+        lacks = "" if len(missing) > len(_METHODS) else f" without {', '.join(missing)}"
+        raise GsnrError(f"{asked.where}: it returned {kind(returned)}{lacks}; {_NEEDED}.")
+    return OwnDistribution(asked.where, returned)
+
+
+@dataclass(frozen=True)
+class _Custom:
+    """What a config's target returned, at hand only while it is drawn from."""
+
+    asked: _Asked
+    spec: DataSpec
+
+    def prepare(self) -> None:
+        """Fetch what draws need."""
+        _source(self.asked).prepare()
+
+    def train_set(self, n: int, m: int, seed: int) -> Samples:
+        """Draw training set number `m`."""
+        return _source(self.asked).train_set(n, m, seed)
+
+    def test_set(self, n: int, seed: int) -> Samples:
+        """Draw the test set."""
+        return _source(self.asked).test_set(n, seed)
+
+
+def _missing(returned: object) -> list[str]:
+    """List what an object lacks to be a distribution; a spec may be made when it is asked for."""
+    return [name for name in ("spec", *_METHODS) if not hasattr(returned, name)]
+
+
+def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistribution:
+    """Read two data sets as an .npz file is read that holds them."""
+    where, layout = asked.where, asked.layout
+    names = ("training", "test")
+    for name, dataset in zip(names, pair, strict=True):
+        if not is_map_style(dataset):
+            raise GsnrError(
+                f"{where}: its {name} set is {kind(dataset)}, which has no length or cannot be "
+                f"indexed; {_NEEDED}."
+            )
+    pools = [read_pool(where, name, data) for name, data in zip(names, pair, strict=True)]
+    (x_train, y_train), (x_test, y_test) = pools
+    arrays = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
+    check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()})
+    n_outputs, task = describe_targets(where, y_train, y_test)
+    rule = standardization_by(x_train, layout) if asked.standardize else scaling(x_train)
+    train, test = (as_samples(x, y, layout, rule) for x, y in pools)
+    spec = DataSpec(
+        name=asked.target,
+        input_shape=input_shape(x_train.shape, layout),
+        n_outputs=n_outputs,
+        task=task,
+        n_train=len(train),
+        n_test=len(test),
+        source=f"{asked.target}({asked.given})",
+    )
+    return PoolDistribution(spec, lambda: train, lambda: test, fetch=lambda: None)
+
+
+def _find(where: str, target: str) -> Callable[..., Any]:
+    try:
+        found = resolve_name(target)
+    except Exception as error:
+        raise GsnrError(
+            f"{where}: it cannot be imported ({describe_exception(error)}). Give the dotted path "
+            "of a class or function, such as my_data.Spirals for a file my_data.py here."
+        ) from None
+    if not callable(found):
+        raise GsnrError(f"{where}: it is {kind(found)}, which cannot be called; {_NEEDED}.")
+    return cast(Callable[..., Any], found)
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """Let all global generators of random numbers start at one place, and put them back after."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            np.random.seed(0)
+            random.seed(0)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

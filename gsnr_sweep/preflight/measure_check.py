@@ -1,0 +1,205 @@
+"""Measures of the user's own tried before anything is launched, on the snapshot of a tiny training.
+
+Two replicas take one step on a few samples of noise of the data's shape, and the next step is
+measured. What is wrong with a measure's code or its values ends the launch; what may be due to so
+few samples, such as a division by zero, does not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
+from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.measures import load_measures, requirements_of
+from gsnr_sweep.measures.registry import Measure, checked_values
+from gsnr_sweep.measures.requires import NotRequiredError
+from gsnr_sweep.models.build import build_model
+from gsnr_sweep.models.mlp import MLP
+from gsnr_sweep.preflight.memory import noise
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.requirements import Requirements
+from gsnr_sweep.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from gsnr_sweep.data.base import DataSpec
+    from gsnr_sweep.preflight.model_check import ModelCost
+
+_OURS = "gsnr_sweep."
+_REPLICAS, _SAMPLES, _TEST_SAMPLES = 2, 8, 64
+# A network beyond these takes longer than half a second, so that a small one stands in for it.
+_MOST_WEIGHTS, _MOST_FLOPS = 200_000, 20e6
+_STAND_IN_WIDTH = 4
+_MOST_REMEMBERED = 64  # a launcher checks the points of its sweep again
+
+# What a measure may raise on a few samples and not on many, and what it cannot owe to another
+# network's layers.
+_OF_FEW_SAMPLES = (ArithmeticError, ValueError, IndexError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+_OF_ANY_NETWORK = (NameError, TypeError, AttributeError, ImportError, NotRequiredError)
+
+
+def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
+    """Apply the measures that are not in the package to a tiny training's snapshot.
+
+    Each set of measures is tried once for a classification and once for a regression.
+
+    Args:
+        cfg: A run that is to make them.
+        spec: Its data.
+        cost: Of its network.
+
+    Raises:
+        GsnrError: One fails, or returns something else than values by metric name; or two of them
+            return the same metric.
+    """
+    functions = cfg.measures.functions
+    if all(path.startswith(_OURS) for path in functions.values()):
+        return
+    loaded = load_measures(functions)
+    measures = tuple(_Measure(name, functions[name], found) for name, found in loaded.items())
+    cheap = cost.n_parameters <= _MOST_WEIGHTS and cost.forward_flops <= _MOST_FLOPS
+    trial = _Trial(measures, spec.task, requirements_of(loaded), cfg, spec, cheap)
+    if problem := _problem_of(trial):
+        raise GsnrError(problem)
+
+
+class _Measure:
+    """A measure and what the config calls it; the same one only if it is the same function."""
+
+    def __init__(self, name: str, path: str, function: Measure) -> None:
+        self.where = f"measures.functions.{name}={path}"
+        self.is_own = not path.startswith(_OURS)
+        self.function = function
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Measure):
+            return NotImplemented
+        return self.where == other.where and self.function is other.function
+
+    def __hash__(self) -> int:
+        return hash(self.where)
+
+    def apply(self, trial: _Trial, snapshot: Snapshot, failed: dict[str, Exception]) -> list[str]:
+        """Apply it as a run does and return the names of its metrics; none if it may fail here.
+
+        Raises:
+            GsnrError: It fails as it would in a run, or returns something else.
+        """
+        try:
+            if error := failed.get(getattr(self.function, "__name__", "")):
+                raise error
+            returned = self.function(snapshot)
+        except Exception as error:
+            if self.is_own and _is_its_own(error, trial.own_network):
+                told = _describe(error, snapshot)
+                raise GsnrError(f"{self.where}: it fails on a tiny training ({told}).") from None
+            return []
+        return list(checked_values(self.where, returned))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Measures and a kind of data; may be a key, for which any run of that kind stands for all.
+
+    Attributes:
+        measures: All of a run, those of the package included.
+        task: Of the data.
+        wanted: What the measures require.
+        cfg: The run.
+        spec: Its data.
+        own_network: Whether the run's own network is small enough.
+    """
+
+    measures: tuple[_Measure, ...]
+    task: str
+    wanted: Requirements = field(compare=False)
+    cfg: Config = field(compare=False)
+    spec: DataSpec = field(compare=False)
+    own_network: bool = field(compare=False)
+
+    def snapshot(self, failed: dict[str, Exception]) -> Snapshot:
+        """Train and measure; probes that fail are entered by name."""
+        cfg, spec = self.cfg, self.spec
+        if self.own_network:
+            model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
+            followed = cfg.measures.parameters
+        else:
+            model, followed = MLP(_STAND_IN_WIDTH, spec.input_shape, spec.n_outputs), []
+        tiny = replace(cfg, n=_SAMPLES, n_sets=_REPLICAS, epochs=1, measure_at=[1], threads=1)
+        tiny = replace(tiny, measures=replace(cfg.measures, parameters=followed))
+        probes = {n: _noting(n, probe, failed) for n, probe in self.wanted.probes.items()}
+        ensemble = Ensemble(model, _sets(spec), spec.task, tiny.training, torch.device("cpu"))
+        return next(ensemble.run(wanted=replace(self.wanted, probes=probes)))
+
+
+def _sets(spec: DataSpec) -> RunSets:
+    """Draw noise, another one for each set."""
+    x, y = noise(spec, _REPLICAS * _SAMPLES + _TEST_SAMPLES)
+    starts = [m * _SAMPLES for m in range(_REPLICAS)]
+    train = [Samples(x[i : i + _SAMPLES], y[i : i + _SAMPLES]) for i in starts]
+    return RunSets(train, Samples(x[-_TEST_SAMPLES:], y[-_TEST_SAMPLES:]))
+
+
+def _noting(
+    name: str, probe: Callable[..., Any], failed: dict[str, Exception]
+) -> Callable[..., Any]:
+    def look(*arguments: Any) -> Any:
+        try:
+            return probe(*arguments)
+        except Exception as error:
+            failed[name] = error
+            return None
+
+    return look
+
+
+@lru_cache(maxsize=_MOST_REMEMBERED)
+def _problem_of(trial: _Trial) -> str:
+    """Return what is wrong with the measures, empty for nothing."""
+    failed: dict[str, Exception] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few samples much is undefined
+        try:
+            snapshot = trial.snapshot(failed)
+        except Exception:  # no fault of a measure's: the run will say
+            return ""
+        owners: dict[str, _Measure] = {}
+        for measure in trial.measures:
+            try:
+                metrics = measure.apply(trial, snapshot, failed)
+            except GsnrError as error:
+                return str(error)
+            for metric in metrics:
+                first = owners.setdefault(metric, measure)
+                if first is not measure:
+                    mine, its = (measure, first) if measure.is_own else (first, measure)
+                    return f"{mine.where}: metric {metric!r} is one of {its.where} too. Rename it."
+    return ""
+
+
+def _is_its_own(error: Exception, own_network: bool) -> bool:
+    """Tell whether a measure would fail in a run too, as far as can be said."""
+    if isinstance(error, NotRequiredError):
+        return True
+    if isinstance(error, _OF_FEW_SAMPLES) or "out of range" in str(error):
+        return False
+    return own_network or (isinstance(error, _OF_ANY_NETWORK) and "NoneType" not in str(error))
+
+
+def _describe(error: Exception, snapshot: Snapshot) -> str:
+    """Say what was raised, and how to ask for what the snapshot does not hold."""
+    told = describe_exception(error)
+    asked = {"signs": "positive", "weights": "weights", "gradient_change": "next_gradient"}
+    absent = [option for option, name in asked.items() if getattr(snapshot, name) is None]
+    if "NoneType" not in told or not absent:
+        return told
+    options = " or ".join(f"@requires({option}=True)" for option in absent)
+    return f"{told}; what costs extra time is None unless it is asked for by {options}"
