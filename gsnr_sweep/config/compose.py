@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_origin, get_type_hints
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
@@ -24,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gsnr_sweep.config.hydra_internals import apply_overrides, override_dirname
 from gsnr_sweep.config.parse import describe_omegaconf_error, from_omegaconf, unknown_key
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, known_keys
@@ -171,7 +171,7 @@ class Composer:
         about = cfg.hydra.job.config.override_dirname
         with open_dict(cfg.hydra):
             cfg.hydra.overrides.task = [str(override.input_line) for override in own]
-            cfg.hydra.job.override_dirname = get_overrides_dirname(
+            cfg.hydra.job.override_dirname = override_dirname(
                 overrides=own,
                 kv_sep=about.kv_sep,
                 item_sep=about.item_sep,
@@ -234,7 +234,7 @@ class Composer:
         """Set values as Hydra does, on a copy of what it composed."""
         cfg = copy.deepcopy(combination.cfg)
         try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+            apply_overrides(values, cfg)
         except (HydraException, OmegaConfBaseException) as error:
             raise GsnrError(self._explain(error, values, label)) from None
         if self._sweep is not None:
