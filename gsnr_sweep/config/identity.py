@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gsnr_sweep
+from gsnr_sweep.config.built_ins import identified_path
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config
 from gsnr_sweep.data.settings import NpzConfig
@@ -30,7 +31,8 @@ def run_identity(cfg: Config) -> str:
     """Identify what a run computes by 16 hexadecimal digits.
 
     Two configs have the same identity if they must give the same numbers: their science part is the
-    same, and so is the content of the file of a user's own data, wherever it lies.
+    same, and so is the content of the file of a user's own data, wherever it lies. A built-in model
+    or measure counts by its name, not by where its module lies.
     """
     return _hash(_content(cfg))
 
@@ -165,6 +167,9 @@ def science_part(cfg: Config) -> dict[str, Any]:
     for key in _LATER:
         if not content[key]:
             content.pop(key)
+    content["model"]["_target_"] = identified_path(cfg.model._target_)
+    functions = cfg.measures.functions.items()
+    content["measures"]["functions"] = {name: identified_path(path) for name, path in functions}
     return content
 
 
