@@ -32,6 +32,7 @@ from gsnr_sweep.config.parse import (
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import Config, known_keys
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.wording import as_typed
 
 
 @dataclass(frozen=True)
@@ -305,7 +306,7 @@ def _refuse_sweeps(overrides: list[Override]) -> None:
 def _group_fault(override: Override, options: list[str]) -> str:
     chosen = override.value()
     wanted = chosen if isinstance(chosen, list) else [chosen]
-    missing = ["null" if name is None else str(name) for name in wanted if name not in options]
+    missing = [as_typed(name) for name in wanted if name not in options]
     if missing and not override.is_delete():
         return (
             f"{override.input_line}: there is no option {missing[0]!r}. "

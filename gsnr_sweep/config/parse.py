@@ -14,9 +14,10 @@ from omegaconf.errors import (
 )
 
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, _field, help_of, known_keys
-from gsnr_sweep.config.wording import as_typed, not_allowed, suggest
+from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.wording import as_typed
 
 _KINDS = {
     "int": "a whole number",
