@@ -17,7 +17,7 @@ from gsnr_sweep.config.compose import Composer, GridPoint
 from gsnr_sweep.config.grid import CommandLine, composer_of, expand, points_of
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.errors import GsnrError
-from tests.conftest import CONF, TINY, tiny_config
+from tests.conftest import CONF, TINY, shared_composer, tiny_config
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def _shared(point: GridPoint) -> tuple[str, str]:
     return repr(point.cfg), point.problem
 
 
-# One composer takes each list one after the other, so that a later point of a list is made from
-# what is remembered of the earlier ones.
+# One composer takes all of them, forwards and backwards, so that points are made from what is
+# remembered of others.
 _POINTS: dict[str, list[list[str]]] = {
     "single values": [
         [f"n={n}", f"ch={ch}", f"p_random={p}"] for n in (5, 7) for ch in (2, 3) for p in (0, 0.5)
@@ -152,13 +152,12 @@ _POINTS: dict[str, list[list[str]]] = {
 def test_the_short_way_is_the_long_one(loader: ConfigLoader, points: list[list[str]]) -> None:
     expected = [_long_way(loader, overrides) for overrides in points]
     for step in (1, -1):
-        composer = Composer(loader, "config")
         for overrides, right in list(zip(points, expected, strict=True))[::step]:
-            assert _shared(composer.point(overrides)) == right, overrides
+            assert _shared(shared_composer().point(overrides)) == right, overrides
 
 
 def test_a_key_that_only_some_combinations_have(loader: ConfigLoader) -> None:
-    composer = Composer(loader, "config")
+    composer = shared_composer()
     for group, is_there in (("data=toy", True), ("data=digits", False), ("data=toy", True)):
         overrides = [group, "n=5", "data.eta=1"]
         if is_there:
@@ -176,8 +175,8 @@ def test_a_users_configs_may_refer_to_other_keys(tmp_path: Path) -> None:
     assert [point.cfg.n_test for point in points if point.cfg] == [5, 6, 7]
 
 
-def test_points_share_nothing_that_can_be_changed(loader: ConfigLoader) -> None:
-    composer = Composer(loader, "config")
+def test_points_share_nothing_that_can_be_changed() -> None:
+    composer = shared_composer()
     overrides = ["measure_at=[1,2]", "model=mlp", "+model.args.sizes=[1,2]"]
     points = [composer.point([*overrides, f"n={n}"]) for n in (5, 6, 5)]
     first, *others = (point.cfg for point in points)
@@ -214,7 +213,7 @@ def test_each_combination_of_groups_is_composed_and_typed_once(
 
 def test_a_composer_that_is_kept_gives_what_each_command_line_gives() -> None:
     """As the tests keep one: whatever was composed before, the grid is that of a fresh Hydra."""
-    kept = composer_of(CommandLine.parse((), CONF))
+    kept = shared_composer()
     lines = [
         ["n=30", "ch=3"],
         ["n=30", "ch=4", "tracking=none"],
@@ -265,7 +264,7 @@ def _content(cfg: DictConfig) -> tuple[object, bool]:
 
 @pytest.mark.parametrize("overrides", _WHOLE.values(), ids=_WHOLE.keys())
 def test_the_whole_config_is_that_of_hydra(loader: ConfigLoader, overrides: list[str]) -> None:
-    composer = Composer(loader, "config")
+    composer = shared_composer()
     expected = hydra.compose("config", overrides, return_hydra_config=True)
     assert expected.hydra.overrides.task == [o for o in overrides if "hydra" not in o]
     assert _content(composer.full(overrides)) == _content(expected)
