@@ -11,6 +11,9 @@ class GsnrError(Exception):
 def resolve_name(path: str) -> Any:
     """Import the object that a dotted path such as ``package.module.Class`` names.
 
+    `pkgutil.resolve_name` says of a module below a package that breaks while it is imported that it
+    does not exist; here the reason is raised.
+
     Raises:
         Exception: Whatever importing the module raises, or AttributeError for an unknown name.
     """

@@ -1,6 +1,34 @@
-"""Words that numbers are told in."""
+"""How messages write values and durations, and what they propose instead of a wrong name."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+def as_typed(value: object) -> str:
+    """Write a value as people type it on a command line."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Propose the known name that looks most like a wrong one.
+
+    Args:
+        name: The wrong name.
+        known: Right names; of a mapping, the name's value is proposed.
+
+    Returns:
+        A question such as ``Did you mean ch?``; empty if nothing looks like `name`.
+    """
+    shown = known if isinstance(known, Mapping) else {one: one for one in known}
+    close = difflib.get_close_matches(name, sorted(shown), n=1)
+    if not close:
+        return ""
+    right = shown[close[0]]
+    return f"Did you mean {repr(right) if ' ' in right else right}?"
 
 
 def describe_duration(seconds: float) -> str:

@@ -33,18 +33,18 @@ def tiny_config(*overrides: str) -> Config:
 
 def typed_config(*overrides: str) -> Config:
     """The typed config of one run, equal to that of its command line."""
-    point = _composer().point(overrides)
+    point = shared_composer().point(overrides)
     assert point.cfg is not None, point.problem
     return point.cfg
 
 
 def expanded(*arguments: str) -> Grid:
     """What a command line asks for; it names no folder of configs but ``conf/``."""
-    return expand(CommandLine.parse(arguments, CONF), _composer())
+    return expand(CommandLine.parse(arguments, CONF), shared_composer())
 
 
 @lru_cache
-def _composer() -> Composer:
+def shared_composer() -> Composer:
     """The session's composer: a point of its own takes Hydra a fifth of a second."""
     return composer_of(CommandLine.parse((), CONF))
 

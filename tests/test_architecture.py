@@ -1,8 +1,10 @@
 """Imports run one way: from the command line down to the core, and never back up."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -70,6 +72,27 @@ def test_no_circle_of_files() -> None:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_hydras_private_modules_are_imported_in_one_file() -> None:
+    """What an upgrade of Hydra may break stands in one place."""
+    found = {
+        str(path.relative_to(ROOT))
+        for folder in ("gsnr_sweep", "hydra_plugins")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _imported(path)
+        if re.match(r"(hydra|omegaconf)\.(.*\.)?_", name)
+    }
+    assert found == {"gsnr_sweep/config/hydra_internals.py"}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The dotted names that a file imports, whatever they name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
 
 
 def test_the_core_loads_no_sweep_machinery() -> None:

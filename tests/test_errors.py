@@ -33,6 +33,10 @@ def test_a_module_that_breaks_on_import_says_why(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
         resolve_name("breaks_on_import.Thing")
+    (tmp_path / "of_a_package").mkdir()
+    (tmp_path / "of_a_package" / "breaks.py").write_text("import no_such_dependency\n")
+    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+        resolve_name("of_a_package.breaks.Thing")
 
 
 def test_reasons_are_one_short_line() -> None:

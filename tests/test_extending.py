@@ -114,7 +114,7 @@ def test_points_of_the_spirals_lie_on_them(imported: None) -> None:
 
 def test_a_pair_of_data_sets_of_the_users_is_drawn_from(imported: None, folder: Path) -> None:
     cfg = tiny_config(*command("my_pairs"), "epochs=1", "measure_at=[1]", "tracking=none")
-    record = run_point(cfg, folder, folder).record
+    record = run_point(cfg, folder).record
     assert (record.state, record.data["name"]) == ("finished", "my_pairs.blobs")
     assert (record.data["train_size"], record.data["test_size"]) == (100, 150)
     pool = distribution(cfg.data).train_set(200, 0, 0)
@@ -129,7 +129,7 @@ def points(named: str, *more: str) -> list[CheckedPoint]:
 
 def measured(point: CheckedPoint, folder: Path) -> dict[str, float]:
     """The metrics of a run at its first measured epoch."""
-    record = run_point(point.cfg, folder, folder).record
+    record = run_point(point.cfg, folder).record
     assert record.state == "finished"
     return record.measurements[0].metrics
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import readable_store_errors
-from gsnr_sweep.tracking.uri import apply_mlflow_settings, store_uri
+from gsnr_sweep.tracking.uri import apply_mlflow_settings, missing_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -126,10 +126,7 @@ def _check_store_exists(uri: str) -> None:
     Raises:
         GsnrError: The file is missing.
     """
-    if not uri.startswith("sqlite:///"):
-        return
-    path = Path(uri.removeprefix("sqlite:///").split("?")[0])
-    if not path.is_file():
+    if path := missing_file(uri):
         raise GsnrError(
             f"There is no tracking store {path}. Start this in the folder where the sweep was "
             "launched, or say where its runs are tracked: --tracking-uri URI, or the environment "

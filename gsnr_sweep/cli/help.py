@@ -17,6 +17,7 @@ from gsnr_sweep.config.program import (
     launch_program,
 )
 from gsnr_sweep.config.schema import describe_keys
+from gsnr_sweep.wording import as_typed
 
 _GROUPS = {
     "data": "where training sets and test set are drawn from",
@@ -107,9 +108,7 @@ def _launcher(config_dir: Path, name: str, title: str) -> list[str]:
 
 
 def _key(name: str, text: str, default: object) -> str:
-    shown = "null" if default is None else str(default)
-    shown = shown.lower() if isinstance(default, bool) else shown
-    return f"{_entry(name, text)} ({shown})"
+    return f"{_entry(name, text)} ({as_typed(default)})"
 
 
 def _entry(name: str, text: str) -> str:

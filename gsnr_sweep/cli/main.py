@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ from gsnr_sweep.config.location import config_folder
 from gsnr_sweep.config.program import command_program
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
+from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
     from gsnr_sweep.records.manifest import Manifest
@@ -54,8 +54,7 @@ def _command(arguments: Sequence[str]) -> int:
     known = list(_commands(_parser()))
     if arguments[0] in known:
         return main(arguments)
-    close = difflib.get_close_matches(arguments[0], known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+    hint = did_you_mean(arguments[0], known) or f"There are: {', '.join(known)}."
     print(f"error: There is no command {arguments[0]!r}. {hint}", file=sys.stderr)
     return 1
 

@@ -1,40 +1,39 @@
 """From a point's overrides to its typed config, fast enough for grids of thousands of points.
 
-Hydra composes a config in some 40 ms. Here it composes each combination of config groups once, and
-of the points that differ in single values only one is composed and typed; the others are copies of
-it with their own values set, each distinct value typed once.
+Hydra composes a config in some 40 ms. Here it composes each combination of config groups once; its
+config is typed once, and a point is a copy of that with the point's own values set.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import re
+import pickle
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gsnr_sweep.config.hydra_internals import apply_overrides, override_dirname
 from gsnr_sweep.config.parse import (
+    as_config,
     describe_omegaconf_error,
     from_omegaconf,
     of_another_choice,
     open_mapping,
+    typed,
     unknown_key,
 )
 from gsnr_sweep.config.program import launch_program
-from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, known_keys
-from gsnr_sweep.data.settings import DataConfig
+from gsnr_sweep.config.schema import Config, known_keys
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.wording import as_typed
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,18 @@ class GridPoint:
             return cls(label, tuple(overrides), None, str(error))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Combination:
-    """One combination of config groups.
+    """One combination of config groups and of values of Hydra's own.
 
     Attributes:
         cfg: What Hydra composed for it, ``hydra`` part included.
-        keys: The keys whose values can be set later, with their types.
-        patterns: Typed points by what they do not share with all others: the overrides that cannot
-            be set later, and the keys of those that can.
+        typed: The same without that part, typed and pickled, which is the fastest way to copy it;
+            None if it cannot be typed before the values are set.
     """
 
     cfg: DictConfig
-    keys: dict[str, Any]
-    patterns: dict[tuple[str, ...], GridPoint] = field(default_factory=dict)
+    typed: bytes | None
 
 
 class Composer:
@@ -104,7 +101,6 @@ class Composer:
         self._parsed: dict[str, Override] = {}
         self._options: dict[str, list[str]] = {}
         self._combinations: dict[tuple[str, ...], _Combination] = {}
-        self._values: dict[tuple[str, Any], Any] = {}
 
     @classmethod
     def of_sweep(cls, loader: ConfigLoader, sweep: DictConfig) -> Composer:
@@ -153,10 +149,16 @@ class Composer:
         _refuse_sweeps(parsed)
         label = " ".join(str(o.input_line) for o in parsed if o.get_key_element() in axes)
         task = tuple(str(o.input_line) for o in parsed if not o.is_hydra_override())
-        groups = tuple(str(o.input_line) for o in parsed if self._is_group(o))
-        values = [o for o in parsed if not self._is_group(o)]
-        found = self._typed_point(self._combination(groups), values, label)
-        return replace(found, label=label, overrides=task)
+        combination, values = self._split(parsed)
+        if combination.typed is not None and all(map(_can_be_set_on_a_typed_config, values)):
+            try:
+                cfg: DictConfig = pickle.loads(combination.typed)
+                apply_overrides(values, cfg)
+                return GridPoint(label, task, as_config(cfg))
+            except (HydraException, OmegaConfBaseException):
+                pass  # the long way says what is wrong
+        cfg = _without_hydra(self._with_overrides(combination, values, label))
+        return GridPoint.of(cfg, label, task)
 
     def full(self, overrides: Sequence[str]) -> DictConfig:
         """Compose the whole config of one point, as `ConfigLoader.load_sweep_config` does.
@@ -170,14 +172,12 @@ class Composer:
             GsnrError: As `point`.
         """
         parsed = self.parse(overrides)
-        groups = tuple(str(o.input_line) for o in parsed if self._is_group(o))
-        values = [o for o in parsed if not self._is_group(o)]
-        cfg = self._with_overrides(self._combination(groups), values, "")
+        cfg = self._with_overrides(*self._split(parsed), "")
         own = [override for override in parsed if not override.is_hydra_override()]
         about = cfg.hydra.job.config.override_dirname
         with open_dict(cfg.hydra):
             cfg.hydra.overrides.task = [str(override.input_line) for override in own]
-            cfg.hydra.job.override_dirname = get_overrides_dirname(
+            cfg.hydra.job.override_dirname = override_dirname(
                 overrides=own,
                 kv_sep=about.kv_sep,
                 item_sep=about.item_sep,
@@ -185,54 +185,12 @@ class Composer:
             )
         return cfg
 
-    def _typed_point(
-        self, combination: _Combination, values: list[Override], label: str
-    ) -> GridPoint:
-        """Return a point from the first one of its pattern, which goes the whole way."""
-        typed = self._set_later(combination, values)
-        pattern = tuple(
-            str(o.input_line) if value is NOT_POSSIBLE else o.key_or_group
-            for o, value in zip(values, typed, strict=True)
-        )
-        if pattern not in combination.patterns:
-            composed = self._composed(combination, values, label)
-            combination.patterns[pattern] = GridPoint.of(composed)
-        first = combination.patterns[pattern]
-        if first.cfg is None:
-            return first
-        return replace(first, cfg=_with_values(first.cfg, pattern, typed))
-
-    def _set_later(self, combination: _Combination, overrides: list[Override]) -> list[Any]:
-        """Return the typed values of the overrides that can be set on a typed config.
-
-        It is NOT_POSSIBLE for those that add or delete, that set a mapping, refer to other keys or
-        are of a wrong type. They go the whole way through Hydra and OmegaConf, with everything
-        that concerns the same section.
-        """
-        typed = [self._typed(combination, override) for override in overrides]
-        others = [o for o, value in zip(overrides, typed, strict=True) if value is NOT_POSSIBLE]
-        sections = {_section(o) for o in others}
-        refers = any("${" in str(o.input_line) and not o.is_hydra_override() for o in others)
-        return [
-            NOT_POSSIBLE if refers or _section(override) in sections else value
-            for override, value in zip(overrides, typed, strict=True)
-        ]
-
-    def _typed(self, combination: _Combination, override: Override) -> Any:
-        hint = combination.keys.get(override.key_or_group, NOT_POSSIBLE)
-        if hint is NOT_POSSIBLE or override.package or override.type is not OverrideType.CHANGE:
-            return NOT_POSSIBLE
-        at = (str(override.input_line), hint)
-        if at not in self._values:
-            value = override.value()
-            self._values[at] = converted(hint, value) if is_single_value(value) else NOT_POSSIBLE
-        return self._values[at]
-
-    def _composed(
-        self, combination: _Combination, values: list[Override], label: str
-    ) -> DictConfig:
-        """Set values on what Hydra composed; leave the ``hydra`` part out."""
-        return _without_hydra(self._with_overrides(combination, values, label))
+    def _split(self, parsed: list[Override]) -> tuple[_Combination, list[Override]]:
+        """Return what Hydra composes for a point, and the values that are set on a copy of it."""
+        own = [o for o in parsed if o.input_line not in self._fixed]
+        values = [o for o in own if not self._is_group(o) and not o.is_hydra_override()]
+        composed = (str(o.input_line) for o in own if o not in values)
+        return self._combination(tuple(composed)), values
 
     def _with_overrides(
         self, combination: _Combination, values: list[Override], label: str
@@ -240,12 +198,10 @@ class Composer:
         """Set values as Hydra does, on a copy of what it composed."""
         cfg = copy.deepcopy(combination.cfg)
         try:
-            ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+            apply_overrides(values, cfg)
         except (HydraException, OmegaConfBaseException) as error:
             told = self._explain(error, values, label, combination.cfg)
             raise GsnrError(told) from None
-        if self._sweep is not None:
-            OmegaConf.copy_cache(from_config=self._sweep, to_config=cfg)
         return cfg
 
     def _is_group(self, override: Override) -> bool:
@@ -258,19 +214,14 @@ class Composer:
             )
         return self._options[group]
 
-    def _combination(self, groups: tuple[str, ...]) -> _Combination:
-        if groups not in self._combinations:
-            cfg = self.compose(groups)
-            self._combinations[groups] = _Combination(cfg, _keys(cfg))
-        return self._combinations[groups]
+    def _combination(self, overrides: tuple[str, ...]) -> _Combination:
+        if overrides not in self._combinations:
+            cfg = self._compose(overrides)
+            self._combinations[overrides] = _Combination(cfg, _typed_copy(cfg))
+        return self._combinations[overrides]
 
-    def compose(self, overrides: Sequence[str]) -> DictConfig:
-        """Let Hydra compose a config, ``hydra`` part included.
-
-        Raises:
-            GsnrError: An override cannot be read, or names a group, option or key that does not
-                exist.
-        """
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        """Let Hydra compose a config, ``hydra`` part included."""
         parsed = self.parse(overrides)
         for override in parsed:
             if self._is_group(override) and (reason := self._fault(override)):
@@ -283,6 +234,8 @@ class Composer:
             raise GsnrError(self._explain(error, parsed, "")) from None
         self._refuse_missing_scale(cfg)
         OmegaConf.set_struct(cfg, True)
+        if self._sweep is not None:
+            OmegaConf.copy_cache(from_config=self._sweep, to_config=cfg)
         return cfg
 
     def _refuse_missing_scale(self, cfg: DictConfig) -> None:
@@ -376,7 +329,7 @@ def _refuse_sweeps(overrides: list[Override]) -> None:
 def _group_fault(override: Override, options: list[str]) -> str:
     chosen = override.value()
     wanted = chosen if isinstance(chosen, list) else [chosen]
-    missing = ["null" if name is None else str(name) for name in wanted if name not in options]
+    missing = [as_typed(name) for name in wanted if name not in options]
     if missing and not override.is_delete():
         return (
             f"{override.input_line}: there is no option {missing[0]!r}. "
@@ -385,96 +338,29 @@ def _group_fault(override: Override, options: list[str]) -> str:
     return ""
 
 
-def _section(override: Override) -> str:
-    """Return the first part of a key."""
-    return re.split(r"[.\[]", override.key_or_group, maxsplit=1)[0]
-
-
 def _without_hydra(cfg: DictConfig) -> DictConfig:
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg
 
 
-def _keys(cfg: DictConfig) -> dict[str, Any]:
-    """Return the keys whose values can be set later: none where keys refer to each other."""
-    content = OmegaConf.to_container(_without_hydra(copy.deepcopy(cfg)))
-    if _refers(content):
-        return {}
-    name = OmegaConf.select(cfg, "data.name", throw_on_missing=False)
-    schema = DATA_SCHEMAS.get(name, DataConfig) if isinstance(name, str) else DataConfig
-    return single_value_keys(schema)
-
-
-def _refers(content: object) -> bool:
-    """Tell whether there is an interpolation somewhere."""
-    if isinstance(content, dict):
-        return any(_refers(value) for value in content.values())
-    if isinstance(content, list):
-        return any(_refers(value) for value in content)
-    return isinstance(content, str) and "${" in content
-
-
-def _with_values(pattern: Config, keys: Sequence[str], values: Sequence[Any]) -> Config:
-    """Copy a typed config and set values that are typed already, if possible."""
-    cfg = copy.deepcopy(pattern)
-    for key, value in zip(keys, values, strict=True):
-        if value is not NOT_POSSIBLE:
-            section, _, name = key.rpartition(".")
-            setattr(getattr(cfg, section) if section else cfg, name, copy.copy(value))
-    return cfg
-
-
-NOT_POSSIBLE: Any = object()
-
-
-def single_value_keys(data: type[DataConfig]) -> dict[str, Any]:
-    """Return the dotted keys that hold a single value or a list of them, with their types.
-
-    Args:
-        data: Dataclass of the config's ``data`` section. Its name is not among the keys, since that
-            decides which other keys there are.
-    """
-    found: dict[str, Any] = {}
-    for name, hint in get_type_hints(Config).items():
-        section = data if name == "data" else hint
-        if dataclasses.is_dataclass(section):
-            inner = get_type_hints(section).items()
-            found |= {f"{name}.{key}": inner_hint for key, inner_hint in inner}
-        else:
-            found[name] = hint
-    return {
-        key: hint
-        for key, hint in found.items()
-        if key != "data.name" and not _may_hold_a_mapping(hint)
-    }
-
-
-def _may_hold_a_mapping(hint: Any) -> bool:
-    return hint is Any or get_origin(hint) is dict or dataclasses.is_dataclass(hint)
-
-
-def is_single_value(value: object) -> bool:
-    """Tell whether a value can be typed by itself: it is there and refers to nothing else."""
-    if isinstance(value, list):
-        return all(is_single_value(item) and not isinstance(item, list) for item in value)
-    if isinstance(value, str):
-        return "${" not in value and value != MISSING
-    return value is None or isinstance(value, bool | int | float)
-
-
-def converted(hint: Any, value: object) -> Any:
-    """Return the value as a typed config holds it, or NOT_POSSIBLE if it is of another type."""
+def _typed_copy(cfg: DictConfig) -> bytes | None:
+    """Type a composed config; the type of its data's settings must not depend on other values."""
+    if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
+        return None
     try:
-        merged = OmegaConf.merge(_config_of_one(hint), {"value": value})
-        return OmegaConf.to_container(merged)["value"]  # type: ignore[index, call-overload]
-    except OmegaConfBaseException:
-        return NOT_POSSIBLE
+        return pickle.dumps(typed(_without_hydra(copy.deepcopy(cfg))))
+    except (GsnrError, OmegaConfBaseException):
+        return None
 
 
-@lru_cache
-def _config_of_one(hint: Any) -> DictConfig:
-    field = ("value", hint, dataclasses.field(default=MISSING))
-    schema = OmegaConf.structured(dataclasses.make_dataclass("One", [field]))
-    assert isinstance(schema, DictConfig)
-    return schema
+def _can_be_set_on_a_typed_config(override: Override) -> bool:
+    """Tell whether an override means the same before and after typing.
+
+    That is so for values of keys that are there, but the name that decides the type of the data's
+    settings; keys come and go in the mappings that users may extend.
+    """
+    key = override.key_or_group
+    if override.type is OverrideType.CHANGE:
+        return key != "data.name"
+    return bool(open_mapping(key))

@@ -11,15 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
 from gsnr_sweep.config.compose import Composer, GridPoint, own_overrides
+from gsnr_sweep.config.hydra_internals import ConfigLoaderImpl, argument_parser, basic_sweeper
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.search_path import (
     VERSION_BASE,
@@ -79,7 +77,7 @@ class CommandLine:
         Raises:
             GsnrError: An option does not exist, or does not go with another.
         """
-        args, strays = get_args_parser().parse_known_args(list(arguments))
+        args, strays = argument_parser().parse_known_args(list(arguments))
         for stray in strays:
             if stray.startswith("-"):
                 raise GsnrError(f"There is no option {stray}. See `{launch_program()} --help`.")
@@ -190,7 +188,7 @@ def _grid(composer: Composer, command: CommandLine) -> Grid:
         return Grid((point,), {}, launcher)  # such a sweeper chooses points as it goes
     params = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
     parsed = composer.parse((*params, *command.overrides))
-    (batch,) = BasicSweeper.split_arguments(parsed, None)
+    (batch,) = basic_sweeper.BasicSweeper.split_arguments(parsed, None)
     axes = _axes(parsed)
     points = tuple(composer.point(overrides, axes) for overrides in batch)
     setup_globals()  # of Hydra: knows what now is

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gsnr_sweep
+from gsnr_sweep.config.built_ins import identified_path
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config
 from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
@@ -31,7 +32,7 @@ def run_identity(cfg: Config) -> str:
 
     Two configs have the same identity if they must give the same numbers: their science part is the
     same, and so is the content of a user's own data: of a file wherever it lies, and of a pair of
-    data sets.
+    data sets. A built-in model or measure counts by its name, not by where its module lies.
     """
     return _hash(_content(cfg))
 
@@ -176,6 +177,9 @@ def science_part(cfg: Config) -> dict[str, Any]:
     for key in _LATER:
         if not content[key]:
             content.pop(key)
+    content["model"]["_target_"] = identified_path(cfg.model._target_)
+    functions = cfg.measures.functions.items()
+    content["measures"]["functions"] = {name: identified_path(path) for name, path in functions}
     return content
 
 

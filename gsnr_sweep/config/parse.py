@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -12,9 +14,10 @@ from omegaconf.errors import (
 )
 
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, _field, help_of, known_keys
-from gsnr_sweep.config.wording import as_typed, not_allowed, suggest
+from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.wording import as_typed
 
 _KINDS = {
     "int": "a whole number",
@@ -30,7 +33,7 @@ _KINDS = {
 
 
 # Mappings that a user may extend; Hydra wants a plus sign before a new key.
-_OPEN = ("model.args", "data.args", "measures.functions")
+OPEN_MAPPINGS = ("model.args", "data.args", "measures.functions")
 
 
 def from_omegaconf(cfg: DictConfig) -> Config:
@@ -46,18 +49,45 @@ def from_omegaconf(cfg: DictConfig) -> Config:
         GsnrError: A key is unknown, missing, or of the wrong type.
     """
     try:
-        name = OmegaConf.select(cfg, "data.name")
-        if isinstance(name, str) and name not in DATA_SCHEMAS:
-            raise GsnrError(not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
-        schema = OmegaConf.structured(Config)
-        schema.data = OmegaConf.structured(DATA_SCHEMAS.get(name, DataConfig))
-        merged = OmegaConf.merge(schema, cfg)
-        OmegaConf.copy_cache(from_config=cfg, to_config=merged)  # times that were resolved before
-        typed = OmegaConf.to_object(merged)
+        return as_config(typed(cfg))
     except OmegaConfBaseException as error:
         raise GsnrError(describe_omegaconf_error(error)) from None
-    assert isinstance(typed, Config)
-    return typed
+
+
+def typed(cfg: DictConfig) -> DictConfig:
+    """Check names and types of a composed config; what it refers to is not looked up yet.
+
+    Raises:
+        GsnrError: There is no such data set.
+        OmegaConfBaseException: A key is unknown or of the wrong type.
+    """
+    name = OmegaConf.select(cfg, "data.name")
+    if isinstance(name, str) and name not in DATA_SCHEMAS:
+        raise GsnrError(not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
+    merged = OmegaConf.merge(_schema(name if isinstance(name, str) else ""), cfg)
+    assert isinstance(merged, DictConfig)
+    OmegaConf.set_struct(merged, True)
+    OmegaConf.copy_cache(from_config=cfg, to_config=merged)  # times that were resolved before
+    return merged
+
+
+def as_config(cfg: DictConfig) -> Config:
+    """Return a config that was typed as dataclasses, interpolations resolved.
+
+    Raises:
+        OmegaConfBaseException: A key is missing, or refers to something of the wrong type.
+    """
+    config = OmegaConf.to_object(cfg)
+    assert isinstance(config, Config)
+    return config
+
+
+@lru_cache
+def _schema(data: str) -> DictConfig:
+    """Return the schema as OmegaConf has it, which takes it some 10 ms to make."""
+    schema: DictConfig = OmegaConf.structured(Config)
+    schema.data = OmegaConf.structured(DATA_SCHEMAS.get(data, DataConfig))
+    return schema
 
 
 def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
@@ -79,7 +109,7 @@ def describe_omegaconf_error(error: OmegaConfBaseException) -> str:
 
 def open_mapping(key: str) -> str:
     """Return the mapping that a key is an entry of, empty if it is of none."""
-    return next((name for name in _OPEN if key.startswith(f"{name}.")), "")
+    return next((name for name in OPEN_MAPPINGS if key.startswith(f"{name}.")), "")
 
 
 def of_another_choice(key: str) -> str:

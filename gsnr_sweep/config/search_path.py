@@ -12,11 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,6 +20,13 @@ from hydra.plugins.config_source import ConfigSource
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gsnr_sweep.config.hydra_internals import (
+    ConfigLoaderImpl,
+    ConfigRepository,
+    ConfigSearchPathImpl,
+    Hydra,
+    create_config_search_path,
+)
 from gsnr_sweep.errors import GsnrError
 
 VERSION_BASE = "1.3"

@@ -8,7 +8,7 @@ from typing import Any
 
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
-from gsnr_sweep.config.wording import as_typed, not_allowed
+from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
     CustomDataConfig,
     DataConfig,
@@ -17,6 +17,7 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
+from gsnr_sweep.wording import as_typed
 
 DTYPES = ("float32", "float64")
 

@@ -23,6 +23,7 @@ from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, read_status
+from gsnr_sweep.wording import describe_duration
 
 
 class EtaColumn(ProgressColumn):
@@ -33,14 +34,7 @@ class EtaColumn(ProgressColumn):
         if not task.fields.get("eta") or not task.completed or task.finished or not task.total:
             return Text("")
         left = (task.elapsed or 0) * (task.total - task.completed) / task.completed
-        return Text(f"ETA {clock(left)}", style="progress.remaining")
-
-
-def clock(seconds: float) -> str:
-    """Write a duration as people read it, such as ``1:02:03`` or ``4:05``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return Text(f"ETA {describe_duration(left)}", style="progress.remaining")
 
 
 def _note(status: Status) -> str:
@@ -166,7 +160,7 @@ def _result(folder: Path) -> str:
     record = read_record(folder)
     if record is None:
         return ""
-    took = clock(record.summary.get("wall_time_s", 0.0))
+    took = describe_duration(record.summary.get("wall_time_s", 0.0))
     last = record.measurements[-1] if record.measurements else None
     if last is None or not {"osgr_lhs", "osgr_rhs"} <= set(last.metrics):
         return took

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from gsnr_sweep.launcher.settings import is_ours, place_of, settings_class
+from gsnr_sweep.wording import as_typed, did_you_mean
 
 # key: (least value, whether null is allowed); all are whole numbers
 _WHOLE = {
@@ -42,16 +42,15 @@ def launcher_problems(launcher: Mapping[str, Any]) -> list[str]:
     found = [_unknown(key, known) for key in given if key not in known]
     for key, value in given.items():
         if key in known and (problem := _problem(key, value)):
-            found.append(f"hydra.launcher.{key}={_typed(value)}: {problem}")
+            found.append(f"hydra.launcher.{key}={as_typed(value)}: {problem}")
     if not found and place_of(launcher) == "slurm":
         found += _slurm_problems(given)
     return found
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f" Did you mean {close[0]}?" if close else f" There is: {', '.join(known)}."
-    return f"hydra.launcher.{key}: there is no such setting.{hint}"
+    hint = did_you_mean(key, known) or f"There is: {', '.join(known)}."
+    return f"hydra.launcher.{key}: there is no such setting. {hint}"
 
 
 def _problem(key: str, value: object) -> str:
@@ -129,10 +128,3 @@ def _is_list(value: object) -> bool:
     from omegaconf import ListConfig
 
     return isinstance(value, list | tuple | ListConfig)
-
-
-def _typed(value: object) -> str:
-    words: dict[object, str] = {True: "true", False: "false"}
-    if value is None:
-        return "null"
-    return words[value] if isinstance(value, bool) else str(value)

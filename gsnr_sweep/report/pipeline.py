@@ -6,7 +6,6 @@ the tracking store.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.files import View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
+from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -149,9 +149,9 @@ def _check_known(name: str, known: Sequence[str], kind: str) -> None:
     """
     if name in known:
         return
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise GsnrError(f"The runs have no {kind} {name!r}.{hint} There is: {', '.join(known)}.")
+    hint = did_you_mean(name, known)
+    there_is = f"There is: {', '.join(known)}."
+    raise GsnrError(" ".join(filter(None, (f"The runs have no {kind} {name!r}.", hint, there_is))))
 
 
 def _log(

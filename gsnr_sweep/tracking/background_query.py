@@ -22,7 +22,7 @@ from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import readable_store_errors, search_runs
 from gsnr_sweep.tracking.store import HASH_TAG, KIND_TAG, STATE_TAG
-from gsnr_sweep.tracking.uri import tracking_uri, without_password
+from gsnr_sweep.tracking.uri import missing_file, tracking_uri, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,8 +58,7 @@ def store_to_read(tracking: TrackingConfig, launch_folder: Path) -> str:
     if tracking.name != "mlflow":
         return ""
     uri = tracking_uri(tracking, launch_folder)
-    path = uri.removeprefix("sqlite:///")
-    return uri if path == uri or Path(path).is_file() else ""  # MLflow would make the file
+    return "" if missing_file(uri) else uri
 
 
 def finished_runs(client: MlflowClient, experiment: str) -> list[StoredRun]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.state import Action
 from gsnr_sweep.tracking.uri import without_password
+from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -244,10 +244,9 @@ def _unknown(
     """Say that nothing is called `wanted`, and what there is instead."""
     known = [e.name for e in experiments]
     names = [*(run.info.run_name or "" for run in sweeps), *known]
-    close = difflib.get_close_matches(wanted, names, n=1)
     text = f"No sweep, run id or experiment is called {wanted!r} in {without_password(uri)}."
-    if close:
-        text += f" Did you mean {close[0]!r}?"
+    if hint := did_you_mean(wanted, names):
+        text += f" {hint}"
     text += f" Experiments: {', '.join(known) or 'none'}."
     if not sweeps:
         return f"{text} There is no sweep in this store yet."

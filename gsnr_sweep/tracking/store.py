@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.uri import without_password
+from gsnr_sweep.tracking.uri import sqlite_file, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,9 +105,8 @@ def store_problem(error: Exception) -> str:
 
 def _artifacts_beside(uri: str) -> str | None:
     """Keep artifacts beside a SQLite file, whatever folder a worker runs in."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri()
+    path = sqlite_file(uri)
+    return (path.parent / "mlartifacts").as_uri() if path else None
 
 
 def user_tags() -> dict[str, str]:

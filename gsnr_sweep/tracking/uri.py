@@ -9,10 +9,30 @@ from pathlib import Path
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 
+_SQLITE = "sqlite:///"
+
+
+def sqlite_uri(path: Path) -> str:
+    """Return the URI of a SQLite file."""
+    return f"{_SQLITE}{path}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store, whose options may follow it; None for any other store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
+
+
+def missing_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store that is not there: MLflow would make an empty one."""
+    path = sqlite_file(uri)
+    return path if path is not None and not path.is_file() else None
+
 
 def store_uri(uri: str | None, folder: Path) -> str:
     """Return the store given, else that in MLFLOW_TRACKING_URI, else a file in `folder`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(folder / "mlflow.db")
 
 
 def without_password(uri: str) -> str:
@@ -49,9 +69,8 @@ def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
         GsnrError: MLflow no longer supports this kind of store.
     """
     uri = store_uri(cfg.uri, folder)
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///"))
-        return f"sqlite:///{path if path.is_absolute() else folder / path}"
+    if uri.startswith(_SQLITE):
+        return sqlite_uri(folder / uri.removeprefix(_SQLITE))  # an absolute path stays
     if "://" not in uri or uri.startswith("file:"):
         raise GsnrError(
             f"tracking.uri={uri}: MLflow keeps runs in a database or on a server, no longer in "
@@ -65,7 +84,7 @@ def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
     if tracking.name != "mlflow":
         return "none: records on disk only"
     uri = tracking_uri(tracking, launch_folder)
-    default = uri == f"sqlite:///{launch_folder / 'mlflow.db'}"
+    default = uri == sqlite_uri(launch_folder / "mlflow.db")
     browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {uri}"
-    hint = f"  (browse: {browse})" if uri.startswith("sqlite") else ""
+    hint = f"  (browse: {browse})" if sqlite_file(uri) else ""
     return f"{without_password(uri)}, experiment {tracking.experiment}{hint}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins import basic_sweeper
+from gsnr_sweep.config.hydra_internals import basic_sweeper
 
 
 class GridSweeper(basic_sweeper.BasicSweeper):

@@ -1,31 +1,31 @@
 """Points composed the short way are those that Hydra and OmegaConf compose the long way."""
 
 import copy
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import hydra
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gsnr_sweep.config import compose
 from gsnr_sweep.config.compose import Composer, GridPoint
 from gsnr_sweep.config.grid import CommandLine, composer_of, expand, points_of
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.errors import GsnrError
-from tests.conftest import CONF, TINY, tiny_config
+from tests.conftest import CONF, TINY, shared_composer, tiny_config
 
 
 @pytest.fixture
 def loader() -> Iterator[ConfigLoader]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None
-        yield hydra.config_loader
+        found = GlobalHydra.instance().hydra
+        assert found is not None
+        yield found.config_loader
 
 
 def _long_way(loader: ConfigLoader, overrides: list[str]) -> tuple[str, str]:
@@ -43,8 +43,8 @@ def _shared(point: GridPoint) -> tuple[str, str]:
     return repr(point.cfg), point.problem
 
 
-# One composer takes each list one after the other, so that a later point of a list is made from
-# what is remembered of the earlier ones.
+# One composer takes all of them, forwards and backwards, so that points are made from what is
+# remembered of others.
 _POINTS: dict[str, list[list[str]]] = {
     "single values": [
         [f"n={n}", f"ch={ch}", f"p_random={p}"] for n in (5, 7) for ch in (2, 3) for p in (0, 0.5)
@@ -118,6 +118,22 @@ _POINTS: dict[str, list[list[str]]] = {
         for scale in ("smoke", "paper")
         for frozen in ("[]", "[fc1]")
     ],
+    "single entries of lists and mappings": [
+        [f"measures.functions.gsnr={name}", "measures.functions.p_same_sign=3", f"data.mean.0={x}"]
+        for name in ("a.b", "null", "[1]")
+        for x in ("1", "x")
+    ],
+    "keys that are not there": [["+new=1", "n=5"], ["+model.new=1"], ["++data.new=1"], ["n=5"]],
+    "parts of Hydra itself": [
+        [f"hydra.launcher.workers={workers}", "hydra/launcher=local", f"n={n}", "ch=3"]
+        for workers in (1, 2)
+        for n in (5, 6)
+    ],
+    "mappings in the place of values": [
+        ["n={a: 1}"],
+        ["preset={name: x}"],
+        ["preset={scale: [1]}"],
+    ],
     "schedules": [
         [f"measure_at={given}", f"epochs={epochs}", "n=5"]
         for given in ("every:2", "log:3", "[0,1]")
@@ -137,13 +153,12 @@ _POINTS: dict[str, list[list[str]]] = {
 def test_the_short_way_is_the_long_one(loader: ConfigLoader, points: list[list[str]]) -> None:
     expected = [_long_way(loader, overrides) for overrides in points]
     for step in (1, -1):
-        composer = Composer(loader, "config")
         for overrides, right in list(zip(points, expected, strict=True))[::step]:
-            assert _shared(composer.point(overrides)) == right, overrides
+            assert _shared(shared_composer().point(overrides)) == right, overrides
 
 
 def test_a_key_that_only_some_combinations_have(loader: ConfigLoader) -> None:
-    composer = Composer(loader, "config")
+    composer = shared_composer()
     for group, is_there in (("data=toy", True), ("data=digits", False), ("data=toy", True)):
         overrides = [group, "n=5", "data.eta=1"]
         if is_there:
@@ -161,8 +176,8 @@ def test_a_users_configs_may_refer_to_other_keys(tmp_path: Path) -> None:
     assert [point.cfg.n_test for point in points if point.cfg] == [5, 6, 7]
 
 
-def test_points_share_nothing_that_can_be_changed(loader: ConfigLoader) -> None:
-    composer = Composer(loader, "config")
+def test_points_share_nothing_that_can_be_changed() -> None:
+    composer = shared_composer()
     overrides = ["measure_at=[1,2]", "model=mlp", "+model.args.sizes=[1,2]"]
     points = [composer.point([*overrides, f"n={n}"]) for n in (5, 6, 5)]
     first, *others = (point.cfg for point in points)
@@ -178,21 +193,28 @@ def test_points_share_nothing_that_can_be_changed(loader: ConfigLoader) -> None:
     assert again == others[1]
 
 
-def test_each_value_is_parsed_and_composed_once(
+def test_each_combination_of_groups_is_composed_and_typed_once(
     loader: ConfigLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    composed: list[object] = []
-    typed = from_omegaconf
-    monkeypatch.setattr(compose, "from_omegaconf", lambda cfg: composed.append(cfg) or typed(cfg))
+    done: list[object] = []
+    typed = compose.typed
+    monkeypatch.setattr(compose, "typed", lambda cfg: done.append(cfg) or typed(cfg))
+    monkeypatch.setattr(GridPoint, "of", lambda *_: pytest.fail("the long way was taken"))
     composer = Composer(loader, "config")
-    values = [["p_random=0.1", f"n={n}", f"ch={ch}"] for n in range(2, 22) for ch in range(1, 6)]
-    assert len({dataclasses.astuple(composer.point(v).cfg)[:3] for v in values}) == 100  # type: ignore[arg-type]
-    assert len(composed) == 1
+    points = [
+        [f"n={n}", f"ch={ch}", *more]
+        for more in (["p_random=0.1"], ["+model.args.depth=2", "hydra.verbose=true"])
+        for n in range(2, 22)
+        for ch in range(1, 6)
+    ]
+    found = [composer.point(overrides).cfg for overrides in points]
+    assert len({repr(cfg) for cfg in found}) == 200
+    assert len(done) == 2
 
 
 def test_a_composer_that_is_kept_gives_what_each_command_line_gives() -> None:
     """As the tests keep one: whatever was composed before, the grid is that of a fresh Hydra."""
-    kept = composer_of(CommandLine.parse((), CONF))
+    kept = shared_composer()
     lines = [
         ["n=30", "ch=3"],
         ["n=30", "ch=4", "tracking=none"],
@@ -213,6 +235,74 @@ def test_the_tests_configs_are_those_of_their_command_lines() -> None:
     for overrides in ((), ("ch=3",), ("ch=4", "data=toy", "model=mlp"), ("data=toy", "model=mlp")):
         (point,) = expand(CommandLine.parse([*TINY, *overrides], CONF)).points
         assert tiny_config(*overrides) == point.cfg
+
+
+# --- the whole config, Hydra's own part included: an upgrade of Hydra that changes it is seen here
+
+_WHOLE: dict[str, list[str]] = {
+    "nothing given": [],
+    "values": ["n=5", "p_random=0.5", "measure_at=[1,2]", "tracking.run_name='a, b=c'"],
+    "a key more than once": ["n=5", "ch=3", "n=6"],
+    "groups among values": ["n=5", "data=toy", "model=mlp", "ch=3", "tracking=none"],
+    "added and deleted": ["+model.args.depth=2", "~measures.functions.gsnr", "++ch=3"],
+    "references": ["ch=${n}", "tracking.run_name='${data.name} ${now:%H}'"],
+    "an experiment": ["experiment=fig4_mnist", "n=5"],
+    "scales of experiments": ["n=5", "experiment=fig6_frozen_toy", "scale=smoke", "lr=0.1"],
+    "a grid's parameters": ["hydra.sweeper.params={n: '5,6'}", "+hydra.sweeper.params.ch='3,4'"],
+    "choices of Hydra's": ["hydra/launcher=slurm", "hydra.launcher.timeout_min=5", "n=5"],
+    "folders and names": ["hydra.job.name=mine", "n=5", "hydra.run.dir='x/${n}'", "ch=3"],
+    "how overrides are written": [
+        *("n=5", "data=toy", "seed=3", "hydra.job.config.override_dirname.kv_sep=':'"),
+        *("hydra.job.config.override_dirname.exclude_keys=[n]", "hydra.verbose=true"),
+    ],
+    "the environment": ["hydra.job.env_copy=[HOME]", "+hydra.job.env_set.A=b", "n=5"],
+}
+
+
+def _content(cfg: DictConfig) -> tuple[object, bool]:
+    return OmegaConf.to_container(cfg), bool(OmegaConf.is_struct(cfg))
+
+
+@pytest.mark.parametrize("overrides", _WHOLE.values(), ids=_WHOLE.keys())
+def test_the_whole_config_is_that_of_hydra(loader: ConfigLoader, overrides: list[str]) -> None:
+    composer = shared_composer()
+    expected = hydra.compose("config", overrides, return_hydra_config=True)
+    assert expected.hydra.overrides.task == [o for o in overrides if "hydra" not in o]
+    assert _content(composer.full(overrides)) == _content(expected)
+    composer.full([*overrides, "n=9", "seed=9"])
+    assert _content(composer.full(overrides)) == _content(expected)
+
+
+def test_the_whole_config_of_folders_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nhydra: {sweeper: {params: {n: '5,6'}}}\nseed: 3\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    given = ["experiment=mine", f"hydra.searchpath=['file://{tmp_path}']", "ch=3,4"]
+    command = CommandLine.parse(["-m", *given], CONF)
+    composer = composer_of(command)
+    points = expand(command, composer).points
+    assert [point.label for point in points] == [f"n={n} ch={ch}" for n in (5, 6) for ch in (3, 4)]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for point in points:
+            overrides = [command.search[0], *point.overrides]
+            expected = hydra.compose("config", overrides, return_hydra_config=True)
+            assert _content(composer.full(overrides)) == _content(expected)
+            with open_dict(expected):
+                del expected["hydra"]
+            assert point.cfg == from_omegaconf(expected)
+
+
+@pytest.mark.parametrize("overrides", _WHOLE.values(), ids=_WHOLE.keys())
+def test_the_whole_config_of_a_sweeps_point_is_that_of_hydra(
+    loader: ConfigLoader, overrides: list[str]
+) -> None:
+    sweep = _sweep(loader, *overrides, "hydra.launcher.workers=2")
+    point = [*(o for o in overrides if "hydra" not in o), "n=7"]
+    expected = loader.load_sweep_config(sweep, point)
+    composed = Composer.of_sweep(loader, sweep).full(point)
+    assert _content(composed) == _content(expected)
+    # What the sweep resolved before, such as a time, is taken over.
+    assert OmegaConf.get_cache(composed) == OmegaConf.get_cache(expected)
 
 
 # --- inside a launcher

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import gsnr_sweep
+from gsnr_sweep.config.built_ins import FIRST_PATHS
 from gsnr_sweep.config.identity import (
     _MEASURING,
     _TRAINING,
@@ -23,7 +25,7 @@ from gsnr_sweep.config.identity import (
     training_identity,
 )
 from gsnr_sweep.config.schema import Config
-from tests.conftest import ROOT, tiny_config
+from tests.conftest import CONF, ROOT, tiny_config, typed_config
 
 MODEL = "class Net:\n    pass\n"
 
@@ -99,6 +101,72 @@ def test_an_identity_is_16_hexadecimal_digits(tmp_path: Path) -> None:
         identity = run_identity(cfg)
         assert len(identity) == 16
         assert int(identity, 16) >= 0
+
+
+# --- identities that were given: runs on disk and in stores go by them
+
+_SMALL = ("ch=2", "n_sets=2", "n_test=20")
+_MEASURES = "gsnr_sweep.measures"
+# Each run's identity, as commit 693a9f0 computed it too, and that of its training.
+_GIVEN: dict[tuple[str, ...], tuple[str, str]] = {
+    ("data=toy", "model=mlp", "n=20", *_SMALL, "epochs=2", "measure_at=[1,2]"): (
+        *("c6dada1399e32e80", "bc277262930d23c9"),
+    ),
+    ("data=toy", "model=mlp", "n=30", *_SMALL, "epochs=5000", "measure_at=[1,5000]"): (
+        *("19fad40783db512f", "b1f49e3d3da971dc"),
+    ),
+    (
+        *("model=table2_cnn", "n=20", *_SMALL, "epochs=1", "measure_at=[0,1]"),
+        f"+measures.functions.weight_gradient={_MEASURES}.weight_gradient.weight_gradient",
+        f"+measures.functions.first_term={_MEASURES}.first_term.first_term",
+    ): ("2d62676de8792208", "73b7be4bfb38022c"),
+    (
+        *("experiment=fig6_frozen_toy", "scale=smoke", "model.init=small", "model.frozen=[fc1]"),
+        *("n=20", "n_test=20", "ch=4", "epochs=4", "measure_at=every:2"),
+    ): ("b7d6a2183779736f", "f99c6c84712b4a4b"),
+    ("experiment=fig4_mnist", "n=1000", "ch=6", "p_random=0"): (
+        *("83be3be4d033926d", "8caedd26e711b79c"),
+    ),
+    ("experiment=fig9_cifar10",): ("a8e05eb3f09972a3", "e6b5d875b348e881"),
+    ("experiment=fig7_weight_gradient_mnist",): ("8351ac586188c570", "c99954c1b982ab26"),
+    ("data=cifar10", "model=resnet18"): ("73ab1b08be19617e", "b2ef824262fd329e"),
+    ("model=custom", "model._target_=my_models.Wide"): ("2eee3f1091fb9c4b", "450c54a7be0273a5"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "given"), _GIVEN.items(), ids=lambda one: one[0])
+def test_identities_stay_what_they_are(overrides: tuple[str, ...], given: tuple[str, str]) -> None:
+    """Changed, they make every earlier run of these settings unknown: it would be run again."""
+    cfg = typed_config(*overrides)
+    assert (run_identity(cfg), training_identity(cfg).hash) == given
+
+
+@pytest.mark.parametrize("name", FIRST_PATHS)
+def test_a_built_in_may_move(name: str) -> None:
+    cfg, moved = tiny_config(), tiny_config()
+    if name[0].isupper():
+        cfg.model._target_ = FIRST_PATHS[name]
+        moved.model._target_ = f"gsnr_sweep.core.networks.{name}"
+    else:
+        cfg.measures.functions["x"] = FIRST_PATHS[name]
+        moved.measures.functions["x"] = f"gsnr_sweep.core.moments.{name}"
+    assert cfg != moved
+    assert run_identity(cfg) == run_identity(moved) != run_identity(tiny_config("seed=9"))
+    assert training_identity(cfg).hash == training_identity(moved).hash
+
+
+@pytest.mark.parametrize("path", ["my.table2_cnn.Table2CNN", "gsnr_sweeper.models.Table2CNN"])
+def test_a_users_model_of_the_same_name_is_another_one(path: str) -> None:
+    other = tiny_config("model._target_=" + path)
+    assert run_identity(other) != run_identity(tiny_config())
+
+
+def test_every_built_in_is_known_by_its_name() -> None:
+    """One that a config names but `built_ins.py` does not would change its identity by moving."""
+    text = "".join(path.read_text() for path in CONF.rglob("*.yaml"))
+    named = set(re.findall(r"gsnr_sweep\.(?:models|measures)\.[\w.]+", text))
+    assert {path.rpartition(".")[2] for path in named} == FIRST_PATHS.keys()
+    assert len(named) == len(FIRST_PATHS)
 
 
 # --- a user's own data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest, read_manifests
-from gsnr_sweep.tracking.uri import store_uri
+from gsnr_sweep.tracking.uri import missing_file, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,8 +83,7 @@ def parent_in_store(wanted: str, here: Path, uri: str | None) -> tuple[MlflowCli
         GsnrError: The store does not answer.
     """
     uri = store_uri(uri, here)
-    path = uri.removeprefix("sqlite:///")
-    if path != uri and not Path(path).is_file():
+    if missing_file(uri):
         return None
     from mlflow import MlflowClient
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from gsnr_sweep.cli.commands.overview import RunView, cost_done, headline, view_runs
 from gsnr_sweep.launcher.jobs import backend_of
-from gsnr_sweep.launcher.progress import clock
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import State
+from gsnr_sweep.wording import describe_duration
 
 _COLOURS = {
     State.FINISHED: "green",
@@ -94,7 +94,7 @@ def _jobs(phases: Counter[str]) -> str:
 
 
 def _cells(view: RunView) -> list[Text]:
-    left = "" if view.seconds_left is None else clock(view.seconds_left)
+    left = "" if view.seconds_left is None else describe_duration(view.seconds_left)
     host = view.host if view.state in _WITH_HOST else ""
     colour = _COLOURS.get(view.state, "")
     texts = [str(view.run.index), view.run.name, view.state, view.epochs, left, host, view.message]

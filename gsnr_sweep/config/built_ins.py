@@ -1,0 +1,57 @@
+"""What the package's own models and measures are called in a run's identity: by name.
+
+An identity once given must stay: runs on disk and in stores are found again by it. So a built-in
+counts under the path at which it was first identified, wherever its module lies now.
+"""
+
+from __future__ import annotations
+
+import gsnr_sweep
+
+# Only ever added to: a line changed here makes all earlier runs of that model or measure unknown.
+_FIRST_PATHS = (
+    "gsnr_sweep.models.mlp.MLP",
+    "gsnr_sweep.models.resnet18.ResNet18",
+    "gsnr_sweep.models.table2_cnn.Table2CNN",
+    "gsnr_sweep.models.table3_cnn.Table3CNN",
+    "gsnr_sweep.measures.feature_target.feature_target",
+    "gsnr_sweep.measures.first_term.first_term",
+    "gsnr_sweep.measures.grad_moments.grad_moments",
+    "gsnr_sweep.measures.gsnr.gsnr",
+    "gsnr_sweep.measures.loss_shares.loss_shares",
+    "gsnr_sweep.measures.losses.losses",
+    "gsnr_sweep.measures.osgr_diff.osgr_diff",
+    "gsnr_sweep.measures.osgr_lhs.osgr_lhs",
+    "gsnr_sweep.measures.osgr_rhs.osgr_rhs",
+    "gsnr_sweep.measures.osgr_rhs_weighted.osgr_rhs_weighted",
+    "gsnr_sweep.measures.p_same_sign.p_same_sign",
+    "gsnr_sweep.measures.taylor_ratio.taylor_ratio",
+    "gsnr_sweep.measures.weight_gradient.weight_gradient",
+)
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+FIRST_PATHS = {_name(path): path for path in _FIRST_PATHS}
+"""By the name of each built-in class and function, the path by which it is identified."""
+
+
+def identified_path(path: str) -> str:
+    """Return the dotted path that counts for a run's identity.
+
+    Args:
+        path: Of a model or a measure, as a config gives it.
+
+    Returns:
+        That of a built-in where it was identified first; any other as it is.
+
+    Example:
+        >>> identified_path("gsnr_sweep.networks.MLP")
+        'gsnr_sweep.models.mlp.MLP'
+        >>> identified_path("my_models.MLP")
+        'my_models.MLP'
+    """
+    own = path.startswith(f"{gsnr_sweep.__name__}.")
+    return FIRST_PATHS.get(_name(path), path) if own else path
