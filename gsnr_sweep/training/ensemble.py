@@ -74,11 +74,9 @@ class Ensemble:
         plan = self._plan = EngineChoice.of(model, examples, targets, task, settings.engine)
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
+        engines = plan.engines(settings.engine, len(train))
         self.replicas = [
-            Replica(own, samples, task, passes, autograd, self.chunks.moments)
-            for samples, (own, passes, autograd) in zip(
-                train, plan.passes(settings.engine), strict=False
-            )
+            Replica(engine, samples, task) for engine, samples in zip(engines, train, strict=True)
         ]
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, vmap
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.batched.inputs import StackedInputs, groups_of
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
+from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
 from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.gradients.parameters import Parameter
 
@@ -71,9 +71,7 @@ class _Networks(threading.local):
 
     def __init__(self, model: nn.Module) -> None:
         self.own = copy.deepcopy(model)
-        for module in self.own.modules():
-            if isinstance(module, FullBatchNorm):
-                module.mode = Mode.BATCH
+        set_modes(norms_of(self.own), Mode.BATCH)
 
 
 def stacked_gradient(

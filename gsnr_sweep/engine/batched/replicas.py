@@ -21,7 +21,7 @@ from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, has_one_hidden_layer
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm
+from gsnr_sweep.gradients.batchnorm import norms_of
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.parameters import Parameter
 
@@ -151,8 +151,7 @@ def _refuse(model: nn.Module, train: Sequence[Samples], chunk: int) -> None:
     sizes = {len(samples) for samples in train}
     if len(sizes) != 1:
         raise ValueError(f"training sets of equal size are needed, not of {sorted(sizes)}")
-    normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
-    if normalizes and chunk < min(sizes):
+    if norms_of(model) and chunk < min(sizes):
         raise ValueError(f"batch normalization needs all {min(sizes)} samples at once, not {chunk}")
 
 

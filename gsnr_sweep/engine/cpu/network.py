@@ -71,34 +71,30 @@ class ExplicitNetwork:
         return Workspace(self._kernels.lanes if self._kernels else 1)
 
     @torch.no_grad()
-    def forward(
-        self, samples: Samples, start: int, stop: int, mode: Mode, memory: Workspace
-    ) -> ForwardPass:
+    def forward(self, samples: Samples, mode: Mode, memory: Workspace) -> ForwardPass:
         """Compute the outputs of some samples.
 
         Args:
             samples: Inputs and their standardization.
-            start: First sample.
-            stop: One past the last.
             mode: Where batch normalization has its statistics from, `Mode.BATCH` (these samples,
                 remembered) or `Mode.FIXED`.
             memory: Results live there until the next pass.
         """
         kept: list[Tensor] = []
         if self._kernels is None or not self._stages:
-            features = self._standardized(samples, start, stop)
+            features = self._standardized(samples)
             return ForwardPass(self._head.forward(features, kept), memory, None, None, kept)
         run = PassContext(self._kernels, memory, mode)
-        h = into_lanes(samples, start, stop, run, self._stages[0].border)
+        h = into_lanes(samples, run, self._stages[0].border)
         for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
             h = stage.forward(h, run, after.border if after else 0)
         outputs = self._head.forward(self._features(h, run), kept)
         return ForwardPass(outputs, memory, run, h, kept)
 
-    def _standardized(self, samples: Samples, start: int, stop: int) -> Tensor:
-        x = samples.x[start:stop]
+    def _standardized(self, samples: Samples) -> Tensor:
+        x = samples.x
         if self._kernels is None or x.dtype != torch.uint8 or x.dim() < 2:
-            return samples.batch(start, stop, torch.float32)[0].flatten(1)
+            return samples.batch(0, len(samples), torch.float32)[0].flatten(1)
         n, channels = x.shape[:2]
         x = x.reshape(n, channels, -1)
         gain, offset = samples.standardization.by_channel(channels)
@@ -147,9 +143,9 @@ class ExplicitNetwork:
         return into
 
 
-def into_lanes(samples: Samples, start: int, stop: int, run: PassContext, border: int) -> Lanes:
+def into_lanes(samples: Samples, run: PassContext, border: int) -> Lanes:
     """Standardize some samples, images [channels, height, width] each, into lanes."""
-    x = samples.x[start:stop].contiguous()
+    x = samples.x.contiguous()
     kind = "bytes" if x.dtype == torch.uint8 else "floats"
     x = x if kind == "bytes" else x.float()
     n, channels, height, width = x.shape
