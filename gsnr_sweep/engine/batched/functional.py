@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from typing_extensions import override
 
-from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.batched.inputs import StackedInputs, groups_of
+from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
 from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.gradients.parameters import Parameter
@@ -20,50 +20,22 @@ _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1
 
 
-class FunctionalGradient:
+class FunctionalGradient(SummedGradient):
     """Summed-loss gradients by one vmapped pass over the replicas' axis.
 
-    Attributes:
-        groups: Replicas in a pass: all on a GPU. On a CPU one after the other: together their
-            activations leave the caches, and grouped convolutions are slower than plain ones.
+    All replicas are in one pass on a GPU. On a CPU they go one after the other: together their
+    activations leave the caches, and grouped convolutions are slower than plain ones.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Sequence[Samples],
-        task: Task,
-        working: Tensor,
-        parameters: Sequence[Parameter],
-        chunk: int,
-    ) -> None:
-        """Stack the training sets.
+    @override
+    def _plan(self, model: nn.Module, chunk: int) -> tuple[int, list[slice]]:
+        self._networks = _Networks(model)
+        return chunk, groups_of(len(self._train), len(self._train) if self._working.is_cuda else 1)
 
-        Args:
-            model: The prepared network; it is copied.
-            train: M training sets of equal size.
-            task: Decides the loss.
-            working: [M, P] trained weights in the run's dtype; read at every call.
-            parameters: Their places in a row.
-            chunk: Samples of each training set in a pass.
-        """
-        self.groups = groups_of(len(train), len(train) if working.is_cuda else 1)
-        self._task: Task = task
-        self._parameters, self._working = parameters, working
-        self._inputs = StackedInputs(train, working.dtype, self.groups, chunk, lambda x: x)
-        self._networks = _Networks(copy.deepcopy(model))
-        self._total = torch.zeros_like(working, dtype=torch.float64)
-
-    def work(self, group: int) -> None:
-        """Go through the training sets of a group of replicas."""
-        rows, network = self.groups[group], self._networks.own
-        total, weights = self._total[rows].zero_(), self._working[rows]
-        for x, y in self._inputs.chunks(group):
-            total += stacked_gradient(network, weights, self._parameters, x, y, self._task)
-
-    def result(self) -> Tensor:
-        """Return the gradients, [M, P] float64, after all groups have been worked on."""
-        return self._total.clone()
+    @override
+    def _add(self, group: int, x: Tensor, y: Tensor, totals: list[Tensor]) -> None:
+        weights, network = self._working[self.groups[group]], self._networks.own
+        totals[0] += stacked_gradient(network, weights, self._parameters, x, y, self._task)
 
 
 class _Networks(threading.local):

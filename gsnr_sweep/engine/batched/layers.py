@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gsnr_sweep.engine.batched.inputs import even
+from gsnr_sweep.engine.chunking import even
 from gsnr_sweep.gradients.parameters import Parameter
 
 # Activations of the replicas in a pass. Measured on the 2-N-1 networks (N 6 and 20, n 50 to 6000)
@@ -162,11 +162,3 @@ def pass_sizes(
     per_sample = (first.shape[2] + 1 + widths) * first.element_size()
     samples = even(n, min(chunk, max(_FEWEST_SAMPLES, _CPU_BYTES // per_sample)))
     return samples, even(n_replicas, _CPU_BYTES // (per_sample * samples))
-
-
-def units_by_samples(x: Tensor) -> Tensor:
-    """Bring inputs [R, samples, ...] into the order [R, units, samples].
-
-    Samples lie side by side, so that a layer of a few units still fills the vector registers.
-    """
-    return x.flatten(2).transpose(1, 2).contiguous()
