@@ -103,8 +103,10 @@ def gradient_moments(
 
 @torch.no_grad()
 def add_moments(sums: Sequence[Tensor] | Tensor, gradients: PerSampleGradients) -> None:
-    """Add to sums of gradients, of squares and, if there are four, of both signs."""
-    parts = [gradients.sum(), gradients.sum_of_squares()]
+    """Add to sums of gradients and, as far as there are such, of squares and of both signs."""
+    parts = [gradients.sum()]
+    if len(sums) > 1:
+        parts.append(gradients.sum_of_squares())
     if len(sums) > len(parts):
         parts += gradients.sign_counts()
     for total, part in zip(sums, parts, strict=True):
