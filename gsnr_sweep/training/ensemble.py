@@ -16,13 +16,8 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import BatchedReplicas
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
-from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task
-from gsnr_sweep.gradients.parameters import (
-    _layers,
-    followed_parameters,
-    trained_parameters,
-)
+from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.settings import TrainingSettings
@@ -66,7 +61,6 @@ class Ensemble:
         dtype: torch.dtype = getattr(torch, settings.dtype)
         model = prepare_network(model, dtype, device)
         self.parameters = trained_parameters(model)
-        self.layers = _layers(self.parameters)
         self.followed = followed_parameters(self.parameters, settings.followed)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
@@ -93,7 +87,7 @@ class Ensemble:
     @property
     def n_parameters(self) -> int:
         """Number P of trained parameters of one replica."""
-        return self.layers[-1].stop
+        return self.parameters[-1].stop
 
     def state(self) -> dict[str, Tensor]:
         """Return what training has changed in all replicas, by name; ``load_state`` takes it."""
@@ -177,7 +171,7 @@ class Ensemble:
         self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Requirements
     ) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
-        moments = MomentTable.empty(len(self.replicas), self.n_parameters, wanted.signs)
+        moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
         taken = each(partial(self._measure_replica, moments, steps, wanted))
         changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
@@ -187,11 +181,10 @@ class Ensemble:
             lr=self._settings.lr,
             variance=self._settings.variance,
             resolution=GRADIENT_RESOLUTION[self._settings.dtype],
-            layers=self.layers,
-            gradient_sum=moments.sum,
-            gradient_square_sum=moments.sum_of_squares,
-            positive=moments.positive,
-            negative=moments.negative,
+            gradient_sum=moments["sum"],
+            gradient_square_sum=moments["sum_of_squares"],
+            positive=moments.get("positive"),
+            negative=moments.get("negative"),
             step_sq_norm=torch.stack([step.sq_norm for step in taken]).cpu(),
             train_loss=_vector(step.train.mean for step in taken),
             train_loss_next=_vector(step.train_next.mean for step in taken),
@@ -209,12 +202,13 @@ class Ensemble:
         )
 
     def _measure_replica(
-        self, moments: MomentTable, steps: Steps, wanted: Requirements, m: int
+        self, moments: dict[str, Tensor], steps: Steps, wanted: Requirements, m: int
     ) -> MeasuredStep:
         replica = self.replicas[m]
         replica.fix_statistics()
         found, train = replica.moments(wanted.signs)
-        moments.put(m, found)
+        for kind, table in moments.items():
+            table[m] = getattr(found, kind)
         test = replica.losses(self.test)
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
         weights = _flat(replica.weights) if wanted.weights else None
@@ -262,33 +256,12 @@ class MeasuredStep:
     probed: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class MomentTable:
-    """Moments of M replicas, [M, P] each, filled row by row so that they exist once."""
-
-    sum: Tensor
-    sum_of_squares: Tensor
-    positive: Tensor | None
-    negative: Tensor | None
-
-    @classmethod
-    def empty(cls, n_replicas: int, n_parameters: int, signs: bool) -> MomentTable:
-        """Allocate the table on the CPU, with numbers of signs or without."""
-        shape = (n_replicas, n_parameters)
-        sums = [torch.empty(shape, dtype=torch.float64) for _ in range(2)]
-        counts = [torch.empty(shape, dtype=torch.int32) if signs else None for _ in range(2)]
-        return cls(sums[0], sums[1], counts[0], counts[1])
-
-    def put(self, m: int, moments: Moments) -> None:
-        """Write the row of replica `m`."""
-        self.sum[m] = moments.sum
-        self.sum_of_squares[m] = moments.sum_of_squares
-        for mine, found in (
-            (self.positive, moments.positive),
-            (self.negative, moments.negative),
-        ):
-            if mine is not None and found is not None:
-                mine[m] = found
+def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str, Tensor]:
+    """Allocate the moments of all replicas, [M, P], filled row by row so that they exist once."""
+    dtypes = {"sum": torch.float64, "sum_of_squares": torch.float64}
+    if signs:
+        dtypes |= {"positive": torch.int32, "negative": torch.int32}
+    return {kind: torch.empty(n_replicas, n_parameters, dtype=d) for kind, d in dtypes.items()}
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

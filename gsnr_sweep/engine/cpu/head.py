@@ -91,10 +91,7 @@ class Head:
         if sums.wanted >= MomentOrder.SQUARES:
             total[1] += b.square().T @ a.square()
         if sums.wanted >= MomentOrder.SIGNS:
-            for counted, found in zip(
-                total[2:], OuterProductGradients(b, a).sign_counts(), strict=True
-            ):
-                counted += found
+            total[2:] += torch.stack(OuterProductGradients(b, a).sign_counts())
 
     def _is_relu(self, place: int) -> bool:
         return 0 <= place < len(self._layers) and isinstance(self._layers[place], nn.ReLU)
