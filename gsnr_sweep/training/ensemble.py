@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
-from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, SeparateSteps, Steps
+from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, Steps
 
 OnEpoch = Callable[[int], None]
 
@@ -129,10 +129,10 @@ class Ensemble:
         """
         wanted = wanted or Requirements(signs=True)
         schedule = set(self._settings.measured_epochs) - set(measured)
-        with self._worker_threads() as each, self._steps(each) as steps:
+        with self.stepping() as steps:
             for epoch in range(first, self._settings.epochs + 1):
                 if epoch in schedule:
-                    yield self._measured_step(epoch, each, steps, wanted)
+                    yield self._measured_step(epoch, steps, wanted)
                 elif epoch < self._settings.epochs:
                     steps.take()
                 if on_epoch is not None and epoch < self._settings.epochs:
@@ -141,39 +141,29 @@ class Ensemble:
     @contextmanager
     def stepping(self) -> Iterator[Steps]:
         """Provide the way in which replicas take their steps, in this ensemble's own threads."""
-        with self._worker_threads() as each, self._steps(each) as steps:
-            yield steps
+        replicas, lr, plan = self.replicas, self._settings.lr, self._plan
+        with self._worker_threads() as each:
+            if not self.is_batched:
+                yield Steps(replicas, lr, each)
+                return
+            stacked = BatchedReplicas(
+                plan.model,
+                self.parameters,
+                [replica.train for replica in replicas],
+                plan.task,
+                plan.examples.dtype,
+                self._together(plan),
+                self._threads,
+                plan.kernels,
+            )
+            with closing(stacked):
+                yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
-    @contextmanager
-    def _steps(self, each: ReplicaMap) -> Iterator[Steps]:
-        """Provide the way in which replicas take their steps."""
-        if not self.is_batched:
-            yield SeparateSteps(self.replicas, self._settings.lr, each)
-            return
-        plan, train = self._plan, [replica.train for replica in self.replicas]
-        dtype, together = plan.examples.dtype, self._together(plan)
-        stacked = BatchedReplicas(
-            plan.model,
-            self.parameters,
-            train,
-            plan.task,
-            dtype,
-            together,
-            self._threads,
-            plan.kernels,
-        )
-        try:
-            yield BatchedSteps(self.replicas, self._settings.lr, stacked, self.parameters)
-        finally:
-            stacked.close()
-
-    def _measured_step(
-        self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Requirements
-    ) -> Snapshot:
+    def _measured_step(self, epoch: int, steps: Steps, wanted: Requirements) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
         moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
-        taken = each(partial(self._measure_replica, moments, steps, wanted))
+        taken = steps.each(partial(self._measure_replica, moments, steps, wanted))
         changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
         return Snapshot(
             epoch=epoch,
