@@ -261,10 +261,9 @@ def differentiate(
                 objective = objective + sum(
                     (a * share.double()).sum() for a, share in zip(adjoint, shares, strict=True)
                 )
-        parts = torch.autograd.grad(objective, variables, allow_unused=True)
+        parts = torch.autograd.grad(objective, variables, materialize_grads=True)
         for accumulated, part in zip(total, parts, strict=True):
-            if part is not None:
-                accumulated += part
+            accumulated += part
     return total
 
 
