@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -36,38 +37,33 @@ def image_format(model: nn.Module) -> torch.memory_format:
     return torch.contiguous_format if norms_of(model) else torch.channels_last
 
 
+@dataclass(eq=False)
 class AutogradEngine:
     """Passes of one network over sets of samples, chunk by chunk, at its present weights.
 
     Attributes:
-        model: The network.
+        model: With batch normalization already replaced, on its device.
+        task: Decides the loss.
+        chunks: Samples in a pass.
+        method: Way to the per-sample gradients.
+        example: [2, ...] two inputs, in the dtype of weights and activations.
     """
 
-    def __init__(
-        self, model: nn.Module, task: Task, chunks: ChunkSizes, method: Method, example: Tensor
-    ) -> None:
-        """Prepare to go over samples.
+    model: nn.Module
+    task: Task
+    chunks: ChunkSizes
+    method: Method
+    example: Tensor
 
-        Args:
-            model: With batch normalization already replaced, on its device.
-            task: Decides the loss.
-            chunks: Samples in a pass.
-            method: Way to the per-sample gradients.
-            example: [2, ...] two inputs, in the dtype of weights and activations.
-        """
-        self.model = model
-        self._task: Task = task
-        self._loss = partial(sample_losses, task=task)
-        self._chunks = chunks
-        self._dtype = example.dtype
-        self._method = method
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._norms = norms_in_order(model, example)
-        self._format = image_format(model)
+    def __post_init__(self) -> None:
+        self._loss = partial(sample_losses, task=self.task)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self._norms = norms_in_order(self.model, self.example)
+        self._format = image_format(self.model)
 
     def batches(self, samples: Samples, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through a set in chunks (x, y), of as many as fit a backward pass if not told."""
-        for x, y in samples.chunks(size or self._chunks.moments, self._dtype):
+        for x, y in samples.chunks(size or self.chunks.moments, self.example.dtype):
             yield (x.contiguous(memory_format=self._format) if x.dim() == 4 else x), y
 
     def gradient(self, samples: Samples) -> list[Tensor]:
@@ -75,7 +71,7 @@ class AutogradEngine:
 
         With batch normalization it goes through the statistics of the whole set.
         """
-        batches = partial(self.batches, samples, self._chunks.step)
+        batches = partial(self.batches, samples, self.chunks.step)
         if self._norms and self._n_steps(samples) > 1:
             return full_batch_gradient(
                 self.model, self._norms, batches, self._loss_sum, self._parameters
@@ -86,7 +82,7 @@ class AutogradEngine:
     def fix_statistics(self, samples: Samples) -> None:
         """Normalize with these samples' statistics at the present weights from now on."""
         if self._norms:
-            batches = partial(self.batches, samples, self._chunks.step)
+            batches = partial(self.batches, samples, self.chunks.step)
             use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
@@ -98,16 +94,16 @@ class AutogradEngine:
             signs: Whether to count positive and negative gradients.
         """
         chunks = self.batches(samples)
-        return gradient_moments(self.model, chunks, self._loss, self._method, on_chunk, signs)
+        return gradient_moments(self.model, chunks, self._loss, self.method, on_chunk, signs)
 
     @torch.no_grad()
     def outputs(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the set: outputs and targets of each chunk, statistics fixed."""
-        for x, y in self.batches(samples, self._chunks.losses):
+        for x, y in self.batches(samples, self.chunks.losses):
             yield self.model(x), y
 
     def _n_steps(self, samples: Samples) -> int:
-        return math.ceil(len(samples) / self._chunks.step)
+        return math.ceil(len(samples) / self.chunks.step)
 
     def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._loss(outputs, targets).sum()

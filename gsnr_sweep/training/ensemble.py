@@ -69,9 +69,7 @@ class Ensemble:
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         engines = plan.engines(settings.engine, len(train))
-        self.replicas = [
-            Replica(engine, samples, task) for engine, samples in zip(engines, train, strict=True)
-        ]
+        self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""

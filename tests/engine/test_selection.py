@@ -46,7 +46,7 @@ def _ensemble(case: Case, cfg: Config) -> Ensemble:
 
 
 def _uses_kernels(ensemble: Ensemble) -> bool:
-    return all(isinstance(r._engine, CpuEngine) for r in ensemble.replicas)
+    return all(isinstance(r.engine, CpuEngine) for r in ensemble.replicas)
 
 
 @needs_kernels
