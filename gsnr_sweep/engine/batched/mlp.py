@@ -11,7 +11,6 @@ from typing_extensions import override
 from gsnr_sweep.engine.batched.layers import (
     Scratch,
     StackedLayer,
-    of_rows,
     pass_sizes,
     stacked_layers,
 )
@@ -25,7 +24,7 @@ class MLPGradient(SummedGradient):
     @override
     def _plan(self, model: nn.Module, chunk: int) -> tuple[int, list[slice]]:
         self._stack = stacked_layers(model, self._working, self._parameters)
-        self._lowest_trained = [layer.is_trained for layer in self._stack].index(True)
+        self._lowest_trained = [any(layer.places) for layer in self._stack].index(True)
         self._scratch = Scratch(self._working)
         n, n_replicas = len(self._train[0]), len(self._train)
         samples, together = pass_sizes(self._stack, n, n_replicas, chunk)
@@ -34,7 +33,7 @@ class MLPGradient(SummedGradient):
     def _split(self, together: int) -> list[slice]:
         """Work on so many replicas in a pass."""
         groups = groups_of(len(self._train), together)
-        self._layers = [[of_rows(layer, rows) for layer in self._stack] for rows in groups]
+        self._layers = [[layer.of(rows) for layer in self._stack] for rows in groups]
         return groups
 
     @override
@@ -64,15 +63,15 @@ class MLPGradient(SummedGradient):
         """Add every layer's share, from the last one down to the lowest that is trained."""
         for number in range(len(layers) - 1, self._lowest_trained - 1, -1):
             layer, entered = layers[number], inputs[number]
-            if layer.weight.place:
-                gradient = torch.bmm(delta, entered.transpose(1, 2))
-                total[:, layer.weight.place] += gradient.flatten(1)
-            if layer.bias and layer.bias.place:
-                total[:, layer.bias.place] += delta.sum(2)
+            of_weight, of_bias = layer.places
+            if of_weight:
+                total[:, of_weight] += torch.bmm(delta, entered.transpose(1, 2)).flatten(1)
+            if of_bias:
+                total[:, of_bias] += delta.sum(2)
             if number > self._lowest_trained:
                 # Two memories in turn: one is read while the other is written.
                 below = self._scratch.take(f"gradient {number % 2}", *entered.shape)
-                torch.bmm(layer.weight.values.transpose(1, 2), delta, out=below)
+                torch.bmm(layer.weight.transpose(1, 2), delta, out=below)
                 delta = through_relu(below, entered) if layers[number - 1].relu else below
 
 
@@ -85,12 +84,11 @@ def forward(layers: Sequence[StackedLayer], x: Tensor, scratch: Scratch) -> list
     """
     found = [x]
     for number, layer in enumerate(layers):
-        weight = layer.weight.values
-        out = scratch.take(f"layer {number}", len(x), weight.shape[1], x.shape[2])
+        out = scratch.take(f"layer {number}", len(x), layer.weight.shape[1], x.shape[2])
         if layer.bias is None:
-            torch.bmm(weight, found[-1], out=out)
+            torch.bmm(layer.weight, found[-1], out=out)
         else:
-            torch.baddbmm(layer.bias.values, weight, found[-1], out=out)
+            torch.baddbmm(layer.bias, layer.weight, found[-1], out=out)
         found.append(out.relu_() if layer.relu else out)
     return found
 

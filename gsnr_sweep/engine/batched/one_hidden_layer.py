@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from gsnr_sweep.engine.batched.layers import StackedLayer, StackedMatrix, linear_layers
+from gsnr_sweep.engine.batched.layers import StackedLayer, linear_layers
 from gsnr_sweep.engine.batched.mlp import MLPGradient, forward
 from gsnr_sweep.gradients.loss import output_gradient
 
@@ -40,7 +40,7 @@ class OneHiddenLayerGradient(MLPGradient):
     def _plan(self, model: nn.Module, chunk: int) -> tuple[int, list[slice]]:
         samples, groups = super()._plan(model, chunk)
         working, n_replicas = self._working, len(self._train)
-        _, units, inputs = self._stack[0].weight.values.shape
+        _, units, inputs = self._stack[0].weight.shape
         fitting = working.dtype is torch.float32 and not working.is_cuda
         if not fitting or self._task != "regression" or inputs > _KERNEL_INPUTS:
             self._kernels = None
@@ -75,7 +75,7 @@ class OneHiddenLayerGradient(MLPGradient):
         """Do the same without storing anything of the size units × samples."""
         assert self._kernels is not None
         matrices = [m for layer in layers for m in (layer.weight, layer.bias)]
-        weights = [None if m is None else m.values.contiguous() for m in matrices]
+        weights = [None if m is None else m.contiguous() for m in matrices]
         replicas, inputs, samples = x.shape
         sizes = (replicas, samples, sums.shape[2], inputs)
         self._kernels.call("two_layers", x, y.double(), *weights, sums, delta_sums, *sizes)
@@ -86,18 +86,12 @@ class OneHiddenLayerGradient(MLPGradient):
         first, last = self._stack
         total = torch.zeros_like(self._working, dtype=torch.float64)
         sums = self._totals[0].transpose(1, 2)  # [M, units, inputs + 1]
-        by_output = (sums[..., :-1] * first.weight.values).sum(2)
+        by_output = (sums[..., :-1] * first.weight).sum(2)
         if first.bias is not None:
-            by_output += sums[..., -1] * first.bias.values[..., 0]
-        by_unit = sums * last.weight.values.transpose(1, 2)
-        _put(total, first.weight, by_unit[..., :-1])
-        _put(total, first.bias, by_unit[..., -1])
-        _put(total, last.weight, by_output)
-        _put(total, last.bias, self._totals[1])
+            by_output += sums[..., -1] * first.bias[..., 0]
+        by_unit = sums * last.weight.transpose(1, 2)
+        gradients = (by_unit[..., :-1], by_unit[..., -1], by_output, self._totals[1])
+        for place, gradient in zip(first.places + last.places, gradients, strict=True):
+            if place:
+                total[:, place] = gradient.flatten(1)
         return total
-
-
-def _put(total: Tensor, matrix: StackedMatrix | None, gradient: Tensor) -> None:
-    """Write gradients [M, ...] to their place in the rows of `total`, if they have one."""
-    if matrix and matrix.place:
-        total[:, matrix.place] = gradient.flatten(1)
