@@ -183,10 +183,8 @@ class Ensemble:
             test_accuracy=_vector(step.test.accuracy for step in taken),
             parameters=self.parameters,
             followed=self.followed,
-            weights=_stacked([step.weights for step in taken]),
-            step_gradient=_stacked([step.gradient for step in taken]),
-            next_gradient=_stacked([step.next_gradient for step in taken]),
             probed={name: [step.probed[name] for step in taken] for name in wanted.probes},
+            **{name: torch.stack([step.rows[name] for step in taken]) for name in taken[0].rows},
         )
 
     def _measure_replica(
@@ -199,10 +197,12 @@ class Ensemble:
             table[m] = getattr(found, kind)
         test = replica.losses(self.test)
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
-        weights = _flat(replica.weights) if wanted.weights else None
+        rows = {"weights": _flat(replica.weights)} if wanted.weights else {}
         gradient = steps.gradient(m)
         replica.descend(gradient, self._settings.lr)
-        after = _flat(replica.gradient()) if wanted.gradient_change else None
+        if wanted.gradient_change:
+            rows["step_gradient"] = _flat(gradient)
+            rows["next_gradient"] = _flat(replica.gradient())
         replica.fix_statistics()
         return MeasuredStep(
             torch.stack([g.square().sum() for g in gradient]).sum(),
@@ -210,10 +210,8 @@ class Ensemble:
             replica.losses(replica.train),
             test,
             replica.losses(self.test),
-            weights,
-            _flat(gradient) if wanted.gradient_change else None,
-            after,
             probed,
+            rows,
         )
 
     @contextmanager
@@ -231,17 +229,15 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """Losses of one replica around one step, ‖g‖² of the stepped gradient, and what is wanted."""
+    """‖g‖² of one replica's step, losses around it, and what is wanted beside, by name."""
 
     sq_norm: Tensor
     train: Losses
     train_next: Losses
     test: Losses
     test_next: Losses
-    weights: Tensor | None
-    gradient: Tensor | None
-    next_gradient: Tensor | None
     probed: dict[str, Any]
+    rows: dict[str, Tensor]
 
 
 def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str, Tensor]:
@@ -254,12 +250,6 @@ def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str,
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors]).cpu()
-
-
-def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
-    """Stack the rows [M, P] unless they were not wanted."""
-    there = [row for row in rows if row is not None]
-    return torch.stack(there) if there else None
 
 
 def _vector(values: Iterable[float]) -> Tensor:
