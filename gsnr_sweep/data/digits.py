@@ -24,7 +24,7 @@ from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.seeding import Stream, generators
 from gsnr_sweep.data.settings import DigitsConfig
-from gsnr_sweep.data.sources import GeneratedDistribution
+from gsnr_sweep.data.sources import DrawnDistribution
 
 SIDE = 28
 _INNER_SIDE = 20
@@ -32,7 +32,7 @@ _COARSE_SIDE = 5  # knots a side of the displacement field
 _CHUNK = 1000  # images deformed at once
 
 
-class Digits(GeneratedDistribution):
+class Digits(DrawnDistribution):
     """Randomly deformed handwritten digits, 1×28×28 pixels, ten classes."""
 
     def __init__(self, cfg: DigitsConfig) -> None:

@@ -68,7 +68,13 @@ class Samples:
         """Return standardized inputs and targets of the samples from `start` to `stop`."""
         return self.standardization(self.x[start:stop].to(dtype)), self.y[start:stop]
 
-    def chunks(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+    def parts(self, size: int) -> Iterator[Samples]:
         """Go through the samples in order, `size` at a time."""
         for start in range(0, len(self), size):
-            yield self.batch(start, min(start + size, len(self)), dtype)
+            part = slice(start, start + size)
+            yield Samples(self.x[part], self.y[part], self.standardization)
+
+    def chunks(self, size: int, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+        """Do so with standardized inputs and targets."""
+        for part in self.parts(size):
+            yield part.batch(0, size, dtype)

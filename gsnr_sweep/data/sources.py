@@ -1,8 +1,8 @@
-"""Draws from a fixed pool of samples, such as MNIST's 60,000 training images.
+"""Where samples are drawn from: streams of random numbers, and fixed pools such as MNIST's.
 
-A training set is n different samples drawn at random from the training pool; the M sets are drawn
-independently of each other, so two sets share about n²/N of N samples. The test set is drawn from
-the test pool.
+Of a pool, a training set is n different samples drawn at random from the training pool; the M sets
+are drawn independently of each other, so two sets share about n²/N of N samples. The test set is
+drawn from the test pool.
 """
 
 from __future__ import annotations
@@ -13,49 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 
 
-@dataclass(frozen=True)
-class PoolDistribution:
-    """A distribution known by a pool of training samples and a pool of test samples.
-
-    Attributes:
-        spec: Shapes and sizes.
-        load_train: Reads the training pool.
-        load_test: Reads the test pool.
-        fetch: Makes sure that the files are there.
-    """
-
-    spec: DataSpec
-    load_train: Callable[[], Samples]
-    load_test: Callable[[], Samples]
-    fetch: Callable[[], None]
-
-    def prepare(self) -> None:
-        """Make sure that the files are there, downloading them where that is possible."""
-        self.fetch()
-
-    def train_set(self, n: int, m: int, seed: int) -> Samples:
-        """Draw `n` different samples of the training pool."""
-        return _draw(self.load_train(), n, seed, Stream.TRAIN_SAMPLES, m)
-
-    def test_set(self, n: int, seed: int) -> Samples:
-        """Draw `n` different samples of the test pool."""
-        return _draw(self.load_test(), n, seed, Stream.TEST_SAMPLES, 0)
-
-
-def _draw(pool: Samples, n: int, seed: int, stream: Stream, index: int) -> Samples:
-    (rng,) = generators(seed, stream, index, 1)
-    chosen = torch.from_numpy(rng.permutation(len(pool))[:n].astype(np.int64))
-    return Samples(pool.x[chosen], pool.y[chosen], pool.standardization)
-
-
-class GeneratedDistribution(ABC):
-    """Draws every set afresh; training sets and the test set differ by their streams alone."""
+class DrawnDistribution(ABC):
+    """Draws every set from a stream of its own; training and test sets differ by it alone."""
 
     spec: DataSpec
 
@@ -73,3 +39,31 @@ class GeneratedDistribution(ABC):
     @abstractmethod
     def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         """Draw `n` samples from one stream."""
+
+
+@dataclass(frozen=True)
+class PoolDistribution(DrawnDistribution):
+    """A distribution known by a pool of training samples and a pool of test samples.
+
+    Attributes:
+        spec: Shapes and sizes.
+        load_train: Reads the training pool.
+        load_test: Reads the test pool.
+        fetch: Makes sure that the files are there.
+    """
+
+    spec: DataSpec
+    load_train: Callable[[], Samples]
+    load_test: Callable[[], Samples]
+    fetch: Callable[[], None]
+
+    @override
+    def prepare(self) -> None:
+        self.fetch()
+
+    @override
+    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        pool = self.load_train() if stream is Stream.TRAIN_SAMPLES else self.load_test()
+        (rng,) = generators(seed, stream, index, 1)
+        chosen = torch.from_numpy(rng.permutation(len(pool))[:n].astype(np.int64))
+        return Samples(pool.x[chosen], pool.y[chosen], pool.standardization)

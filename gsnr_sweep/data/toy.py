@@ -9,10 +9,10 @@ from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 from gsnr_sweep.data.settings import ToyConfig
-from gsnr_sweep.data.sources import GeneratedDistribution
+from gsnr_sweep.data.sources import DrawnDistribution
 
 
-class Toy(GeneratedDistribution):
+class Toy(DrawnDistribution):
     """x0, x1 ~ U[−1, 1] and ε ~ U[−η, η], all independent."""
 
     def __init__(self, cfg: ToyConfig) -> None:

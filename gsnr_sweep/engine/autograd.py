@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,11 +14,13 @@ from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.gradients import Method, Moments, gradient_moments
 from gsnr_sweep.gradients.batchnorm import (
-    FullBatchNorm,
     Mode,
+    differentiate,
     full_batch_gradient,
     norms_in_order,
+    norms_of,
     replace_batchnorm,
+    set_modes,
     use_full_batch_statistics,
 )
 from gsnr_sweep.gradients.loss import Task, sample_losses
@@ -31,87 +34,76 @@ def image_format(model: nn.Module) -> torch.memory_format:
     normalization it gains nothing (Table 3's network: 2 %), and PyTorch's reductions over such
     tensors sum in plain float32: statistics were seen to be off by 4e-4 instead of 5e-7.
     """
-    normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
-    return torch.contiguous_format if normalizes else torch.channels_last
+    return torch.contiguous_format if norms_of(model) else torch.channels_last
 
 
+@dataclass(eq=False)
 class AutogradEngine:
-    """The network as it is; see `Engine`."""
+    """Passes of one network over sets of samples, chunk by chunk, at its present weights.
 
-    def __init__(
-        self,
-        model: nn.Module,
-        task: Task,
-        chunks: ChunkSizes,
-        dtype: torch.dtype,
-        method: Method,
-        example: Tensor,
-    ) -> None:
-        """Prepare to go over samples.
+    Attributes:
+        model: With batch normalization already replaced, on its device.
+        task: Decides the loss.
+        chunks: Samples in a pass.
+        method: Way to the per-sample gradients.
+        example: [2, ...] two inputs, in the dtype of weights and activations.
+    """
 
-        Args:
-            model: With batch normalization already replaced, on its device, in `dtype`.
-            task: Decides the loss.
-            chunks: Samples in a pass.
-            dtype: Of weights and activations.
-            method: Way to the per-sample gradients.
-            example: [2, ...] two inputs.
-        """
-        self.model = model
-        self._loss = partial(sample_losses, task=task)
-        self._chunks = chunks
-        self._dtype = dtype
-        self._method = method
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._norms = norms_in_order(model, example)
-        self._format = image_format(model)
+    model: nn.Module
+    task: Task
+    chunks: ChunkSizes
+    method: Method
+    example: Tensor
 
-    def batches(self, samples: Samples, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go through a set in chunks (x, y)."""
-        for x, y in samples.chunks(size, self._dtype):
+    def __post_init__(self) -> None:
+        self._loss = partial(sample_losses, task=self.task)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self._norms = norms_in_order(self.model, self.example)
+        self._format = image_format(self.model)
+
+    def batches(self, samples: Samples, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through a set in chunks (x, y), of as many as fit a backward pass if not told."""
+        for x, y in samples.chunks(size or self.chunks.moments, self.example.dtype):
             yield (x.contiguous(memory_format=self._format) if x.dim() == 4 else x), y
 
     def gradient(self, samples: Samples) -> list[Tensor]:
-        """See `Engine`."""
+        """Return the gradient of the summed loss, float64, one tensor a trained parameter.
+
+        With batch normalization it goes through the statistics of the whole set.
+        """
+        batches = partial(self.batches, samples, self.chunks.step)
         if self._norms and self._n_steps(samples) > 1:
             return full_batch_gradient(
-                self.model,
-                self._norms,
-                partial(self.batches, samples, self._chunks.step),
-                self._loss_sum,
-                self._parameters,
+                self.model, self._norms, batches, self._loss_sum, self._parameters
             )
-        for norm in self._norms:
-            norm.mode = Mode.BATCH
-        total = [torch.zeros_like(p, dtype=torch.float64) for p in self._parameters]
-        for x, y in self.batches(samples, self._chunks.step):
-            with torch.enable_grad():
-                loss = self._loss_sum(self.model(x), y)
-            parts = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-            for accumulated, part in zip(total, parts, strict=True):
-                if part is not None:
-                    accumulated += part
-        return total
+        set_modes(self._norms, Mode.BATCH)
+        return differentiate(self.model, batches, self._loss_sum, self._parameters, {})
 
     def fix_statistics(self, samples: Samples) -> None:
-        """See `Engine`."""
+        """Normalize with these samples' statistics at the present weights from now on."""
         if self._norms:
-            batches = partial(self.batches, samples, self._chunks.step)
+            batches = partial(self.batches, samples, self.chunks.step)
             use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
-        """See `Engine`."""
-        chunks = self.batches(samples, self._chunks.moments)
-        return gradient_moments(self.model, chunks, self._loss, self._method, on_chunk, signs)
+        """Return the moments of per-sample gradients, statistics fixed.
+
+        Args:
+            samples: The set.
+            on_chunk: Called with outputs, targets and losses of each chunk.
+            signs: Whether to count positive and negative gradients.
+        """
+        chunks = self.batches(samples)
+        return gradient_moments(self.model, chunks, self._loss, self.method, on_chunk, signs)
 
     @torch.no_grad()
     def outputs(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Engine`."""
-        for x, y in self.batches(samples, self._chunks.losses):
+        """Go through the set: outputs and targets of each chunk, statistics fixed."""
+        for x, y in self.batches(samples, self.chunks.losses):
             yield self.model(x), y
 
     def _n_steps(self, samples: Samples) -> int:
-        return math.ceil(len(samples) / self._chunks.step)
+        return math.ceil(len(samples) / self.chunks.step)
 
     def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._loss(outputs, targets).sum()

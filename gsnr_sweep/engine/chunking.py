@@ -64,9 +64,9 @@ def chunk_sizes(
     step = memory_limit // activations
     moments = memory_limit // (activations + gradients)
     if cuda:
-        return ChunkSizes(_even(n, step), _even(n, moments), max(1, step))
+        return ChunkSizes(even(n, step), even(n, moments), max(1, step))
     return ChunkSizes(
-        _even(n, min(step, most)), _even(n, min(moments, most)), max(1, min(step, most))
+        even(n, min(step, most)), even(n, min(moments, most)), max(1, min(step, most))
     )
 
 
@@ -89,7 +89,7 @@ def explicit_chunks(
     most = max(_EXPLICIT_CHUNK, cache // activations)
     most = max(1, min(most, memory_limit // activations))
     lanes = lanes or 1
-    together = min(n, _whole_blocks(_even(n, most), lanes, most))
+    together = min(n, _whole_blocks(even(n, most), lanes, most))
     return ChunkSizes(together, together, _whole_blocks(most, lanes, most))
 
 
@@ -99,10 +99,9 @@ def _whole_blocks(samples: int, lanes: int, most: int) -> int:
     return rounded if rounded <= most else max(1, most // lanes * lanes or most)
 
 
-def _even(n: int, most: int) -> int:
-    """Split n samples into the fewest chunks of at most `most`, as equal as can be."""
-    most = max(1, min(most, n))
-    return math.ceil(n / math.ceil(n / most))
+def even(n: int, most: int) -> int:
+    """Return the size of the fewest parts of n with at most `most` each, as equal as can be."""
+    return math.ceil(n / math.ceil(n / max(1, min(most, n))))
 
 
 def bytes_per_sample(model: nn.Module, example: Tensor, method: Method) -> tuple[int, int]:

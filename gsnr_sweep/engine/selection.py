@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,16 +13,15 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradEngine
-from gsnr_sweep.engine.base import Engine
 from gsnr_sweep.engine.batched.functional import can_batch
 from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.chunking import ChunkSizes, bytes_per_sample, chunk_sizes, explicit_chunks
-from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, explicit_network
-from gsnr_sweep.engine.cpu.engine import CpuEngine, Workspaces
+from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, Workspace, explicit_network
+from gsnr_sweep.engine.cpu.engine import CpuEngine
 from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.gradients import Method
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
+from gsnr_sweep.gradients.batchnorm import Mode, norms_of
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter
@@ -85,7 +84,8 @@ class EngineChoice:
         if network is None or settings.kernels == "none":
             return plan
         found = replace(plan, explicit=plan._agrees(targets))
-        return found if found._fits(settings) else plan
+        block = (found._lanes or 0) * found.bytes_per_sample[0]
+        return found if block <= settings.memory_limit else plan
 
     def explicit_network(self, model: nn.Module) -> ExplicitNetwork | None:
         """Return a copy's explicit form, if it has one."""
@@ -93,28 +93,28 @@ class EngineChoice:
             return None
         return explicit_network(model, tuple(self.examples.shape[1:]), self.kernels)
 
-    def _fits(self, settings: EngineSettings) -> bool:
-        """Say whether a whole block of samples in lanes stays within the memory limit."""
-        network = self.explicit_network(self.model) if self.explicit else None
-        if network is None or not network.in_lanes or self.kernels is None:
-            return True
-        block = self.kernels.lanes * self.bytes_per_sample[0]
-        return block <= settings.memory_limit
+    @cached_property
+    def _network(self) -> ExplicitNetwork | None:
+        """The explicit form that is used."""
+        return self.explicit_network(self.model) if self.explicit else None
+
+    @property
+    def _lanes(self) -> int | None:
+        """Samples in a block of the explicit form; None for linear layers alone."""
+        in_lanes = self._network is not None and self._network.in_lanes
+        return self.kernels.lanes if in_lanes and self.kernels else None
 
     def _agrees(self, targets: Tensor) -> bool:
         """Check the explicit form against autograd, gradient and squares, on the examples."""
         model = copy.deepcopy(self.model)
-        own = self.explicit_network(model)
-        assert own is not None
         sizes = ChunkSizes(*[len(self.examples)] * 3)
-        autograd = self._autograd(model, sizes)
-        explicit = self._explicit(own, model, sizes, Workspaces(own), autograd)
         samples = Samples(self.examples, targets)
         found = []
-        for way in (explicit, autograd):
-            gradient = [g.flatten() for g in way.gradient(samples)]
-            way.fix_statistics(samples)
-            squares = way.moments(samples, lambda *_: None, signs=False).sum_of_squares
+        for explicit in (True, False):
+            engine = self._engine(model, sizes, explicit, [])
+            gradient = [g.flatten() for g in engine.gradient(samples)]
+            engine.fix_statistics(samples)
+            squares = engine.moments(samples, lambda *_: None, signs=False).sum_of_squares
             found.append((gradient, squares.split_with_sizes([len(g) for g in gradient])))
         agree = all(_close(a, b) for a, b in zip(*found, strict=True))
         if not agree:
@@ -124,16 +124,14 @@ class EngineChoice:
     @cached_property
     def bytes_per_sample(self) -> tuple[int, int]:
         """Bytes of activations with their gradients, and of per-sample gradients."""
-        if not self.explicit:
+        if self._network is None:
             return bytes_per_sample(self.model, self.examples[:2], self.method)
-        network = self.explicit_network(self.model)
-        assert network is not None
-        return _explicit_bytes(network, self.model, self.examples), 0
+        return _explicit_bytes(self._network, self.model, self.examples), 0
 
     @property
     def normalizes(self) -> bool:
         """Whether there is batch normalization."""
-        return any(isinstance(module, FullBatchNorm) for module in self.model.modules())
+        return bool(norms_of(self.model))
 
     def chunks(self, settings: EngineSettings) -> ChunkSizes:
         """Choose the samples in a pass under the memory limit.
@@ -141,52 +139,32 @@ class EngineChoice:
         Batch normalization's step takes the whole training set at once if it can: otherwise it
         would need many passes.
         """
-        limit = settings.memory_limit
+        n, limit, wanted = settings.n, settings.memory_limit, settings.chunk_size
         activations, gradients = self.bytes_per_sample
         if self.explicit:
-            network = self.explicit_network(self.model)
-            assert network is not None
-            lanes = self.kernels.lanes if self.kernels and network.in_lanes else None
-            sizes = explicit_chunks(activations, lanes, settings.n, limit, settings.chunk_size)
+            sizes = explicit_chunks(activations, self._lanes, n, limit, wanted)
         else:
             cuda = self.examples.is_cuda
-            sizes = chunk_sizes(
-                activations, gradients, settings.n, limit, settings.chunk_size, cuda
-            )
-        if settings.chunk_size is None and self.normalizes and activations * settings.n <= limit:
-            return replace(sizes, step=settings.n)
+            sizes = chunk_sizes(activations, gradients, n, limit, wanted, cuda)
+        if wanted is None and self.normalizes and activations * n <= limit:
+            return replace(sizes, step=n)
         return sizes
 
-    def passes(
-        self, settings: EngineSettings
-    ) -> Iterator[tuple[nn.Module, Engine, AutogradEngine]]:
-        """Yield copy after copy of the network with its ways over samples."""
+    def engines(self, settings: EngineSettings, count: int) -> list[AutogradEngine]:
+        """Make copies of the network, each with its way over samples."""
         sizes = self.chunks(settings)
-        memories: Workspaces | None = None
-        while True:
-            model = copy.deepcopy(self.model)
-            autograd = self._autograd(model, sizes)
-            network = self.explicit_network(model) if self.explicit else None
-            if network is None:
-                yield model, autograd, autograd
-                continue
-            memories = memories or Workspaces(network)
-            yield model, self._explicit(network, model, sizes, memories, autograd), autograd
+        free: list[Workspace] = []
+        models = [copy.deepcopy(self.model) for _ in range(count)]
+        return [self._engine(model, sizes, self.explicit, free) for model in models]
 
-    def _autograd(self, model: nn.Module, sizes: ChunkSizes) -> AutogradEngine:
-        dtype, example = self.examples.dtype, self.examples[:2]
-        return AutogradEngine(model, self.task, sizes, dtype, self.method, example)
-
-    def _explicit(
-        self,
-        network: ExplicitNetwork,
-        model: nn.Module,
-        sizes: ChunkSizes,
-        memories: Workspaces,
-        autograd: AutogradEngine,
-    ) -> CpuEngine:
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        return CpuEngine(network, parameters, self.task, sizes, memories, autograd)
+    def _engine(
+        self, model: nn.Module, sizes: ChunkSizes, explicit: bool, free: list[Workspace]
+    ) -> AutogradEngine:
+        arguments = (model, self.task, sizes, self.method, self.examples[:2])
+        network = self.explicit_network(model) if explicit else None
+        if network is None:
+            return AutogradEngine(*arguments)
+        return CpuEngine(*arguments, network, free)
 
 
 def _close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
@@ -207,7 +185,7 @@ def _explicit_bytes(network: ExplicitNetwork, model: nn.Module, examples: Tensor
     for blocks in (1, 2):
         n = blocks * memory.lanes
         x = examples[:1].expand(n, *examples.shape[1:]).contiguous()
-        done = network.forward(Samples(x, torch.zeros(n)), 0, n, Mode.BATCH, memory)
+        done = network.forward(Samples(x, torch.zeros(n)), Mode.BATCH, memory)
         network.backward(
             done, torch.zeros_like(done.outputs), Sums(parameters, MomentOrder.SQUARES)
         )

@@ -15,7 +15,7 @@ Which gradient is stepped and which is measured (Liu et al. 2020, A.2):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import cast
 
@@ -59,7 +59,7 @@ class FullBatchNorm(nn.Module):
         size = source.num_features
         self.register_buffer("mean", torch.zeros(size), persistent=False)
         self.register_buffer("var", torch.ones(size), persistent=False)
-        self._sums: tuple[Tensor, Tensor] | None = None
+        self._sums: list[Tensor] = []  # of values and of squares, [C] each
         self._count = 0
         self.traced_input: Tensor | None = None
 
@@ -68,7 +68,10 @@ class FullBatchNorm(nn.Module):
         if self.mode is Mode.BATCH and torch.is_grad_enabled():
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         if self.mode is Mode.BATCH:
-            self._remember(x)
+            self.start_collecting()
+            self._add(x)
+            self.finish_collecting()
+            self.mode = Mode.BATCH
         if self.mode in {Mode.BATCH, Mode.FIXED}:
             return F.batch_norm(
                 x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
@@ -85,33 +88,23 @@ class FullBatchNorm(nn.Module):
             offset = offset + self.bias
         return x * as_channels(gain, x) + as_channels(offset, x)
 
-    def _remember(self, x: Tensor) -> None:
-        self.start_collecting()
-        self._add(x)
-        self.finish_collecting()
-        self.mode = Mode.BATCH
-
     def start_collecting(self) -> None:
         """Forget earlier sums and collect from now on."""
-        self._sums, self._count = None, 0
+        self._sums, self._count = [], 0
         self.mode = Mode.COLLECT
 
     def _add(self, x: Tensor) -> None:
-        axes = _all_but_channels(x)
-        wide = x.double()
-        sums = (wide.sum(axes), wide.square().sum(axes))
-        if self._sums is not None:
-            sums = (self._sums[0] + sums[0], self._sums[1] + sums[1])
-        self._sums = sums
+        axes, wide = _all_but_channels(x), x.double()
+        sums = [wide.sum(axes), wide.square().sum(axes)]
+        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._count += x.numel() // x.shape[1]
 
     def finish_collecting(self) -> None:
         """Turn the sums into mean and (biased) variance and normalize with them from now on."""
-        assert self._sums is not None
-        mean = self._sums[0] / self._count
-        var = (self._sums[1] / self._count - mean.square()).clamp_min_(0)
+        mean, mean_square = (sums / self._count for sums in self._sums)
+        var = (mean_square - mean.square()).clamp_min_(0)
         self.mean, self.var = mean.to(self.mean.dtype), var.to(self.var.dtype)
-        self._sums = None
+        self._sums = []
         self.mode = Mode.FIXED
 
     def start_tracing(self) -> None:
@@ -154,6 +147,11 @@ def replace_batchnorm(model: nn.Module) -> nn.Module:
     return model
 
 
+def norms_of(model: nn.Module) -> list[FullBatchNorm]:
+    """List a network's normalization layers."""
+    return [module for module in model.modules() if isinstance(module, FullBatchNorm)]
+
+
 def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
     """List the normalization layers in the order in which a forward pass meets them.
 
@@ -161,7 +159,7 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
         GsnrError: One is met twice, so that it has no single set of statistics.
     """
     met: list[FullBatchNorm] = []
-    norms = [module for module in model.modules() if isinstance(module, FullBatchNorm)]
+    norms = norms_of(model)
     if not norms:
         return []
     with torch.no_grad(), listening(norms, lambda norm, *_: met.append(cast(FullBatchNorm, norm))):
@@ -190,10 +188,10 @@ def use_full_batch_statistics(
         n_batches: Number of batches in a pass.
     """
     if n_batches == 1:
-        _set_modes(norms, Mode.BATCH)
+        set_modes(norms, Mode.BATCH)
         for x, _ in batches():
             model(x)
-        _set_modes(norms, Mode.FIXED)
+        set_modes(norms, Mode.FIXED)
         return
     for norm in norms:
         norm.start_collecting()
@@ -210,7 +208,7 @@ def full_batch_gradient(
     norms: list[FullBatchNorm],
     batches: Batches,
     loss_sum: LossSum,
-    parameters: list[nn.Parameter],
+    parameters: Sequence[Tensor],
 ) -> list[Tensor]:
     """Differentiate the summed loss by the parameters, through the full-batch statistics, exactly.
 
@@ -235,20 +233,25 @@ def full_batch_gradient(
         norm.start_tracing()
     adjoints: dict[FullBatchNorm, list[Tensor]] = {}
     for norm in reversed(norms):
-        adjoints[norm] = _differentiate(model, batches, loss_sum, adjoints, [norm.mean, norm.var])
-    gradient = _differentiate(model, batches, loss_sum, adjoints, list(parameters))
+        adjoints[norm] = differentiate(model, batches, loss_sum, [norm.mean, norm.var], adjoints)
+    gradient = differentiate(model, batches, loss_sum, parameters, adjoints)
     for norm in norms:
         norm.stop_tracing()
     return gradient
 
 
-def _differentiate(
+def differentiate(
     model: nn.Module,
     batches: Batches,
     loss_sum: LossSum,
-    adjoints: dict[FullBatchNorm, list[Tensor]],
-    variables: list[Tensor] | list[nn.Parameter],
+    variables: Sequence[Tensor],
+    adjoints: Mapping[FullBatchNorm, list[Tensor]],
 ) -> list[Tensor]:
+    """Differentiate the summed loss, and Σ_k a_k·t_k with the adjoints of some statistics.
+
+    Returns:
+        One float64 tensor a variable.
+    """
     total = [torch.zeros_like(v, dtype=torch.float64) for v in variables]
     for x, y in batches():
         with torch.enable_grad():
@@ -258,14 +261,14 @@ def _differentiate(
                 objective = objective + sum(
                     (a * share.double()).sum() for a, share in zip(adjoint, shares, strict=True)
                 )
-        parts = torch.autograd.grad(objective, list(variables), allow_unused=True)
+        parts = torch.autograd.grad(objective, variables, materialize_grads=True)
         for accumulated, part in zip(total, parts, strict=True):
-            if part is not None:
-                accumulated += part
+            accumulated += part
     return total
 
 
-def _set_modes(norms: list[FullBatchNorm], mode: Mode) -> None:
+def set_modes(norms: Iterable[FullBatchNorm], mode: Mode) -> None:
+    """Say of each layer where its statistics are from."""
     for norm in norms:
         norm.mode = mode
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vjp, vmap
@@ -28,15 +30,9 @@ def layer_gradients(layer: nn.Module, x: Tensor, grad: Tensor) -> dict[str, PerS
         if parameter.requires_grad
     }
 
-    def pull_back(sample: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
-        def forward(parameters: dict[str, Tensor]) -> Tensor:
-            output: Tensor = functional_call(layer, parameters, (sample.unsqueeze(0),))
-            return output
-
-        pull = vjp(forward, own)[1]
-        (gradients,) = pull(cotangent.unsqueeze(0))
-        result: dict[str, Tensor] = gradients
-        return result
+    def pull_back(sample: Tensor, cotangent: Tensor) -> Any:
+        pull = vjp(lambda p: functional_call(layer, p, (sample.unsqueeze(0),)), own)[1]
+        return pull(cotangent.unsqueeze(0))[0]
 
     gradients = vmap(pull_back)(x.detach(), grad)
     return {name: DenseGradients(values) for name, values in gradients.items()}
@@ -80,19 +76,18 @@ def single_gradients(
         [N, ...] outputs and [N] losses; gradients go to `receive`.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    found: dict[str, list[Tensor]] = {name: [] for name in trained}
-    outputs, losses = [], []
-    for i in range(len(x)):
+    parameters = list(trained.values())
+    gradients, outputs, losses = [], [], []
+    for sample, target in zip(torch.split(x, 1), torch.split(y, 1), strict=True):
         with torch.enable_grad():
-            output = model(x[i : i + 1])
-            loss = sample_losses(output, y[i : i + 1])
-        grads: tuple[Tensor | None, ...] = (None,) * len(trained)
+            output = model(sample)
+            loss = sample_losses(output, target)
+        own = [torch.zeros_like(p) for p in parameters]
         if loss.requires_grad:
-            grads = torch.autograd.grad(loss.sum(), list(trained.values()), allow_unused=True)
-        for (name, parameter), grad in zip(trained.items(), grads, strict=True):
-            found[name].append(torch.zeros_like(parameter) if grad is None else grad)
+            own = list(torch.autograd.grad(loss.sum(), parameters, materialize_grads=True))
+        gradients.append(own)
         outputs.append(output.detach())
         losses.append(loss.detach())
-    for name, values in found.items():
+    for name, values in zip(trained, zip(*gradients, strict=True), strict=True):
         receive(name, DenseGradients(torch.stack(values).detach()))
     return torch.cat(outputs), torch.cat(losses)

@@ -62,29 +62,18 @@ def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return F.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
 
 
-def full_batch_norm(layer: nn.Module, x: Tensor, grad: Tensor) -> Gradients:
-    """`FullBatchNorm` with fixed statistics: normalized input times output gradient."""
-    assert isinstance(layer, FullBatchNorm)
-    return _affine(layer, x, grad, layer.mean, layer.var, layer.eps)
-
-
 def batch_norm(layer: nn.Module, x: Tensor, grad: Tensor) -> Gradients:
-    """``torch.nn.BatchNorm*d`` in evaluation mode."""
-    assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    return _affine(layer, x, grad, layer.running_mean, layer.running_var, layer.eps)
-
-
-def _affine(
-    layer: nn.Module, x: Tensor, grad: Tensor, mean: Tensor, var: Tensor, eps: float
-) -> Gradients:
-    normalized = (x - as_channels(mean, x)) * as_channels(torch.rsqrt(var + eps), x)
-    return _wanted(
-        layer,
-        weight=DenseGradients(_over_positions(grad * normalized)),
-        bias=DenseGradients(_over_positions(grad)),
-    )
+    """Batch normalization with fixed statistics: normalized input times output gradient."""
+    if isinstance(layer, FullBatchNorm):
+        mean, var = layer.mean, layer.var
+    else:  # in evaluation mode
+        assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
+        mean, var = layer.running_mean, layer.running_var
+    normalized = (x - as_channels(mean, x)) * as_channels(torch.rsqrt(var + layer.eps), x)
+    weight, bias = _over_positions(grad * normalized), _over_positions(grad)
+    return _wanted(layer, weight=DenseGradients(weight), bias=DenseGradients(bias))
 
 
 def _over_positions(values: Tensor) -> Tensor:
@@ -101,7 +90,7 @@ def _wanted(layer: nn.Module, **gradients: PerSampleGradients) -> Gradients:
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: linear,
     nn.Conv2d: conv2d,
-    FullBatchNorm: full_batch_norm,
+    FullBatchNorm: batch_norm,
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
     nn.BatchNorm3d: batch_norm,

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from enum import Enum
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, norms_in_order
-from gsnr_sweep.gradients.functional import network_gradients, single_gradients
-from gsnr_sweep.gradients.layer_io import LayerTap
+from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, norms_of, set_modes
 from gsnr_sweep.gradients.loss import Task, sample_losses
-from gsnr_sweep.gradients.per_sample import PerSampleGradients, Receiver, SampleLosses
-
-Compute = Callable[[Tensor, Tensor, Receiver], tuple[Tensor, Tensor]]
+from gsnr_sweep.gradients.moments import Method, gradient_moments
+from gsnr_sweep.gradients.per_sample import SampleLosses
 
 _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1
-
-
-class Method(Enum):
-    """How per-sample gradients are computed, fastest first."""
-
-    LAYERWISE = "closed forms layer by layer, from one backward pass"
-    FUNCTORCH = "torch.func through the whole network"
-    PER_SAMPLE = "one backward pass a sample"
-
-
-@contextmanager
-def gradient_computation(
-    method: Method, model: nn.Module, sample_losses: SampleLosses
-) -> Iterator[Compute]:
-    """Provide a function (x, y, receive) → (outputs, losses) that computes as `method` says."""
-    if method is Method.LAYERWISE:
-        with LayerTap(model) as tap:
-            yield lambda x, y, receive: tap.gradients(x, y, sample_losses, receive)
-    else:
-        way = network_gradients if method is Method.FUNCTORCH else single_gradients
-        yield lambda x, y, receive: way(model, x, y, sample_losses, receive)
 
 
 def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses) -> Method:
@@ -68,8 +41,7 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
     try:
         _perturb(trial, x)
         _refuse_random_or_mixing(trial, x)
-        with gradient_computation(Method.PER_SAMPLE, trial, sample_losses) as compute:
-            expected = _sums(compute, x, y)
+        expected = _sums(trial, x, y, sample_losses, Method.PER_SAMPLE)
     except GsnrError:
         raise
     except Exception as error:
@@ -77,26 +49,26 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
             f"This network cannot be differentiated sample by sample ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:300]})."
         ) from None
-    _refuse_constant(expected)
+    if not any(bool(sums.any()) for sums in expected):
+        raise GsnrError("This network's output does not depend on its parameters.")
     for method in (Method.LAYERWISE, Method.FUNCTORCH):
         try:
-            with gradient_computation(method, trial, sample_losses) as compute:
-                found = _sums(compute, x, y)
+            found = _sums(trial, x, y, sample_losses, method)
         except Exception:  # whatever it is, this way is not for this network
             continue
-        if _equal(found, expected):
+        if all(_close(a, b) for a, b in zip(found, expected, strict=True)):
             return method
     return Method.PER_SAMPLE
 
 
-def _sums(compute: Compute, x: Tensor, y: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def receive(name: str, gradients: PerSampleGradients) -> None:
-        found[name] = (gradients.sum(), gradients.sum_of_squares())
-
-    compute(x, y, receive)
-    return found
+def _sums(
+    model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses, method: Method
+) -> list[Tensor]:
+    """Return Σ g_i of each parameter, then Σ g_i²."""
+    moments = gradient_moments(model, [(x, y)], sample_losses, method, signs=False)
+    sizes = [p.numel() for p in model.parameters() if p.requires_grad]
+    both = (moments.sum, moments.sum_of_squares)
+    return [part for sums in both for part in sums.split_with_sizes(sizes)]
 
 
 @torch.no_grad()
@@ -133,24 +105,6 @@ def _refuse_random_or_mixing(model: nn.Module, x: Tensor) -> None:
         )
 
 
-def _refuse_constant(expected: dict[str, tuple[Tensor, Tensor]]) -> None:
-    if not any(bool(squares.any()) for _, squares in expected.values()):
-        raise GsnrError("This network's output does not depend on its parameters.")
-
-
-def _equal(
-    found: dict[str, tuple[Tensor, Tensor]], expected: dict[str, tuple[Tensor, Tensor]]
-) -> bool:
-    if not found.keys() <= expected.keys():
-        return False
-    for name, sums in expected.items():
-        zeros = (torch.zeros_like(sums[0]), torch.zeros_like(sums[1]))
-        for mine, right in zip(found.get(name, zeros), sums, strict=True):
-            if not _close(mine.view_as(right), right):
-                return False
-    return True
-
-
 def _close(a: Tensor, b: Tensor) -> bool:
     """Compare up to rounding; False where there is NaN."""
     if not a.numel():
@@ -172,9 +126,7 @@ def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) ->
     norms_in_order(trial, x)
     with torch.no_grad():
         trial(x)
-    for module in trial.modules():
-        if isinstance(module, FullBatchNorm):
-            module.mode = Mode.FIXED
+    set_modes(norms_of(trial), Mode.FIXED)
     return choose_method(trial, x, y, partial(sample_losses, task=task))
 
 

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.gradients.method import Method, gradient_computation
+from gsnr_sweep.gradients.functional import network_gradients, single_gradients
+from gsnr_sweep.gradients.layer_io import layerwise_gradients
 from gsnr_sweep.gradients.per_sample import PerSampleGradients, SampleLosses
 
 OnChunk = Callable[[Tensor, Tensor, Tensor], None]
+
+
+class Method(Enum):
+    """How per-sample gradients are computed, fastest first."""
+
+    LAYERWISE = "closed forms layer by layer, from one backward pass"
+    FUNCTORCH = "torch.func through the whole network"
+    PER_SAMPLE = "one backward pass a sample"
+
+
+COMPUTE = {
+    Method.LAYERWISE: layerwise_gradients,
+    Method.FUNCTORCH: network_gradients,
+    Method.PER_SAMPLE: single_gradients,
+}
+"""Functions (model, x, y, sample_losses, receive) → outputs [N, ...] and losses [N]."""
 
 
 @dataclass(frozen=True)
@@ -64,29 +82,31 @@ def gradient_moments(
         torch.Size([4])
     """
     kinds = 4 if signs else 2
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {
         name: [torch.zeros_like(p, dtype=torch.float64, requires_grad=False) for _ in range(kinds)]
-        for name, p in trained.items()
+        for name, p in model.named_parameters()
+        if p.requires_grad
     }
 
     def receive(name: str, gradients: PerSampleGradients) -> None:
-        _add(sums[name], gradients)
+        add_moments(sums[name], gradients)
 
     count = 0
-    with gradient_computation(method, model, sample_losses) as compute:
-        for x, y in chunks:
-            outputs, losses = compute(x, y, receive)
-            count += len(x)
-            if on_chunk is not None:
-                on_chunk(outputs, y, losses)
+    for x, y in chunks:
+        outputs, losses = COMPUTE[method](model, x, y, sample_losses, receive)
+        count += len(x)
+        if on_chunk is not None:
+            on_chunk(outputs, y, losses)
     flat = [torch.cat([parts[k].flatten() for parts in sums.values()]) for k in range(kinds)]
     return Moments(count, *flat)
 
 
 @torch.no_grad()
-def _add(sums: list[Tensor], gradients: PerSampleGradients) -> None:
-    parts = [gradients.sum(), gradients.sum_of_squares()]
+def add_moments(sums: Sequence[Tensor] | Tensor, gradients: PerSampleGradients) -> None:
+    """Add to sums of gradients and, as far as there are such, of squares and of both signs."""
+    parts = [gradients.sum()]
+    if len(sums) > 1:
+        parts.append(gradients.sum_of_squares())
     if len(sums) > len(parts):
         parts += gradients.sign_counts()
     for total, part in zip(sums, parts, strict=True):

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from torch import nn
 
 from gsnr_sweep.errors import GsnrError
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer's place among the flattened parameters.
-
-    Attributes:
-        name: Dotted name of the module.
-        start: First parameter.
-        stop: One past the last.
-    """
-
-    name: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True)
@@ -56,15 +42,13 @@ MOST_FOLLOWED = 2000
 """Parameters that can be followed one by one: each is a number in a run's record at each epoch."""
 
 
-def _layers(parameters: Sequence[Parameter]) -> tuple[Layer, ...]:
-    """Group the trained parameters by the module that owns them, in order."""
-    layers: list[Layer] = []
-    for parameter in parameters:
-        owner, start = parameter.name.rpartition(".")[0], parameter.start
-        if layers and layers[-1].name == owner:
-            start = layers.pop().start
-        layers.append(Layer(owner, start, parameter.stop))
-    return tuple(layers)
+def layers_of(parameters: Sequence[Parameter]) -> dict[str, slice]:
+    """Return the places of the modules that own parameters, in order, by dotted name."""
+    return {
+        name: slice(own[0].start, own[-1].stop)
+        for name, group in groupby(parameters, lambda p: p.layer)
+        for own in [list(group)]
+    }
 
 
 def trained_parameters(model: nn.Module) -> tuple[Parameter, ...]:

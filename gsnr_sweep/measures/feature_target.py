@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gsnr_sweep.gradients.forward_hooks import listening
+from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.measures.requires import requires
-
-if TYPE_CHECKING:
-    from gsnr_sweep.gradients.parameters import Parameter
-    from gsnr_sweep.training.replica import Replica
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def correlate_features(replica: Replica, followed: tuple[Parameter, ...]) -> dict[str, Tensor]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.gradients.forward_hooks import listening
-from gsnr_sweep.gradients.parameters import trained_parameters
+from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
+from gsnr_sweep.measures.ratio import correlation, finite_mean
 from gsnr_sweep.measures.requires import require, requires
-
-if TYPE_CHECKING:
-    from gsnr_sweep.gradients.parameters import Parameter
-    from gsnr_sweep.training.replica import Replica
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.snapshot import Snapshot
 
 MOST_WEIGHTS = 256
 """Weights of a layer for which the term is computed: each takes a backward pass of its own."""
@@ -86,29 +84,23 @@ def first_term(snapshot: Snapshot) -> dict[str, float]:
         for layer in layers:
             for name, value in _compare(snapshot.lr * layer.terms, row[layer.places]).items():
                 collected.setdefault(f"{name}/{layer.layer}", []).append(value)
-    values = {name: _mean(found) for name, found in collected.items()}
+    values = {name: finite_mean(found) for name, found in collected.items()}
     for name in ("first_term_same_sign", "first_term_corr", "first_term_size"):
         own = [value for key, value in values.items() if key.startswith(f"{name}/")]
         if own:
-            values[name] = _mean(own)
+            values[name] = finite_mean(own)
     return values
 
 
 def _compare(terms: Tensor, change: Tensor) -> dict[str, float]:
     signed = (terms != 0) & (change != 0)
     same = (terms.sign() == change.sign())[signed]
-    a, b = terms - terms.mean(), change - change.mean()
-    scale, total = float(a.norm() * b.norm()), float(change.abs().sum())
+    total = float(change.abs().sum())
     return {
         "first_term_same_sign": float(same.double().mean()) if same.numel() else math.nan,
-        "first_term_corr": float(a @ b) / scale if scale else math.nan,
+        "first_term_corr": correlation(terms, change),
         "first_term_size": float(terms.abs().sum()) / total if total else math.nan,
     }
-
-
-def _mean(values: list[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
 
 
 def _sample(count: int) -> Tensor:

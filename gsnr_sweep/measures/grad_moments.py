@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def grad_moments(snapshot: Snapshot) -> dict[str, float]:

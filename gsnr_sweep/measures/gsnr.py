@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.measures.ratio import mean
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def gsnr(snapshot: Snapshot) -> dict[str, float | list[float]]:
@@ -29,14 +28,13 @@ def gsnr(snapshot: Snapshot) -> dict[str, float | list[float]]:
     alive = snapshot.alive
     ratios = snapshot.gradient.square() / snapshot.gradient_variance
     values: dict[str, float | list[float]] = {
-        "gsnr_mean": _mean(ratios[alive]),
+        "gsnr_mean": mean(ratios, alive),
         "gsnr_median": float(ratios[alive].median()) if bool(alive.any()) else math.nan,
-        "gsnr_debiased_mean": _mean(_debiased(snapshot)[alive]),
+        "gsnr_debiased_mean": mean(_debiased(snapshot), alive),
         "gsnr_alive_fraction": float(alive.double().mean()),
     }
-    for layer in snapshot.layers:
-        part = slice(layer.start, layer.stop)
-        values[f"gsnr_mean/{layer.name or 'model'}"] = _mean(ratios[:, part][alive[:, part]])
+    for name, part in snapshot.layers.items():
+        values[f"gsnr_mean/{name}"] = mean(ratios[:, part], alive[:, part])
     return values | _followed(snapshot, ratios)
 
 
@@ -48,7 +46,7 @@ def _followed(snapshot: Snapshot, ratios: Tensor) -> dict[str, float | list[floa
     parts = {p.name: clean[:, p.start : p.stop] for p in snapshot.followed}
     together = torch.cat(list(parts.values()), dim=1)
     values: dict[str, float | list[float]] = {
-        "gsnr_followed_mean": _mean(together[~together.isnan()])
+        "gsnr_followed_mean": mean(together, ~together.isnan())
     }
     return values | {f"gsnr/{name}": part.nanmean(0).tolist() for name, part in parts.items()}
 
@@ -57,7 +55,3 @@ def _debiased(snapshot: Snapshot) -> Tensor:
     n = snapshot.n
     unbiased = snapshot.plugin_variance * (n / (n - 1))
     return snapshot.gradient.square() / unbiased - 1 / n
-
-
-def _mean(values: Tensor) -> float:
-    return float(values.mean()) if values.numel() else math.nan

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.measures.ratio import ratio, shares_in_bins
+from gsnr_sweep.training.snapshot import Snapshot
 
 LOWEST, HIGHEST, BINS = -4.0, 1.0, 40
 """Decades of 1 / (n (r_j + 1/n)) that the distribution covers; what lies beyond is in the ends."""
@@ -32,25 +26,11 @@ def loss_shares(snapshot: Snapshot) -> dict[str, float | list[float]]:
     power = snapshot.gradient.square().mean(0)
     noise = snapshot.gradient_variance.mean(0) / snapshot.n
     values: dict[str, float | list[float]] = {}
-    for layer in snapshot.layers:
-        part, name = slice(layer.start, layer.stop), layer.name or "model"
-        values[f"loss_share/{name}"] = _share(power[part], power)
-        values[f"gap_share/{name}"] = _share(noise[part], noise)
+    for name, part in snapshot.layers.items():
+        values[f"loss_share/{name}"] = ratio(power[part], power)
+        values[f"gap_share/{name}"] = ratio(noise[part], noise)
     alive = (power > 0) & (noise > 0)
-    exponents = (noise[alive] / power[alive]).log10()
-    values["noise_density"] = _histogram(exponents, torch.ones_like(exponents))
-    values["noise_density_weighted"] = _histogram(exponents, power[alive])
+    places = ((noise[alive] / power[alive]).log10() - LOWEST) / (HIGHEST - LOWEST) * BINS
+    values["noise_density"] = shares_in_bins(places, BINS)
+    values["noise_density_weighted"] = shares_in_bins(places, BINS, power[alive])
     return values
-
-
-def _share(part: Tensor, whole: Tensor) -> float:
-    total = float(whole.sum())
-    return float(part.sum()) / total if total else math.nan
-
-
-def _histogram(exponents: Tensor, weights: Tensor) -> list[float]:
-    """Return the shares in the bins, which add up to 1; all NaN without any weight."""
-    bins = ((exponents - LOWEST) / (HIGHEST - LOWEST) * BINS).floor().clamp(0, BINS - 1).long()
-    counts = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, weights.double())
-    shares: list[float] = (counts / counts.sum()).tolist()
-    return shares

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
-
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def osgr_rhs(snapshot: Snapshot) -> dict[str, float]:

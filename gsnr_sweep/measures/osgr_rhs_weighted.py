@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def osgr_rhs_weighted(snapshot: Snapshot) -> dict[str, float]:

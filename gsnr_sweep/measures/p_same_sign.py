@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
-
+from gsnr_sweep.measures.ratio import mean, shares_in_bins
 from gsnr_sweep.measures.requires import require, requires
-
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 BINS = 25
 """Bins of the distribution, evenly spaced from 0.5 to 1."""
@@ -40,29 +33,15 @@ def p_same_sign(snapshot: Snapshot) -> dict[str, float | list[float]]:
     positive, negative = require(snapshot.positive), require(snapshot.negative)
     signed = positive + negative
     majority = positive.maximum(negative)
-    shares = majority.double() / signed  # NaN for 0/0
-    of_all = (majority.double() / snapshot.n).masked_fill(signed == 0, math.nan)
+    shares, has = majority.double() / signed, signed > 0  # NaN for 0/0
+    places = (shares[has] - 0.5) * (2 * BINS) + _ON_EDGE
     values: dict[str, float | list[float]] = {
-        "p_same_sign": _mean(shares),
-        "p_same_sign_of_all": _mean(of_all),
-        "p_same_sign_density": _density(shares),
+        "p_same_sign": mean(shares, has),
+        "p_same_sign_of_all": mean(majority.double() / snapshot.n, has),
+        "p_same_sign_density": shares_in_bins(places, BINS),
     }
-    for layer in snapshot.layers:
-        name = layer.name or "model"
-        values[f"p_same_sign/{name}"] = _mean(shares[:, layer.start : layer.stop])
+    for name, part in snapshot.layers.items():
+        values[f"p_same_sign/{name}"] = mean(shares[:, part], has[:, part])
     for p in snapshot.followed:
         values[f"p_same_sign/{p.name}"] = shares[:, p.start : p.stop].nanmean(0).tolist()
     return values
-
-
-def _mean(shares: Tensor) -> float:
-    there = shares[~shares.isnan()]
-    return float(there.mean()) if there.numel() else math.nan
-
-
-def _density(shares: Tensor) -> list[float]:
-    there = shares[~shares.isnan()]
-    bins = ((there - 0.5) * (2 * BINS) + _ON_EDGE).floor().clamp(0, BINS - 1).long()
-    counts = torch.bincount(bins, minlength=BINS).double()
-    found: list[float] = (counts / counts.sum()).tolist()
-    return found

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gsnr_sweep.measures.ratio import ratio
-
-if TYPE_CHECKING:
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 
 def taylor_ratio(snapshot: Snapshot) -> dict[str, float]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.measures.ratio import correlation, finite_mean
 from gsnr_sweep.measures.requires import require, requires
-
-if TYPE_CHECKING:
-    from gsnr_sweep.gradients.parameters import Parameter
-    from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import Snapshot
 
 TOP_SHARE = 0.1
 """Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""
@@ -45,7 +43,7 @@ def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
     for suffix, (every, largest) in columns.items():
         for name, chosen in (("", every.expand(len(weights), -1)), ("_top10", largest)):
             w, g, dg = (t.gather(1, chosen) for t in (weights, gradient, change))
-            values[f"corr_dg_w{name}{suffix}"] = _averaged(_correlation, dg, w)
+            values[f"corr_dg_w{name}{suffix}"] = _averaged(correlation, dg, w)
             values[f"opposite_sign{name}{suffix}"] = _averaged(_opposite, g, w)
     return values
 
@@ -64,16 +62,7 @@ def _largest(weights: Tensor, parameters: list[Parameter]) -> Tensor:
 
 
 def _averaged(of_replica: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor) -> float:
-    values = [of_replica(*rows) for rows in zip(a, b, strict=True)]
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def _correlation(a: Tensor, b: Tensor) -> float:
-    """Pearson's correlation of two vectors; NaN if one does not vary."""
-    a, b = a - a.mean(), b - b.mean()
-    scale = float(a.norm() * b.norm())
-    return float(a @ b) / scale if scale else math.nan
+    return finite_mean(of_replica(*rows) for rows in zip(a, b, strict=True))
 
 
 def _opposite(g: Tensor, w: Tensor) -> float:

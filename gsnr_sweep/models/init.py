@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
 
 _SMALL = 0.1
 
@@ -16,11 +19,7 @@ def he_normal(model: nn.Module) -> None:
     Args:
         model: Changed in place.
     """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    _draw(model, partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu"))
 
 
 def small_normal(model: nn.Module) -> None:
@@ -33,8 +32,12 @@ def small_normal(model: nn.Module) -> None:
     Args:
         model: Changed in place.
     """
+    _draw(model, partial(nn.init.normal_, std=_SMALL))
+
+
+def _draw(model: nn.Module, weight: Callable[[Tensor], Tensor]) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            nn.init.normal_(module.weight, std=_SMALL)
+            weight(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -35,10 +35,10 @@ class Table3CNN(nn.Sequential):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         widths = (channels, ch, 2 * ch, 4 * ch, 8 * ch)
         for block, (narrow, wide) in enumerate(pairwise(widths), start=1):
-            layers[f"conv{block}a"] = nn.Conv2d(narrow, _first_width(block, ch), 3, padding=1)
-            layers[f"bn{block}a"] = nn.BatchNorm2d(_first_width(block, ch))
+            layers[f"conv{block}a"] = nn.Conv2d(narrow, wide, 3, padding=1)
+            layers[f"bn{block}a"] = nn.BatchNorm2d(wide)
             layers[f"relu{block}a"] = nn.ReLU()
-            layers[f"conv{block}b"] = nn.Conv2d(_first_width(block, ch), wide, 3, padding=1)
+            layers[f"conv{block}b"] = nn.Conv2d(wide, wide, 3, padding=1)
             layers[f"bn{block}b"] = nn.BatchNorm2d(wide)
             layers[f"pool{block}"] = nn.MaxPool2d(_POOL)
             layers[f"relu{block}b"] = nn.ReLU()
@@ -50,8 +50,3 @@ class Table3CNN(nn.Sequential):
         layers["relu_fc2"] = nn.ReLU()
         layers["fc3"] = nn.Linear(8 * ch, n_outputs)
         super().__init__(layers)
-
-
-def _first_width(block: int, ch: int) -> int:
-    """Width after a block's first convolution: p, 2p, 4p, 8p."""
-    return ch << (block - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,18 +16,13 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import BatchedReplicas
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
-from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.loss import Task
-from gsnr_sweep.gradients.parameters import (
-    _layers,
-    followed_parameters,
-    trained_parameters,
-)
+from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
-from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, SeparateSteps, Steps
+from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, Steps
 
 OnEpoch = Callable[[int], None]
 
@@ -66,7 +61,6 @@ class Ensemble:
         dtype: torch.dtype = getattr(torch, settings.dtype)
         model = prepare_network(model, dtype, device)
         self.parameters = trained_parameters(model)
-        self.layers = _layers(self.parameters)
         self.followed = followed_parameters(self.parameters, settings.followed)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
@@ -74,12 +68,8 @@ class Ensemble:
         plan = self._plan = EngineChoice.of(model, examples, targets, task, settings.engine)
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
-        self.replicas = [
-            Replica(own, samples, task, passes, autograd, self.chunks.moments)
-            for samples, (own, passes, autograd) in zip(
-                train, plan.passes(settings.engine), strict=False
-            )
-        ]
+        engines = plan.engines(settings.engine, len(train))
+        self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
@@ -95,7 +85,7 @@ class Ensemble:
     @property
     def n_parameters(self) -> int:
         """Number P of trained parameters of one replica."""
-        return self.layers[-1].stop
+        return self.parameters[-1].stop
 
     def state(self) -> dict[str, Tensor]:
         """Return what training has changed in all replicas, by name; ``load_state`` takes it."""
@@ -137,10 +127,10 @@ class Ensemble:
         """
         wanted = wanted or Requirements(signs=True)
         schedule = set(self._settings.measured_epochs) - set(measured)
-        with self._worker_threads() as each, self._steps(each) as steps:
+        with self.stepping() as steps:
             for epoch in range(first, self._settings.epochs + 1):
                 if epoch in schedule:
-                    yield self._measured_step(epoch, each, steps, wanted)
+                    yield self._measured_step(epoch, steps, wanted)
                 elif epoch < self._settings.epochs:
                     steps.take()
                 if on_epoch is not None and epoch < self._settings.epochs:
@@ -149,39 +139,29 @@ class Ensemble:
     @contextmanager
     def stepping(self) -> Iterator[Steps]:
         """Provide the way in which replicas take their steps, in this ensemble's own threads."""
-        with self._worker_threads() as each, self._steps(each) as steps:
-            yield steps
+        replicas, lr, plan = self.replicas, self._settings.lr, self._plan
+        with self._worker_threads() as each:
+            if not self.is_batched:
+                yield Steps(replicas, lr, each)
+                return
+            stacked = BatchedReplicas(
+                plan.model,
+                self.parameters,
+                [replica.train for replica in replicas],
+                plan.task,
+                plan.examples.dtype,
+                self._together(plan),
+                self._threads,
+                plan.kernels,
+            )
+            with closing(stacked):
+                yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
-    @contextmanager
-    def _steps(self, each: ReplicaMap) -> Iterator[Steps]:
-        """Provide the way in which replicas take their steps."""
-        if not self.is_batched:
-            yield SeparateSteps(self.replicas, self._settings.lr, each)
-            return
-        plan, train = self._plan, [replica.train for replica in self.replicas]
-        dtype, together = plan.examples.dtype, self._together(plan)
-        stacked = BatchedReplicas(
-            plan.model,
-            self.parameters,
-            train,
-            plan.task,
-            dtype,
-            together,
-            self._threads,
-            plan.kernels,
-        )
-        try:
-            yield BatchedSteps(self.replicas, self._settings.lr, stacked, self.parameters)
-        finally:
-            stacked.close()
-
-    def _measured_step(
-        self, epoch: int, each: ReplicaMap, steps: Steps, wanted: Requirements
-    ) -> Snapshot:
+    def _measured_step(self, epoch: int, steps: Steps, wanted: Requirements) -> Snapshot:
         """Take one step of every replica, measuring before and after it."""
-        moments = MomentTable.empty(len(self.replicas), self.n_parameters, wanted.signs)
+        moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
-        taken = each(partial(self._measure_replica, moments, steps, wanted))
+        taken = steps.each(partial(self._measure_replica, moments, steps, wanted))
         changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
         return Snapshot(
             epoch=epoch,
@@ -189,11 +169,10 @@ class Ensemble:
             lr=self._settings.lr,
             variance=self._settings.variance,
             resolution=GRADIENT_RESOLUTION[self._settings.dtype],
-            layers=self.layers,
-            gradient_sum=moments.sum,
-            gradient_square_sum=moments.sum_of_squares,
-            positive=moments.positive,
-            negative=moments.negative,
+            gradient_sum=moments["sum"],
+            gradient_square_sum=moments["sum_of_squares"],
+            positive=moments.get("positive"),
+            negative=moments.get("negative"),
             step_sq_norm=torch.stack([step.sq_norm for step in taken]).cpu(),
             train_loss=_vector(step.train.mean for step in taken),
             train_loss_next=_vector(step.train_next.mean for step in taken),
@@ -204,25 +183,26 @@ class Ensemble:
             test_accuracy=_vector(step.test.accuracy for step in taken),
             parameters=self.parameters,
             followed=self.followed,
-            weights=_stacked([step.weights for step in taken]),
-            step_gradient=_stacked([step.gradient for step in taken]),
-            next_gradient=_stacked([step.next_gradient for step in taken]),
             probed={name: [step.probed[name] for step in taken] for name in wanted.probes},
+            **{name: torch.stack([step.rows[name] for step in taken]) for name in taken[0].rows},
         )
 
     def _measure_replica(
-        self, moments: MomentTable, steps: Steps, wanted: Requirements, m: int
+        self, moments: dict[str, Tensor], steps: Steps, wanted: Requirements, m: int
     ) -> MeasuredStep:
         replica = self.replicas[m]
         replica.fix_statistics()
         found, train = replica.moments(wanted.signs)
-        moments.put(m, found)
+        for kind, table in moments.items():
+            table[m] = getattr(found, kind)
         test = replica.losses(self.test)
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
-        weights = _flat(replica.weights) if wanted.weights else None
+        rows = {"weights": _flat(replica.weights)} if wanted.weights else {}
         gradient = steps.gradient(m)
         replica.descend(gradient, self._settings.lr)
-        after = _flat(replica.gradient()) if wanted.gradient_change else None
+        if wanted.gradient_change:
+            rows["step_gradient"] = _flat(gradient)
+            rows["next_gradient"] = _flat(replica.gradient())
         replica.fix_statistics()
         return MeasuredStep(
             torch.stack([g.square().sum() for g in gradient]).sum(),
@@ -230,10 +210,8 @@ class Ensemble:
             replica.losses(replica.train),
             test,
             replica.losses(self.test),
-            weights,
-            _flat(gradient) if wanted.gradient_change else None,
-            after,
             probed,
+            rows,
         )
 
     @contextmanager
@@ -251,56 +229,27 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """Losses of one replica around one step, ‖g‖² of the stepped gradient, and what is wanted."""
+    """‖g‖² of one replica's step, losses around it, and what is wanted beside, by name."""
 
     sq_norm: Tensor
     train: Losses
     train_next: Losses
     test: Losses
     test_next: Losses
-    weights: Tensor | None
-    gradient: Tensor | None
-    next_gradient: Tensor | None
     probed: dict[str, Any]
+    rows: dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class MomentTable:
-    """Moments of M replicas, [M, P] each, filled row by row so that they exist once."""
-
-    sum: Tensor
-    sum_of_squares: Tensor
-    positive: Tensor | None
-    negative: Tensor | None
-
-    @classmethod
-    def empty(cls, n_replicas: int, n_parameters: int, signs: bool) -> MomentTable:
-        """Allocate the table on the CPU, with numbers of signs or without."""
-        shape = (n_replicas, n_parameters)
-        sums = [torch.empty(shape, dtype=torch.float64) for _ in range(2)]
-        counts = [torch.empty(shape, dtype=torch.int32) if signs else None for _ in range(2)]
-        return cls(sums[0], sums[1], counts[0], counts[1])
-
-    def put(self, m: int, moments: Moments) -> None:
-        """Write the row of replica `m`."""
-        self.sum[m] = moments.sum
-        self.sum_of_squares[m] = moments.sum_of_squares
-        for mine, found in (
-            (self.positive, moments.positive),
-            (self.negative, moments.negative),
-        ):
-            if mine is not None and found is not None:
-                mine[m] = found
+def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str, Tensor]:
+    """Allocate the moments of all replicas, [M, P], filled row by row so that they exist once."""
+    dtypes = {"sum": torch.float64, "sum_of_squares": torch.float64}
+    if signs:
+        dtypes |= {"positive": torch.int32, "negative": torch.int32}
+    return {kind: torch.empty(n_replicas, n_parameters, dtype=d) for kind, d in dtypes.items()}
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors]).cpu()
-
-
-def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
-    """Stack the rows [M, P] unless they were not wanted."""
-    there = [row for row in rows if row is not None]
-    return torch.stack(there) if there else None
 
 
 def _vector(values: Iterable[float]) -> Tensor:

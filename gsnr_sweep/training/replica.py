@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradEngine
-from gsnr_sweep.engine.base import Engine
 from gsnr_sweep.gradients import Moments
-from gsnr_sweep.gradients.loss import Task, count_correct, sample_losses
+from gsnr_sweep.gradients.loss import count_correct, sample_losses
 
 
 @dataclass(frozen=True)
@@ -34,37 +33,24 @@ class Losses:
         return float(self.per_sample.mean())
 
 
+@dataclass(eq=False)
 class Replica:
     """A network trained on one training set by full-batch gradient descent.
 
     Weights are kept in float64 beside the network's own: updates of λg far below float32's
     resolution of a weight then add up instead of getting lost.
+
+    Attributes:
+        engine: The network, which nobody else may use, and how it goes over samples.
+        train: The training set D, on the same device.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Samples,
-        task: Task,
-        passes: Engine,
-        autograd: AutogradEngine,
-        chunk: int,
-    ) -> None:
-        """Take over a network, which nobody else may use.
+    engine: AutogradEngine
+    train: Samples
 
-        Args:
-            model: With batch normalization already replaced, on its device.
-            train: The training set D, on the same device.
-            task: Decides the loss.
-            passes: How the network goes over samples.
-            autograd: The same by autograd, for those who look at the network itself.
-            chunk: Samples in a pass of those.
-        """
-        self.model = model
-        self.train = train
-        self._task: Task = task
-        self._passes, self._autograd, self._chunk = passes, autograd, chunk
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+    def __post_init__(self) -> None:
+        self.model, self._task = self.engine.model, self.engine.task
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._weights = [p.detach().double() for p in self._parameters]
 
     def gradient(self) -> list[Tensor]:
@@ -72,7 +58,7 @@ class Replica:
 
         With batch normalization this is the gradient through the statistics of the whole set.
         """
-        return [part / len(self.train) for part in self._passes.gradient(self.train)]
+        return [part / len(self.train) for part in self.engine.gradient(self.train)]
 
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
@@ -117,7 +103,7 @@ class Replica:
 
     def fix_statistics(self) -> None:
         """Normalize with the training set's statistics at the current weights from now on."""
-        self._passes.fix_statistics(self.train)
+        self.engine.fix_statistics(self.train)
 
     def moments(self, signs: bool = True) -> tuple[Moments, Losses]:
         """Return the per-sample gradients' moments over D, and D's losses on the way.
@@ -133,14 +119,14 @@ class Replica:
             losses.append(chunk_losses)
             correct += count_correct(outputs, targets, self._task)
 
-        moments = self._passes.moments(self.train, keep, signs)
+        moments = self.engine.moments(self.train, keep, signs)
         return moments, self._as_losses(losses, correct)
 
     @torch.no_grad()
     def losses(self, samples: Samples) -> Losses:
         """Return the losses of a set of samples at the current weights."""
         losses, correct = [], 0
-        for outputs, y in self._passes.outputs(samples):
+        for outputs, y in self.engine.outputs(samples):
             losses.append(self.sample_losses(outputs, y))
             correct += count_correct(outputs, y, self._task)
         return self._as_losses(losses, correct)
@@ -152,7 +138,7 @@ class Replica:
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the training set in chunks (x, y) that fit a backward pass."""
-        return self._autograd.batches(self.train, self._chunk)
+        return self.engine.batches(self.train)
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return each sample's loss [N], float64."""

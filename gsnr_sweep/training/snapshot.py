@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from gsnr_sweep.gradients.parameters import Layer, Parameter
+from gsnr_sweep.gradients.parameters import Parameter, layers_of
 
 GRADIENT_RESOLUTION = {"float32": 16 * 2.0**-24, "float64": 256 * 2.0**-53}
 """Relative rounding of E[g²] − E[g]² by the dtype that per-sample gradients are computed in."""
@@ -24,7 +24,6 @@ class Snapshot:
         n: Size of a training set.
         lr: Learning rate λ.
         variance: ``plugin`` (1/n) or ``unbiased`` (1/(n − 1)) variance of per-sample gradients.
-        layers: The layers that own the parameters, in order.
         gradient_sum: [M, P] Σ_i g_i over each replica's own training set.
         gradient_square_sum: [M, P] Σ_i g_i².
         positive: [M, P] number of samples with g_i > 0, for measures that want signs.
@@ -50,7 +49,6 @@ class Snapshot:
     n: int
     lr: float
     variance: Literal["plugin", "unbiased"]
-    layers: tuple[Layer, ...]
     gradient_sum: Tensor
     gradient_square_sum: Tensor
     positive: Tensor | None
@@ -70,6 +68,11 @@ class Snapshot:
     step_gradient: Tensor | None = None
     next_gradient: Tensor | None = None
     probed: Mapping[str, list[Any]] = field(default_factory=dict)
+
+    @cached_property
+    def layers(self) -> dict[str, slice]:
+        """Places of the modules that own parameters, in order, by dotted name."""
+        return layers_of(self.parameters)
 
     @cached_property
     def gradient(self) -> Tensor:

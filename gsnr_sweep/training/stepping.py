@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from gsnr_sweep.engine.batched import BatchedReplicas, row_views
 from gsnr_sweep.gradients.parameters import Parameter
@@ -22,71 +23,58 @@ class ReplicaMap(Protocol):
         ...
 
 
-class Steps(Protocol):
-    """Steps of all replicas.
+class Steps:
+    """Steps of all replicas, each replica for itself.
 
     Which way a replica's gradient is computed decides its rounding: a measured step must go the
     same way as any other, or the schedule would change the training.
+
+    Attributes:
+        each: Works on replicas side by side.
     """
-
-    def take(self) -> None:
-        """Take one step of every replica."""
-        ...
-
-    def prepare(self) -> None:
-        """Get ready for `gradient` of every replica at its present weights."""
-        ...
-
-    def gradient(self, m: int) -> list[Tensor]:
-        """Return the gradient along which replica m steps; replicas may be asked side by side."""
-        ...
-
-
-class SeparateSteps:
-    """Each replica for itself; see `Steps`."""
 
     def __init__(self, replicas: Sequence[Replica], lr: float, each: ReplicaMap) -> None:
         """Let replicas step with learning rate `lr`, those side by side that `each` maps so."""
-        self._replicas, self._lr, self._each = replicas, lr, each
+        self.each, self._replicas, self._lr = each, replicas, lr
 
     def take(self) -> None:
-        """See `Steps`."""
-        self._each(lambda m: self._replicas[m].descend(self.gradient(m), self._lr))
+        """Take one step of every replica."""
+        self.each(lambda m: self._replicas[m].descend(self.gradient(m), self._lr))
 
     def prepare(self) -> None:
-        """See `Steps`: nothing is to be done."""
+        """Get ready for `gradient` of every replica at its present weights."""
 
     def gradient(self, m: int) -> list[Tensor]:
-        """See `Steps`."""
+        """Return the gradient along which replica m steps; replicas may be asked side by side."""
         return self._replicas[m].gradient()
 
 
-class BatchedSteps:
-    """All replicas at once; see `Steps`."""
+class BatchedSteps(Steps):
+    """Steps of all replicas at once."""
 
     def __init__(
         self,
         replicas: Sequence[Replica],
         lr: float,
+        each: ReplicaMap,
         stacked: BatchedReplicas,
         parameters: Sequence[Parameter],
     ) -> None:
         """Move the replicas' weights into `stacked`."""
-        self._lr, self._stacked, self._parameters = lr, stacked, parameters
-        self._gradients: Tensor | None = None
+        super().__init__(replicas, lr, each)
+        self._stacked, self._parameters = stacked, parameters
         for m, replica in enumerate(replicas):
             rows = (stacked.master[m], stacked.working[m])
             replica.live_in(*(row_views(row, parameters) for row in rows))
 
+    @override
     def take(self) -> None:
-        """See `Steps`."""
         self._stacked.step(self._lr)
 
+    @override
     def prepare(self) -> None:
-        """See `Steps`."""
         self._gradients = self._stacked.gradient()
 
+    @override
     def gradient(self, m: int) -> list[Tensor]:
-        """See `Steps`."""
-        assert self._gradients is not None
         return row_views(self._gradients[m], self._parameters)

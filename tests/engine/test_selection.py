@@ -46,7 +46,7 @@ def _ensemble(case: Case, cfg: Config) -> Ensemble:
 
 
 def _uses_kernels(ensemble: Ensemble) -> bool:
-    return all(isinstance(r._passes, CpuEngine) for r in ensemble.replicas)
+    return all(isinstance(r.engine, CpuEngine) for r in ensemble.replicas)
 
 
 @needs_kernels
@@ -152,7 +152,7 @@ def test_the_memory_of_a_sample_is_what_a_pass_takes() -> None:
     model = copy.deepcopy(plan.model)
     own = plan.explicit_network(model)
     assert own is not None
-    done = own.forward(data, 0, len(data), Mode.BATCH, memory)
+    done = own.forward(data, Mode.BATCH, memory)
     own.backward(done, torch.ones_like(done.outputs), Sums(model.parameters(), MomentOrder.SQUARES))
     stated = plan.bytes_per_sample[0] * len(data)
     assert 0.8 * stated < memory.bytes < 1.2 * stated

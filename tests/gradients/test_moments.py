@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method, Moments, choose_method, gradient_moments
+from gsnr_sweep.gradients.layer_io import layerwise_gradients
 from gsnr_sweep.gradients.loss import sample_losses
-from gsnr_sweep.gradients.method import gradient_computation
 from gsnr_sweep.gradients.per_sample import DenseGradients, PerSampleGradients
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION
 from tests.gradients.cases import CASES
@@ -132,8 +132,7 @@ def test_gradients_are_handed_over_layer_by_layer() -> None:
         alive.append(weakref.ref(gradients.values))
         most = max(most, sum(reference() is not None for reference in alive))
 
-    with gradient_computation(Method.LAYERWISE, model, squared_error) as compute:
-        compute(torch.randn(5, 6, 4), torch.randn(5, 24), receive)
+    layerwise_gradients(model, torch.randn(5, 6, 4), torch.randn(5, 24), squared_error, receive)
     assert len(alive) == 8
     assert most <= 2  # weight and bias of one layer
 

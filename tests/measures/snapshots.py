@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gsnr_sweep.gradients.parameters import Layer
+from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.training.snapshot import Snapshot
 
 LR = 0.01
@@ -25,7 +25,10 @@ def snapshot(
         "n": n,
         "lr": LR,
         "variance": variance,
-        "layers": (Layer("first", 0, 2), Layer("second", 2, n_parameters)),
+        "parameters": (
+            Parameter("first.bias", 0, 2, (2,)),
+            Parameter("second.bias", 2, n_parameters, (n_parameters - 2,)),
+        ),
         "gradient_sum": tensor(gradients.sum(1)),
         "gradient_square_sum": tensor((gradients**2).sum(1)),
         "positive": tensor((gradients > 0).sum(1).astype(float)),

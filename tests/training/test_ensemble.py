@@ -22,6 +22,7 @@ from gsnr_sweep.engine.chunking import (
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.loss import count_correct, sample_losses
+from gsnr_sweep.gradients.parameters import layers_of
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import typed_config
@@ -233,10 +234,7 @@ def test_randomness_is_refused_though_evaluation_mode_hides_it(layer: nn.Module)
 def test_layers_cover_all_parameters_in_order() -> None:
     cfg = _config()
     ensemble = Ensemble(_mlp(), _sets(cfg), "classification", cfg.training, CPU)
-    assert [(layer.name, layer.start, layer.stop) for layer in ensemble.layers] == [
-        ("0", 0, 56),
-        ("2", 56, 92),
-    ]
+    assert layers_of(ensemble.parameters) == {"0": slice(0, 56), "2": slice(56, 92)}
     assert ensemble.n_parameters == 92
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.parameters import layers_of
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.training.ensemble import Ensemble
@@ -58,7 +59,7 @@ def test_what_is_frozen_does_not_move_and_is_not_counted(
 ) -> None:
     model = _build(*frozen)
     ensemble, shots = _trained(model, sets_of(config_of(), regression=1), "regression")
-    assert [layer.name for layer in ensemble.layers] == layers
+    assert list(layers_of(ensemble.parameters)) == layers
     assert ensemble.n_parameters == size
     assert all(shot.gradient_sum.shape == (2, size) for shot in shots)
     for replica in ensemble.replicas:

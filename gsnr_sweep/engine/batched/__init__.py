@@ -1,7 +1,7 @@
 """All replicas' weights as one tensor, and their steps as a few large operations.
 
 For networks whose operations are too small to fill the machine: tiny ones on a CPU, all of them on
-a GPU. `choosing` decides; `replicas` is the entry point.
+a GPU. `engine.selection` decides; `replicas` is the entry point.
 """
 
 from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.utils import vector_to_parameters
+from typing_extensions import override
 
-from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.batched.inputs import StackedInputs, groups_of
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
+from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
+from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
 from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.gradients.parameters import Parameter
 
@@ -20,50 +21,22 @@ _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1
 
 
-class FunctionalGradient:
+class FunctionalGradient(SummedGradient):
     """Summed-loss gradients by one vmapped pass over the replicas' axis.
 
-    Attributes:
-        groups: Replicas in a pass: all on a GPU. On a CPU one after the other: together their
-            activations leave the caches, and grouped convolutions are slower than plain ones.
+    All replicas are in one pass on a GPU. On a CPU they go one after the other: together their
+    activations leave the caches, and grouped convolutions are slower than plain ones.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Sequence[Samples],
-        task: Task,
-        working: Tensor,
-        parameters: Sequence[Parameter],
-        chunk: int,
-    ) -> None:
-        """Stack the training sets.
+    @override
+    def _plan(self, model: nn.Module, chunk: int) -> tuple[int, list[slice]]:
+        self._networks = _Networks(model)
+        return chunk, groups_of(len(self._train), len(self._train) if self._working.is_cuda else 1)
 
-        Args:
-            model: The prepared network; it is copied.
-            train: M training sets of equal size.
-            task: Decides the loss.
-            working: [M, P] trained weights in the run's dtype; read at every call.
-            parameters: Their places in a row.
-            chunk: Samples of each training set in a pass.
-        """
-        self.groups = groups_of(len(train), len(train) if working.is_cuda else 1)
-        self._task: Task = task
-        self._parameters, self._working = parameters, working
-        self._inputs = StackedInputs(train, working.dtype, self.groups, chunk, lambda x: x)
-        self._networks = _Networks(copy.deepcopy(model))
-        self._total = torch.zeros_like(working, dtype=torch.float64)
-
-    def work(self, group: int) -> None:
-        """Go through the training sets of a group of replicas."""
-        rows, network = self.groups[group], self._networks.own
-        total, weights = self._total[rows].zero_(), self._working[rows]
-        for x, y in self._inputs.chunks(group):
-            total += stacked_gradient(network, weights, self._parameters, x, y, self._task)
-
-    def result(self) -> Tensor:
-        """Return the gradients, [M, P] float64, after all groups have been worked on."""
-        return self._total.clone()
+    @override
+    def _add(self, group: int, x: Tensor, y: Tensor, totals: list[Tensor]) -> None:
+        weights, network = self._working[self.groups[group]], self._networks.own
+        totals[0] += stacked_gradient(network, weights, self._parameters, x, y, self._task)
 
 
 class _Networks(threading.local):
@@ -71,9 +44,7 @@ class _Networks(threading.local):
 
     def __init__(self, model: nn.Module) -> None:
         self.own = copy.deepcopy(model)
-        for module in self.own.modules():
-            if isinstance(module, FullBatchNorm):
-                module.mode = Mode.BATCH
+        set_modes(norms_of(self.own), Mode.BATCH)
 
 
 def stacked_gradient(
@@ -134,35 +105,19 @@ def _agrees(
 ) -> bool:
     network = _Networks(model).own
     trained = dict(network.named_parameters())
-    row = torch.cat([trained[p.name].detach().flatten() for p in parameters])
+    own = [trained[p.name] for p in parameters]
+    row = torch.cat([parameter.detach().flatten() for parameter in own])
     generator = torch.Generator().manual_seed(0)
     shifts = torch.randn(2, len(row), generator=generator, dtype=row.dtype).to(row.device)
     weights = row + _PERTURBATION * shifts
     xs, ys = torch.stack([x, -0.5 * x]), torch.stack([y, y.flip(0)])
     found = stacked_gradient(network, weights, parameters, xs, ys, task)
-    plain = [
-        _plain_gradient(network, w, parameters, xs[m], ys[m], task) for m, w in enumerate(weights)
-    ]
-    expected = torch.stack(plain)
-    scale = expected.abs().amax(1, keepdim=True)
-    return bool(((found - expected).abs() <= _TOLERANCE * scale).all())
-
-
-def _plain_gradient(
-    model: nn.Module,
-    weights: Tensor,
-    parameters: Sequence[Parameter],
-    x: Tensor,
-    y: Tensor,
-    task: Task,
-) -> Tensor:
-    """Return the gradient [P] of a replica by ordinary autograd, its weights set to `weights`."""
-    trained = dict(model.named_parameters())
-    own = [trained[p.name] for p in parameters]
-    with torch.no_grad():
-        for parameter, p in zip(own, parameters, strict=True):
-            parameter.copy_(weights[p.start : p.stop].view_as(parameter))
-    with torch.enable_grad():
-        loss = sample_losses(model(x), y, task).sum()
-    gradient = torch.autograd.grad(loss, own, materialize_grads=True)
-    return torch.cat([part.flatten() for part in gradient])
+    for m, replica in enumerate(weights):
+        vector_to_parameters(replica, own)
+        with torch.enable_grad():
+            loss = sample_losses(network(xs[m]), ys[m], task).sum()
+        parts = torch.autograd.grad(loss, own, materialize_grads=True)
+        expected = torch.cat([part.flatten() for part in parts])
+        if not bool(((found[m] - expected).abs() <= _TOLERANCE * expected.abs().max()).all()):
+            return False
+    return True

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from gsnr_sweep.engine.batched.inputs import even
+from gsnr_sweep.engine.chunking import even
 from gsnr_sweep.gradients.parameters import Parameter
 
 # Activations of the replicas in a pass. Measured on the 2-N-1 networks (N 6 and 20, n 50 to 6000)
@@ -19,30 +19,25 @@ _FEWEST_SAMPLES = 256
 
 
 @dataclass(frozen=True)
-class StackedMatrix:
-    """Weight or bias of one layer in every replica.
+class StackedLayer:
+    """A linear layer of every replica, views of the stack in the run's dtype.
 
     Attributes:
-        values: [M, out, in] or [M, out, 1] in the run's dtype, a view of the stack.
-        place: Where it is in a row of the stack; None where it is not trained.
+        weight: [M, out, in].
+        bias: [M, out, 1]; None without one.
+        places: Where weight and bias are in a row of the stack; None where they are not trained.
+        relu: Whether ReLU follows.
     """
 
-    values: Tensor
-    place: slice | None
-
-
-@dataclass(frozen=True)
-class StackedLayer:
-    """A linear layer of every replica, with or without ReLU behind it."""
-
-    weight: StackedMatrix
-    bias: StackedMatrix | None
+    weight: Tensor
+    bias: Tensor | None
+    places: tuple[slice | None, slice | None]
     relu: bool
 
-    @property
-    def is_trained(self) -> bool:
-        """Whether any of its weights are."""
-        return any(matrix is not None and matrix.place for matrix in (self.weight, self.bias))
+    def of(self, rows: slice) -> StackedLayer:
+        """Return the layer of some of the replicas."""
+        bias = None if self.bias is None else self.bias[rows]
+        return replace(self, weight=self.weight[rows], bias=bias)
 
 
 def linear_layers(model: nn.Module) -> list[tuple[str, nn.Linear, bool]] | None:
@@ -111,33 +106,25 @@ def stacked_layers(
         working: [M, P] trained weights.
         parameters: Their places in a row.
     """
-    places = {p.name: p for p in parameters}
+    places = {p.name: slice(p.start, p.stop) for p in parameters}
 
-    def matrix(name: str, own: Tensor) -> StackedMatrix:
-        rows, p = len(working), places.get(name)
-        shape = (rows, len(own), -1)
-        if p is None:
-            return StackedMatrix(own.detach().view(1, len(own), -1).expand(shape), None)
-        place = slice(p.start, p.stop)
-        return StackedMatrix(working[:, place].view(shape), place)
+    def values(name: str, own: Tensor) -> Tensor:
+        shape = (len(working), len(own), -1)
+        if name in places:
+            return working[:, places[name]].view(shape)
+        return own.detach().view(1, len(own), -1).expand(shape)
 
     found = linear_layers(model)
     assert found is not None
     return [
         StackedLayer(
-            matrix(f"{name}.weight", layer.weight),
-            None if layer.bias is None else matrix(f"{name}.bias", layer.bias),
+            values(f"{name}.weight", layer.weight),
+            None if layer.bias is None else values(f"{name}.bias", layer.bias),
+            (places.get(f"{name}.weight"), places.get(f"{name}.bias")),
             relu,
         )
         for name, layer, relu in found
     ]
-
-
-def of_rows(layer: StackedLayer, rows: slice) -> StackedLayer:
-    """Return the layer of some of the replicas."""
-    weight = StackedMatrix(layer.weight.values[rows], layer.weight.place)
-    bias = layer.bias and StackedMatrix(layer.bias.values[rows], layer.bias.place)
-    return StackedLayer(weight, bias, layer.relu)
 
 
 def pass_sizes(
@@ -155,18 +142,10 @@ def pass_sizes(
         Samples of each training set, and replicas: all on a GPU; on a CPU as many as stay in the
         caches.
     """
-    first = layers[0].weight.values
+    first = layers[0].weight
     if first.is_cuda:
         return even(n, chunk), n_replicas
-    widths = sum(layer.weight.values.shape[1] for layer in layers)
+    widths = sum(layer.weight.shape[1] for layer in layers)
     per_sample = (first.shape[2] + 1 + widths) * first.element_size()
     samples = even(n, min(chunk, max(_FEWEST_SAMPLES, _CPU_BYTES // per_sample)))
     return samples, even(n_replicas, _CPU_BYTES // (per_sample * samples))
-
-
-def units_by_samples(x: Tensor) -> Tensor:
-    """Bring inputs [R, samples, ...] into the order [R, units, samples].
-
-    Samples lie side by side, so that a layer of a few units still fills the vector registers.
-    """
-    return x.flatten(2).transpose(1, 2).contiguous()

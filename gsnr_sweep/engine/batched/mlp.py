@@ -6,68 +6,49 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.batched.inputs import StackedInputs, groups_of
 from gsnr_sweep.engine.batched.layers import (
     Scratch,
     StackedLayer,
-    of_rows,
     pass_sizes,
     stacked_layers,
-    units_by_samples,
 )
-from gsnr_sweep.gradients.loss import Task, output_gradient
-from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
+from gsnr_sweep.gradients.loss import output_gradient
 
 
-class MLPGradient:
-    """Summed-loss gradients of fully connected ReLU networks.
+class MLPGradient(SummedGradient):
+    """Summed-loss gradients of fully connected ReLU networks (`linear_layers`)."""
 
-    Attributes:
-        groups: Replicas in a pass.
-    """
+    @override
+    def _plan(self, model: nn.Module, chunk: int) -> tuple[int, list[slice]]:
+        self._stack = stacked_layers(model, self._working, self._parameters)
+        self._lowest_trained = [any(layer.places) for layer in self._stack].index(True)
+        self._scratch = Scratch(self._working)
+        n, n_replicas = len(self._train[0]), len(self._train)
+        samples, together = pass_sizes(self._stack, n, n_replicas, chunk)
+        return samples, self._split(together)
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: Sequence[Samples],
-        task: Task,
-        working: Tensor,
-        parameters: Sequence[Parameter],
-        chunk: int,
-    ) -> None:
-        """Stack the training sets.
+    def _split(self, together: int) -> list[slice]:
+        """Work on so many replicas in a pass."""
+        groups = groups_of(len(self._train), together)
+        self._layers = [[layer.of(rows) for layer in self._stack] for rows in groups]
+        return groups
 
-        Args:
-            model: A network that `linear_layers` knows.
-            train: M training sets of equal size.
-            task: Decides the loss.
-            working: [M, P] trained weights in the run's dtype; read at every call.
-            parameters: Their places in a row.
-            chunk: Samples of each training set in a pass, at most.
+    @override
+    def _arranged(self, x: Tensor) -> Tensor:
+        """Bring them into the order [R, units, samples].
+
+        Samples lie side by side, so that a layer of a few units still fills the vector registers.
         """
-        self._task: Task = task
-        layers = stacked_layers(model, working, parameters)
-        samples, together = pass_sizes(layers, len(train[0]), len(train), chunk)
-        self.groups = groups_of(len(train), together)
-        self._layers = [[of_rows(layer, rows) for layer in layers] for rows in self.groups]
-        self._lowest_trained = [layer.is_trained for layer in layers].index(True)
-        self._scratch = Scratch(working)
-        self._inputs = StackedInputs(train, working.dtype, self.groups, samples, units_by_samples)
-        self._total = torch.zeros_like(working, dtype=torch.float64)
+        return x.flatten(2).transpose(1, 2).contiguous()
 
-    @torch.no_grad()
-    def work(self, group: int) -> None:
-        """Go through the training sets of a group of replicas."""
-        total, layers = self._total[self.groups[group]].zero_(), self._layers[group]
-        for x, y in self._inputs.chunks(group):
-            inputs = forward(layers, x, self._scratch)
-            self._backward(layers, inputs, self._output_gradient(inputs.pop(), y), total)
-
-    def result(self) -> Tensor:
-        """Return the gradients, [M, P] float64, after all groups have been worked on."""
-        return self._total.clone()
+    @override
+    def _add(self, group: int, x: Tensor, y: Tensor, totals: list[Tensor]) -> None:
+        layers = self._layers[group]
+        inputs = forward(layers, x, self._scratch)
+        self._backward(layers, inputs, self._output_gradient(inputs.pop(), y), totals[0])
 
     def _output_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the derivative of the summed loss by the outputs, [R, outputs, samples] both."""
@@ -82,15 +63,15 @@ class MLPGradient:
         """Add every layer's share, from the last one down to the lowest that is trained."""
         for number in range(len(layers) - 1, self._lowest_trained - 1, -1):
             layer, entered = layers[number], inputs[number]
-            if layer.weight.place:
-                gradient = torch.bmm(delta, entered.transpose(1, 2))
-                total[:, layer.weight.place] += gradient.flatten(1)
-            if layer.bias and layer.bias.place:
-                total[:, layer.bias.place] += delta.sum(2)
+            of_weight, of_bias = layer.places
+            if of_weight:
+                total[:, of_weight] += torch.bmm(delta, entered.transpose(1, 2)).flatten(1)
+            if of_bias:
+                total[:, of_bias] += delta.sum(2)
             if number > self._lowest_trained:
                 # Two memories in turn: one is read while the other is written.
                 below = self._scratch.take(f"gradient {number % 2}", *entered.shape)
-                torch.bmm(layer.weight.values.transpose(1, 2), delta, out=below)
+                torch.bmm(layer.weight.transpose(1, 2), delta, out=below)
                 delta = through_relu(below, entered) if layers[number - 1].relu else below
 
 
@@ -103,12 +84,11 @@ def forward(layers: Sequence[StackedLayer], x: Tensor, scratch: Scratch) -> list
     """
     found = [x]
     for number, layer in enumerate(layers):
-        weight = layer.weight.values
-        out = scratch.take(f"layer {number}", len(x), weight.shape[1], x.shape[2])
+        out = scratch.take(f"layer {number}", len(x), layer.weight.shape[1], x.shape[2])
         if layer.bias is None:
-            torch.bmm(weight, found[-1], out=out)
+            torch.bmm(layer.weight, found[-1], out=out)
         else:
-            torch.baddbmm(layer.bias.values, weight, found[-1], out=out)
+            torch.baddbmm(layer.bias, layer.weight, found[-1], out=out)
         found.append(out.relu_() if layer.relu else out)
     return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +19,11 @@ from gsnr_sweep.engine.batched.functional import FunctionalGradient
 from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, has_one_hidden_layer
+from gsnr_sweep.engine.batched.summed_gradient import SummedGradient
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm
+from gsnr_sweep.gradients.batchnorm import norms_of
 from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.parameters import Parameter
-
-
-class SummedGradient(Protocol):
-    """A way to the gradients of the replicas' summed losses.
-
-    Attributes:
-        groups: Replicas in a pass; they never depend on the number of threads.
-    """
-
-    groups: list[slice]
-
-    def work(self, group: int) -> None:
-        """Go through the training sets of a group of replicas; groups may be worked on at once."""
-        ...
-
-    def result(self) -> Tensor:
-        """Return the gradients, [M, P] float64, after all groups have been worked on."""
-        ...
 
 
 def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:
@@ -101,7 +83,7 @@ class BatchedReplicas:
         self.master = row.repeat(len(train), 1)
         self.working = self.master.to(dtype, copy=True)
         self._n = len(train[0])
-        self._way = _way(model, parameters, train, task, self.working, chunk, kernels)
+        self._way = _way(model)(model, train, task, self.working, parameters, chunk, kernels)
         threads = 1 if row.is_cuda else min(threads, len(self._way.groups))
         self._pool = _pool(threads) if threads > 1 else None
         self._replay: tuple[float, Callable[[], None]] | None = None
@@ -151,25 +133,15 @@ def _refuse(model: nn.Module, train: Sequence[Samples], chunk: int) -> None:
     sizes = {len(samples) for samples in train}
     if len(sizes) != 1:
         raise ValueError(f"training sets of equal size are needed, not of {sorted(sizes)}")
-    normalizes = any(isinstance(module, FullBatchNorm) for module in model.modules())
-    if normalizes and chunk < min(sizes):
+    if norms_of(model) and chunk < min(sizes):
         raise ValueError(f"batch normalization needs all {min(sizes)} samples at once, not {chunk}")
 
 
-def _way(
-    model: nn.Module,
-    parameters: Sequence[Parameter],
-    train: Sequence[Samples],
-    task: Task,
-    working: Tensor,
-    chunk: int,
-    kernels: Kernels | None,
-) -> SummedGradient:
+def _way(model: nn.Module) -> type[SummedGradient]:
     """Choose the fastest way to a network's gradients."""
     if has_one_hidden_layer(model):
-        return OneHiddenLayerGradient(model, train, task, working, parameters, chunk, kernels)
-    way = MLPGradient if linear_layers(model) else FunctionalGradient
-    return way(model, train, task, working, parameters, chunk)
+        return OneHiddenLayerGradient
+    return MLPGradient if linear_layers(model) else FunctionalGradient
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from torch import nn
 
@@ -15,6 +15,8 @@ from gsnr_sweep.engine.cpu.pooled_conv import PooledConv
 from gsnr_sweep.engine.cpu.residual import Residual
 from gsnr_sweep.engine.cpu.stage import Stage
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class _NotExplicitError(Exception):
@@ -38,10 +40,10 @@ def explicit_network(
         None if the network holds anything else.
     """
     try:
-        layers = _Layers(model)
+        layers = _distinct(_flattened(model))
         stages: list[Stage] = []
-        if len(input_shape) == 3 and not _starts_flat(layers):
-            stages = _stages(layers)
+        while len(input_shape) == 3 and _goes_on(layers):
+            stages.append(_stage(f"stage{len(stages)}", layers))
         averages = _skip_to_features(layers, bool(stages), len(input_shape))
         head = Head(_linear_layers(layers), kernels)
     except _NotExplicitError:
@@ -51,156 +53,106 @@ def explicit_network(
     return ExplicitNetwork(stages, averages, head, kernels)
 
 
-class _Layers:
-    """The layers of nested ``nn.Sequential`` in order, to be taken one by one."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._layers = list(_flattened(model))
-        if len(set(self._layers)) < len(self._layers):
-            raise _NotExplicitError("a layer is used twice")
-        shared = [id(p) for layer in self._layers for p in layer.parameters()]
-        if len(set(shared)) < len(shared):
-            raise _NotExplicitError("a parameter is used twice")
-        self.numbers = count()
-
-    def next_is(self, *kinds: type[nn.Module]) -> bool:
-        """Tell whether the next layer is exactly of one of these classes."""
-        return bool(self._layers) and type(self._layers[0]) in kinds
-
-    def take(self) -> nn.Module:
-        """Take the next layer."""
-        return self._layers.pop(0)
-
-    def take_if(self, *kinds: type[nn.Module]) -> nn.Module | None:
-        """Take the next layer if it is of one of these classes."""
-        return self.take() if self.next_is(*kinds) else None
-
-    @property
-    def at_end(self) -> bool:
-        """Whether nothing is left."""
-        return not self._layers
-
-
 def _flattened(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers of nested ``nn.Sequential`` in order."""
     if type(module).forward is not nn.Sequential.forward:
         yield module
         return
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise _NotExplicitError("hooks")
+    _require(not module._forward_hooks and not module._forward_pre_hooks)
     for child in module._modules.values():  # children() would hide that a layer is used twice
         if child is not None:
             yield from _flattened(child)
 
 
-def _starts_flat(layers: _Layers) -> bool:
-    return layers.next_is(nn.Flatten)
+def _distinct(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """List layers that share nothing."""
+    layers = list(modules)
+    parameters = [p for layer in layers for p in layer.parameters()]
+    _require(len(set(layers)) == len(layers) and len(set(parameters)) == len(parameters))
+    return layers
 
 
-def _stages(layers: _Layers) -> list[Stage]:
-    stages: list[Stage] = []
-    while not layers.at_end and not layers.next_is(nn.Flatten, nn.AdaptiveAvgPool2d):
-        if layers.next_is(nn.Conv2d):
-            stages.append(_convolution(layers))
-        else:
-            stages.append(_residual(layers.take(), layers))
-    return stages
+def _take(layers: list[nn.Module], kind: type[Layer]) -> Layer | None:
+    """Take the next layer if it is exactly of a class."""
+    layer = layers[0] if layers else None
+    if not isinstance(layer, kind) or type(layer) is not kind:
+        return None
+    del layers[0]
+    return layer
 
 
-def _convolution(layers: _Layers) -> Stage:
-    name = f"stage{next(layers.numbers)}"
-    conv = layers.take()
-    assert isinstance(conv, nn.Conv2d)
-    _require(_is_plain(conv))
-    norm = layers.take_if(FullBatchNorm)
-    pool, rectify = False, False
-    while True:
-        if not rectify and layers.take_if(nn.ReLU):
-            rectify = True
-        elif not pool and (pooling := layers.take_if(nn.MaxPool2d)):
-            _require(_is_two_by_two(pooling))
-            pool = True
-        else:
-            break
-    if norm is None and pool and rectify and conv.stride[0] == 1:
+def _goes_on(layers: list[nn.Module]) -> bool:
+    return bool(layers) and type(layers[0]) not in (nn.Flatten, nn.AdaptiveAvgPool2d)
+
+
+def _stage(name: str, layers: list[nn.Module]) -> Stage:
+    is_convolution = type(layers[0]) is nn.Conv2d
+    return _convolution(name, layers) if is_convolution else _residual(name, layers.pop(0))
+
+
+def _convolution(name: str, layers: list[nn.Module]) -> Stage:
+    conv = _take(layers, nn.Conv2d)
+    if conv is None or not _is_plain(conv):
+        raise _NotExplicitError
+    norm = _take(layers, FullBatchNorm)
+    relu, pool = _take(layers, nn.ReLU), _take(layers, nn.MaxPool2d)
+    relu = relu or _take(layers, nn.ReLU)
+    _require(pool is None or _is_two_by_two(pool))
+    if norm is None and pool and relu and conv.stride[0] == 1:
         return PooledConv(name, conv)
-    assert norm is None or isinstance(norm, FullBatchNorm)
-    return ConvBlock(name, conv, norm, pool, rectify)
+    return ConvBlock(name, conv, norm, pool is not None, relu is not None)
 
 
-def _residual(block: nn.Module, layers: _Layers) -> Stage:
+def _residual(name: str, block: nn.Module) -> Stage:
     """Take torchvision's basic block apart, which is told by its class's name and home."""
     kind = type(block)
     _require((kind.__module__, kind.__name__) == ("torchvision.models.resnet", "BasicBlock"))
-    name = f"stage{next(layers.numbers)}"
-    part = block.get_submodule
+    parts = dict(block.named_children())
     stages = [
-        _only(nn.Sequential(part("conv1"), part("bn1"), part("relu")), layers),
-        _only(nn.Sequential(part("conv2"), part("bn2")), layers),
+        _only(f"{name}.1", nn.Sequential(parts["conv1"], parts["bn1"], parts["relu"])),
+        _only(f"{name}.2", nn.Sequential(parts["conv2"], parts["bn2"])),
     ]
-    there = dict(block.named_children())
-    shortcut = _only(part("downsample"), layers) if "downsample" in there else None
-    return Residual(name, stages, shortcut)
+    aside = parts.get("downsample")
+    return Residual(name, stages, None if aside is None else _only(f"{name}.aside", aside))
 
 
-def _only(part: nn.Module, layers: _Layers) -> Stage:
-    inner = _Layers(part)
-    inner.numbers = layers.numbers
-    _require(inner.next_is(nn.Conv2d))
-    stage = _convolution(inner)
-    _require(inner.at_end)
+def _only(name: str, part: nn.Module) -> Stage:
+    layers = _distinct(_flattened(part))
+    stage = _convolution(name, layers)
+    _require(not layers)
     return stage
 
 
-def _skip_to_features(layers: _Layers, has_stages: bool, input_axes: int) -> bool:
+def _skip_to_features(layers: list[nn.Module], has_stages: bool, input_axes: int) -> bool:
     """Take what stands between stages and linear layers; return whether it averages."""
-    average = layers.take_if(nn.AdaptiveAvgPool2d)
-    if isinstance(average, nn.AdaptiveAvgPool2d):
-        _require(has_stages and average.output_size in (1, (1, 1)))
-    flatten = layers.take_if(nn.Flatten)
-    if isinstance(flatten, nn.Flatten):
-        _require(flatten.start_dim == 1 and flatten.end_dim == -1)
-    _require(flatten is not None or (not has_stages and input_axes == 1))
+    average, flatten = _take(layers, nn.AdaptiveAvgPool2d), _take(layers, nn.Flatten)
+    _require(average is None or (has_stages and average.output_size in (1, (1, 1))))
+    if flatten is None:
+        _require(not has_stages and input_axes == 1)
+    else:
+        _require((flatten.start_dim, flatten.end_dim) == (1, -1))
     return average is not None
 
 
-def _linear_layers(layers: _Layers) -> list[nn.Linear | nn.ReLU]:
-    found: list[nn.Linear | nn.ReLU] = []
-    while not layers.at_end:
-        _require(layers.next_is(nn.Linear, nn.ReLU))
-        layer = layers.take()
-        assert isinstance(layer, nn.Linear | nn.ReLU)
-        found.append(layer)
-    _require(bool(found))
+def _linear_layers(layers: list[nn.Module]) -> list[nn.Linear | nn.ReLU]:
+    found = [layer for layer in layers if isinstance(layer, nn.Linear | nn.ReLU)]
+    _require(bool(layers) and all(type(layer) in (nn.Linear, nn.ReLU) for layer in layers))
     return found
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
-    square = len(set(conv.kernel_size)) == 1 and len(set(conv.stride)) == 1
-    padded = isinstance(conv.padding, tuple) and len(set(conv.padding)) == 1
-    small = padded and int(conv.padding[0]) < conv.kernel_size[0]
-    return (
-        square
-        and small
-        and conv.padding_mode == "zeros"
-        and conv.groups == 1
-        and conv.dilation == (1, 1)
-    )
+    k, stride, padding = conv.kernel_size, conv.stride, conv.padding
+    square = k[0] == k[1] and stride[0] == stride[1]
+    padded = isinstance(padding, tuple) and padding[0] == padding[1] and int(padding[0]) < k[0]
+    usual = (conv.padding_mode, conv.groups, conv.dilation) == ("zeros", 1, (1, 1))
+    return square and padded and usual
 
 
-def _is_two_by_two(pooling: nn.Module) -> bool:
-    assert isinstance(pooling, nn.MaxPool2d)
-
-    def both(value: object) -> object:
-        return value if isinstance(value, tuple) else (value, value)
-
-    return (
-        both(pooling.kernel_size) == (2, 2)
-        and both(pooling.stride) == (2, 2)
-        and both(pooling.padding) == (0, 0)
-        and both(pooling.dilation) == (1, 1)
-        and not pooling.ceil_mode
-        and not pooling.return_indices
-    )
+def _is_two_by_two(pool: nn.MaxPool2d) -> bool:
+    given = (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    pairs = [value if isinstance(value, tuple) else (value, value) for value in given]
+    plain = not pool.ceil_mode and not pool.return_indices
+    return plain and pairs == [(2, 2), (2, 2), (0, 0), (1, 1)]
 
 
 def _require(condition: bool) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from gsnr_sweep.engine.cpu.kernels import View
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums
-from gsnr_sweep.engine.cpu.stage import PassContext
+from gsnr_sweep.engine.cpu.stage import PassContext, Stage
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 
@@ -32,8 +32,60 @@ class _Kept:
     offset: Tensor
 
 
-class ConvBlock:
-    """One convolution with all that follows it up to the next; see `Stage`."""
+class ConvStage(Stage):
+    """A convolution with a square kernel and stride, zero padding and one group."""
+
+    def __init__(self, name: str, conv: nn.Conv2d, norm: FullBatchNorm | None = None) -> None:
+        """Take over the layers.
+
+        Args:
+            name: Unique in the network.
+            conv: The convolution.
+            norm: Batch normalization behind it.
+        """
+        self._name, self._conv = name, conv
+        self._k, self._stride = int(conv.kernel_size[0]), int(conv.stride[0])
+        self.border = int(conv.padding[0])
+        self.norms = [norm] if norm is not None else []
+        self.parameters = [conv.weight, conv.bias]
+        self.parameters += [p for norm in self.norms for p in (norm.weight, norm.bias)]
+
+    def _weights(self, run: PassContext) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return weight, bias, and memory for the weight in a kernel's own order."""
+        weight, bias = self._conv.weight.detach().contiguous(), self._conv.bias
+        packed = run.workspace.take("packed", (weight.numel(),), torch.float32)
+        return weight, None if bias is None else bias.detach(), packed
+
+    def _sum_gradients(
+        self, x: Lanes, g: Lanes, which: Tensor | None, run: PassContext, sums: Sums
+    ) -> None:
+        """Add the moments of weight and bias.
+
+        Args:
+            x: Input.
+            g: Gradient by the output; after 2×2 max-pooling and ReLU if `which` is given.
+            which: Position that pooling took.
+            run: The pass.
+            sums: Of the network's trained parameters.
+        """
+        wanted, workspace = int(sums.wanted), run.workspace
+        total = sums.of(self._conv.weight)
+        if total is not None:
+            pooled = int(which is not None)
+            size = ((1 + pooled) * g.height, (1 + pooled) * g.width)
+            vectors = run.kernels.scratch("weights", x.channels, self._k, *size, pooled)
+            scratch = workspace.take("weights", (vectors, workspace.lanes), torch.float32)
+            shape = (wanted, g.blocks, x.channels, g.channels, *size, self._k, self._stride)
+            views = (x.view(self.border), g.view())
+            run.kernels.call("conv_weights", *views, which, total, scratch, *shape)
+        total = sums.of(self._conv.bias)
+        if total is not None:
+            of_g = (g.blocks, g.channels, g.height, g.width)
+            run.kernels.call("conv_bias", g.view(), which, total, wanted, *of_g)
+
+
+class ConvBlock(ConvStage):
+    """One convolution with all that follows it up to the next."""
 
     def __init__(
         self,
@@ -47,25 +99,16 @@ class ConvBlock:
 
         Args:
             name: Unique in the network.
-            conv: Square kernel and stride, zero padding, one group.
+            conv: See `ConvStage`.
             norm: Batch normalization.
             pool: Whether 2×2 max-pooling follows.
             rectify: Whether ReLU follows (before or after pooling: the two commute).
         """
-        self._name, self._conv, self._norm = name, conv, norm
-        self._pool, self._rectify = pool, rectify
-        self._k, self._stride = int(conv.kernel_size[0]), int(conv.stride[0])
-        self.border = int(conv.padding[0])
-        self.norms = [norm] if norm is not None else []
+        super().__init__(name, conv, norm)
+        self._norm, self._pool, self._rectify = norm, pool, rectify
 
-    def is_trained(self, sums: Sums) -> bool:
-        """See `Stage`."""
-        own = [self._conv.weight, self._conv.bias]
-        own += [] if self._norm is None else [self._norm.weight, self._norm.bias]
-        return any(sums.of(parameter) is not None for parameter in own)
-
+    @override
     def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
-        """See `Stage`."""
         z = self._convolve(x, run)
         gain, offset = self._affine(z, run)
         size = (z.height // 2, z.width // 2) if self._pool else (z.height, z.width)
@@ -78,14 +121,12 @@ class ConvBlock:
         return y
 
     def _convolve(self, x: Lanes, run: PassContext) -> Lanes:
-        conv, channels = self._conv, self._conv.out_channels
+        channels = self._conv.out_channels
         size = tuple(
             (s + 2 * self.border - self._k) // self._stride + 1 for s in (x.height, x.width)
         )
         z = run.workspace.images(f"{self._name}.z", x.n, channels, (size[0], size[1]))
-        weight = conv.weight.detach().contiguous()
-        packed = run.workspace.take("packed", (weight.numel(),), torch.float32)
-        bias = None if conv.bias is None else conv.bias.detach()
+        weight, bias, packed = self._weights(run)
         shape = (x.blocks, x.channels, channels, *size, self._k, self._stride)
         run.kernels.call(
             "conv_forward", x.view(self.border), weight, bias, z.view(), packed, *shape
@@ -107,15 +148,15 @@ class ConvBlock:
             offset = offset + norm.bias.detach()
         return gain.float(), offset.float()
 
+    @override
     def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
-        """See `Stage`."""
         kept: _Kept = run.saved[self]
         slope, shift = self._through_normalization(kept, g, run, sums)
         dz = self._gradient_buffer(kept, run)
         shape = (kept.z.channels, kept.z.height, kept.z.width, int(self._pool), int(self._rectify))
         affine = (kept.gain, kept.offset, g.view(), kept.which, slope, shift)
         run.kernels.call("normalize_backward", kept.z.view(), *affine, dz.view(), kept.z.n, *shape)
-        self._sum_gradients(kept.x, dz, run, sums)
+        self._sum_gradients(kept.x, dz, None, run, sums)
         return self._input_gradient(kept.x, dz, run) if wants_input else None
 
     def _through_normalization(
@@ -155,58 +196,15 @@ class ConvBlock:
         size = (z.height, z.width)
         return run.workspace.images("dz", z.n, z.channels, size, outside, self._stride, max(left))
 
-    def _sum_gradients(self, x: Lanes, dz: Lanes, run: PassContext, sums: Sums) -> None:
-        wanted, conv, size = int(sums.wanted), self._conv, (dz.height, dz.width)
-        total = sums.of(conv.weight)
-        if total is not None:
-            sum_weights(
-                run, x.view(self.border), dz.view(), None, total, x.blocks, size, self._stride
-            )
-        total = sums.of(conv.bias)
-        if total is not None:
-            shape = (x.blocks, dz.channels, *size)
-            run.kernels.call("conv_bias", dz.view(), None, total, wanted, *shape)
-
     def _input_gradient(self, x: Lanes, dz: Lanes, run: PassContext) -> Lanes:
         """Convolve the output's gradient, with gaps and border, with the kernel turned around."""
-        weight = self._conv.weight.detach()
+        weight, _, packed = self._weights(run)
         turned = weight.flip(2, 3).transpose(0, 1).contiguous()
-        packed = run.workspace.take("packed", (weight.numel(),), torch.float32)
         size = (x.height, x.width)
         gx = run.workspace.images(f"{self._name}.gx", x.n, x.channels, size)
         shape = (x.blocks, dz.channels, x.channels, *size, self._k, 1)
         run.kernels.call("conv_forward", dz.corner(), turned, None, gx.view(), packed, *shape)
         return gx
-
-
-def sum_weights(
-    run: PassContext,
-    x: View,
-    g: View,
-    which: Tensor | None,
-    total: Tensor,
-    blocks: int,
-    size: tuple[int, int],
-    stride: int,
-) -> None:
-    """Add the moments of a convolution's weights.
-
-    Args:
-        run: The pass.
-        x: Input, from the corner of its border.
-        g: Gradient by the output; after max-pooling and ReLU if `which` is given.
-        which: Position that pooling took.
-        total: [wanted, out, in, k, k] to add to.
-        blocks: Of samples.
-        size: Height and width of the output, before pooling.
-        stride: Of the convolution.
-    """
-    wanted, out, channels, k, _ = total.shape
-    pooled = int(which is not None)
-    vectors = run.kernels.scratch("weights", channels, k, *size, pooled)
-    scratch = run.workspace.take("weights", (vectors, run.workspace.lanes), torch.float32)
-    shape = (wanted, blocks, channels, out, *size, k, stride)
-    run.kernels.call("conv_weights", x, g, which, total, scratch, *shape)
 
 
 def full_batch_statistics(z: Lanes, run: PassContext) -> tuple[Tensor, Tensor]:

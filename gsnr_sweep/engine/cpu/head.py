@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.engine.cpu.layout import MomentOrder, Sums, Workspace
-
-_EXACT = 4096
-"""Float32 adds whole numbers below 4096² exactly: two counts below 4096 fit into one number."""
+from gsnr_sweep.gradients.moments import add_moments
+from gsnr_sweep.gradients.per_sample import DenseGradients, OuterProductGradients
 
 
 class Head:
@@ -66,7 +65,9 @@ class Head:
                 pulled = pulled * (x > 0)
                 continue
             self._sum_weights(place, pulled, x, sums, memory)
-            _sum_bias(layer, pulled, sums)
+            total = sums.of(layer.bias)
+            if total is not None:
+                add_moments(total, DenseGradients(pulled))
             deeper = wants_input or place > first
             pulled = pulled @ layer.weight.detach() if deeper else None
         return pulled
@@ -74,7 +75,7 @@ class Head:
     def _sum_weights(self, place: int, b: Tensor, a: Tensor, sums: Sums, memory: Workspace) -> None:
         """Add the sums of g_i = b_i ⊗ a_i, float32 within a chunk, float64 over chunks.
 
-        Each sum over samples is one matrix product: Σ_i b_io a_ik, Σ_i b_io² a_ik², and `_signs`.
+        Each sum over samples is one matrix product, as in `OuterProductGradients`.
         """
         weight = self._layers[place].weight
         total = sums.of(weight if isinstance(weight, Tensor) else None)
@@ -90,9 +91,7 @@ class Head:
         if sums.wanted >= MomentOrder.SQUARES:
             total[1] += b.square().T @ a.square()
         if sums.wanted >= MomentOrder.SIGNS:
-            positive, negative = _signs(b, a, self._is_relu(place - 1))
-            total[2] += positive
-            total[3] += negative
+            total[2:] += torch.stack(OuterProductGradients(b, a).sign_counts())
 
     def _is_relu(self, place: int) -> bool:
         return 0 <= place < len(self._layers) and isinstance(self._layers[place], nn.ReLU)
@@ -104,31 +103,3 @@ class Head:
             if any(sums.of(p) is not None for p in layer.parameters())
         ]
         return min(trained, default=len(self._layers))
-
-
-def _sum_bias(layer: nn.Linear, b: Tensor, sums: Sums) -> None:
-    """Add the sums of g_i = b_i."""
-    total = sums.of(layer.bias)
-    if total is None:
-        return
-    total[0] += b.sum(0, dtype=torch.float64)
-    if sums.wanted >= MomentOrder.SQUARES:
-        total[1] += b.square().sum(0, dtype=torch.float64)
-    if sums.wanted >= MomentOrder.SIGNS:
-        total[2] += (b > 0).sum(0)
-        total[3] += (b < 0).sum(0)
-
-
-def _signs(b: Tensor, a: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
-    """Count the samples with b_io a_ik > 0 and with b_io a_ik < 0, [O, K] each.
-
-    Where a ≥ 0 one product does: each positive b counts 1 and each negative one 4096.
-    """
-    if rectified and len(b) < _EXACT:
-        weighted = (b > 0).to(b.dtype).add_((b < 0).to(b.dtype), alpha=_EXACT)
-        both = weighted.T @ (a > 0).to(a.dtype)
-        negative = torch.floor(both / _EXACT)
-        return both - negative * _EXACT, negative
-    up, down = torch.sign(b), torch.sign(a)
-    difference, either = up.T @ down, up.abs().T @ down.abs()
-    return (either + difference) / 2, (either - difference) / 2

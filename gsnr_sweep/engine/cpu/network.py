@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -71,34 +70,30 @@ class ExplicitNetwork:
         return Workspace(self._kernels.lanes if self._kernels else 1)
 
     @torch.no_grad()
-    def forward(
-        self, samples: Samples, start: int, stop: int, mode: Mode, memory: Workspace
-    ) -> ForwardPass:
+    def forward(self, samples: Samples, mode: Mode, memory: Workspace) -> ForwardPass:
         """Compute the outputs of some samples.
 
         Args:
             samples: Inputs and their standardization.
-            start: First sample.
-            stop: One past the last.
             mode: Where batch normalization has its statistics from, `Mode.BATCH` (these samples,
                 remembered) or `Mode.FIXED`.
             memory: Results live there until the next pass.
         """
         kept: list[Tensor] = []
         if self._kernels is None or not self._stages:
-            features = self._standardized(samples, start, stop)
+            features = self._standardized(samples)
             return ForwardPass(self._head.forward(features, kept), memory, None, None, kept)
         run = PassContext(self._kernels, memory, mode)
-        h = into_lanes(samples, start, stop, run, self._stages[0].border)
+        h = into_lanes(samples, run, "x", self._stages[0].border)
         for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
             h = stage.forward(h, run, after.border if after else 0)
-        outputs = self._head.forward(self._features(h, run), kept)
+        outputs = self._head.forward(self._features(h), kept)
         return ForwardPass(outputs, memory, run, h, kept)
 
-    def _standardized(self, samples: Samples, start: int, stop: int) -> Tensor:
-        x = samples.x[start:stop]
+    def _standardized(self, samples: Samples) -> Tensor:
+        x = samples.x
         if self._kernels is None or x.dtype != torch.uint8 or x.dim() < 2:
-            return samples.batch(start, stop, torch.float32)[0].flatten(1)
+            return samples.batch(0, len(samples), torch.float32)[0].flatten(1)
         n, channels = x.shape[:2]
         x = x.reshape(n, channels, -1)
         gain, offset = samples.standardization.by_channel(channels)
@@ -107,10 +102,8 @@ class ExplicitNetwork:
         self._kernels.call("standardize_bytes", x, *shape, gain, offset, features)
         return features
 
-    def _features(self, h: Lanes, run: PassContext) -> Tensor:
-        shape = (h.channels, h.height, h.width)
-        features = torch.empty(h.n, math.prod(shape))
-        run.kernels.call("out_of_lanes", h.view(), h.n, *shape, features)
+    def _features(self, h: Lanes) -> Tensor:
+        features = h.inside.movedim(-1, 1).flatten(0, 1)[: h.n].flatten(1).contiguous()
         return features.view(h.n, h.channels, -1).mean(2) if self._averages else features
 
     @torch.no_grad()
@@ -136,25 +129,20 @@ class ExplicitNetwork:
         return next((p for p in places if self._stages[p].is_trained(sums)), len(self._stages))
 
     def _gradient_into_lanes(self, g: Tensor, last: Lanes, run: PassContext) -> Lanes:
-        shape = (last.channels, last.height, last.width)
         if self._averages:
             positions = last.height * last.width
             g = (g / positions).unsqueeze(2).expand(-1, -1, positions)
-        into = run.workspace.images("head.gx", last.n, last.channels, shape[1:])
-        ones, zeros = torch.ones(last.channels), torch.zeros(last.channels)
-        floats = g.reshape(last.n, -1).contiguous()
-        run.kernels.call("into_lanes_floats", floats, last.n, *shape, ones, zeros, into.view())
-        return into
+        images = g.reshape(last.n, last.channels, last.height, last.width)
+        return into_lanes(Samples(images, g), run, "head.gx")
 
 
-def into_lanes(samples: Samples, start: int, stop: int, run: PassContext, border: int) -> Lanes:
+def into_lanes(samples: Samples, run: PassContext, name: str, border: int = 0) -> Lanes:
     """Standardize some samples, images [channels, height, width] each, into lanes."""
-    x = samples.x[start:stop].contiguous()
-    kind = "bytes" if x.dtype == torch.uint8 else "floats"
-    x = x if kind == "bytes" else x.float()
+    kind = "bytes" if samples.x.dtype == torch.uint8 else "floats"
+    x = (samples.x if kind == "bytes" else samples.x.float()).contiguous()
     n, channels, height, width = x.shape
     gain, offset = samples.standardization.by_channel(channels)
-    lanes = run.workspace.images("x", n, channels, (height, width), border)
+    lanes = run.workspace.images(name, n, channels, (height, width), border)
     shape = (n, channels, height, width)
     run.kernels.call(f"into_lanes_{kind}", x, *shape, gain, offset, lanes.view())
     return lanes

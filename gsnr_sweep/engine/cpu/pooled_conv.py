@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import override
 
-from gsnr_sweep.engine.cpu.conv_block import sum_weights
+from gsnr_sweep.engine.cpu.conv_block import ConvStage
 from gsnr_sweep.engine.cpu.layout import NOWHERE, Lanes, Sums
 from gsnr_sweep.engine.cpu.stage import PassContext
-from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 
 
 @dataclass(frozen=True)
@@ -24,59 +24,33 @@ class _Kept:
     which: Tensor
 
 
-class PooledConv:
-    """Convolution (stride 1) + 2×2 max-pooling + ReLU; see `Stage`."""
+class PooledConv(ConvStage):
+    """Convolution (stride 1) + 2×2 max-pooling + ReLU."""
 
-    norms: list[FullBatchNorm]
-
-    def __init__(self, name: str, conv: nn.Conv2d) -> None:
-        """Take over the layer; `name` is unique in the network."""
-        self._name, self._conv = name, conv
-        self._k = int(conv.kernel_size[0])
-        self.border = int(conv.padding[0])
-        self.norms = []
-
-    def is_trained(self, sums: Sums) -> bool:
-        """See `Stage`."""
-        own = (self._conv.weight, self._conv.bias)
-        return any(sums.of(parameter) is not None for parameter in own)
-
+    @override
     def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
-        """See `Stage`."""
-        conv = self._conv
+        channels = self._conv.out_channels
         height, width = ((s + 2 * self.border - self._k + 1) // 2 for s in (x.height, x.width))
         size = (height, width)
-        y = run.workspace.images(f"{self._name}.y", x.n, conv.out_channels, size, border)
+        y = run.workspace.images(f"{self._name}.y", x.n, channels, size, border)
         which = run.workspace.pixels(f"{self._name}.which", y)
-        weight = conv.weight.detach().contiguous()
-        bias = None if conv.bias is None else conv.bias.detach()
-        packed = run.workspace.take("packed", (weight.numel(),), torch.float32)
-        shape = (x.blocks, x.channels, conv.out_channels, *size, self._k)
+        weight, bias, packed = self._weights(run)
+        shape = (x.blocks, x.channels, channels, *size, self._k)
         arguments = (x.view(self.border), weight, bias, y.view(), which, packed)
         run.kernels.call("conv_pool_relu", *arguments, *shape)
         run.saved[self] = _Kept(x, which)
         return y
 
+    @override
     def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
-        """See `Stage`."""
         kept: _Kept = run.saved[self]
         if not wants_input and self._k * kept.x.channels < run.workspace.lanes:
-            self._sum_in_lanes(kept, g, run, sums)
+            # A patch's rows are too short to fill vectors: samples side by side do.
+            self._sum_gradients(kept.x, g, kept.which, run, sums)
             return None
         gx = self._input_gradient(kept.x, run) if wants_input else None
         self._sum_by_sample(kept, g, run, sums, gx)
         return gx
-
-    def _sum_in_lanes(self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums) -> None:
-        """Add the sums where a patch's rows are too short to fill vectors."""
-        total, conv = sums.of(self._conv.weight), self._conv
-        if total is not None:
-            x, size = kept.x.view(self.border), (2 * g.height, 2 * g.width)
-            sum_weights(run, x, g.view(), kept.which, total, g.blocks, size, 1)
-        total = sums.of(conv.bias)
-        if total is not None:
-            shape = (int(sums.wanted), g.blocks, g.channels, g.height, g.width)
-            run.kernels.call("conv_bias", g.view(), kept.which, total, *shape)
 
     def _sum_by_sample(
         self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums, gx: Lanes | None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from typing_extensions import override
 
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums
 from gsnr_sweep.engine.cpu.stage import PassContext, Stage
 
 
-class Residual:
-    """torchvision's ``BasicBlock``; see `Stage`."""
+class Residual(Stage):
+    """torchvision's ``BasicBlock``."""
 
     def __init__(self, name: str, stages: Sequence[Stage], shortcut: Stage | None) -> None:
         """Take over the parts.
@@ -22,17 +23,13 @@ class Residual:
             shortcut: What stands beside them; None for nothing.
         """
         self._name, self._stages, self._shortcut = name, stages, shortcut
-        self.border = max(s.border for s in (stages[0], *([shortcut] if shortcut else [])))
-        self.norms = [norm for stage in stages for norm in stage.norms]
-        self.norms += shortcut.norms if shortcut else []
+        aside = [shortcut] if shortcut else []
+        self.border = max(stage.border for stage in (stages[0], *aside))
+        self.norms = [norm for stage in (*stages, *aside) for norm in stage.norms]
+        self.parameters = [p for stage in (*stages, *aside) for p in stage.parameters]
 
-    def is_trained(self, sums: Sums) -> bool:
-        """See `Stage`."""
-        parts = [*self._stages, *([self._shortcut] if self._shortcut else [])]
-        return any(part.is_trained(sums) for part in parts)
-
+    @override
     def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
-        """See `Stage`."""
         h = x
         for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
             h = stage.forward(h, run, after.border if after else 0)
@@ -44,8 +41,8 @@ class Residual:
         run.saved[self] = y
         return y
 
+    @override
     def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
-        """See `Stage`."""
         y: Lanes = run.saved[self]
         size = (y.height, y.width)
         pulled = run.workspace.images(f"{self._name}.g", y.n, y.channels, size)

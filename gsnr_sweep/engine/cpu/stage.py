@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from torch import Tensor
 
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.engine.cpu.layout import Lanes, Sums, Workspace
@@ -28,25 +31,28 @@ class PassContext:
     saved: dict[object, Any] = field(default_factory=dict)
 
 
-class Stage(Protocol):
+class Stage(ABC):
     """A part of a network with its forward and its backward pass, without autograd.
 
     Attributes:
         border: Rows and columns of zeros that it wants around its input.
         norms: Its normalization layers, in order.
+        parameters: All that it has.
     """
 
     border: int
     norms: list[FullBatchNorm]
+    parameters: list[Tensor | None]
 
     def is_trained(self, sums: Sums) -> bool:
         """Tell whether any of its parameters is."""
-        ...
+        return any(sums.of(parameter) is not None for parameter in self.parameters)
 
+    @abstractmethod
     def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
         """Return the output with a border for the next stage; keep what `backward` needs."""
-        ...
 
+    @abstractmethod
     def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
         """Add to the parameters' sums; return the gradient by the input if wanted.
 
@@ -56,4 +62,3 @@ class Stage(Protocol):
             sums: Of the network's trained parameters.
             wants_input: Whether stages before this one are trained.
         """
-        ...

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.batched import cuda_graph, inputs, layers
+from gsnr_sweep.engine.batched import cuda_graph, layers, summed_gradient
 from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_batch
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
@@ -192,9 +192,9 @@ def test_chunks_made_at_every_pass_are_those_that_are_kept(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = _stacked(name, chunk=4).gradient()
-    monkeypatch.setattr(inputs, "KEPT_BYTES", 0)
+    monkeypatch.setattr(summed_gradient, "KEPT_BYTES", 0)
     again = _stacked(name, chunk=4)
-    assert again._way._inputs._kept is None  # type: ignore[attr-defined]
+    assert again._way._kept is None  # type: ignore[attr-defined]
     assert torch.equal(again.gradient(), kept)
 
 

@@ -143,11 +143,10 @@ def explicit_sums(
     """Go over the data chunk by chunk; return each kind of sum over all parameters, [P]."""
     network, sums = explicit(model, case, kernels), Sums(trained(model), kinds)
     memory = network.workspace()
-    for start in range(0, len(data), chunk):
-        stop = min(start + chunk, len(data))
-        done = network.forward(data, start, stop, mode, memory)
+    for part in data.parts(chunk):
+        done = network.forward(part, mode, memory)
         outputs = done.outputs.detach().requires_grad_()
-        (g,) = torch.autograd.grad(losses(outputs, data.y[start:stop]).sum(), outputs)
+        (g,) = torch.autograd.grad(losses(outputs, part.y).sum(), outputs)
         network.backward(done, g, sums)
     return sums.flat()
 

@@ -54,7 +54,7 @@ def test_outputs_and_gradient_in_training_mode(case: Case, kernels: Kernels) -> 
     outputs = wide(x)
     expected = torch.autograd.grad(losses(outputs, data.y).sum(), trained(wide))
     network = explicit(model, case, kernels)
-    done = network.forward(data, 0, N, Mode.BATCH, network.workspace())
+    done = network.forward(data, Mode.BATCH, network.workspace())
     assert _relative(done.outputs.double(), outputs) < 5e-6
     (found,) = explicit_sums(model, case, kernels, data, Mode.BATCH, MomentOrder.GRADIENT, N)
     assert _relative(found, torch.cat([g.flatten() for g in expected])) < 1e-5
@@ -106,7 +106,7 @@ def test_statistics_are_the_data_sets(kernels: Kernels) -> None:
     model, data = build(case), samples(case, N)
     wide, _ = reference(model, data, Mode.FIXED)
     network = explicit(model, case, kernels)
-    network.forward(data, 0, N, Mode.BATCH, network.workspace())
+    network.forward(data, Mode.BATCH, network.workspace())
     for norm, right in zip(network.norms, _norms(wide), strict=True):
         torch.testing.assert_close(norm.mean.double(), right.mean, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(norm.var.double(), right.var, rtol=1e-5, atol=1e-7)
@@ -148,7 +148,7 @@ def test_what_is_not_finite_shows(name: str, bad: float, kernels: Kernels) -> No
     with torch.no_grad():
         weight.view(-1)[0] = bad
     network = explicit(model, case, kernels)
-    done = network.forward(data, 0, N, Mode.BATCH, network.workspace())
+    done = network.forward(data, Mode.BATCH, network.workspace())
     assert not done.outputs.isfinite().all()
 
 
@@ -157,12 +157,12 @@ def test_memory_left_by_larger_passes_does_no_harm(kernels: Kernels) -> None:
     model, data = build(case), samples(case, 40)
     network = explicit(model, case, kernels)
     memory = network.workspace()
-    first = network.forward(data, 0, 3, Mode.FIXED, memory).outputs.clone()
-    network.forward(data, 0, 40, Mode.FIXED, memory)
+    first = network.forward(next(data.parts(3)), Mode.FIXED, memory).outputs.clone()
+    network.forward(data, Mode.FIXED, memory)
     taken = memory.bytes
-    again = network.forward(data, 0, 3, Mode.FIXED, memory).outputs
+    again = network.forward(next(data.parts(3)), Mode.FIXED, memory).outputs
     assert torch.equal(first, again)
-    network.forward(data, 0, 40, Mode.FIXED, memory)
+    network.forward(data, Mode.FIXED, memory)
     assert memory.bytes == taken
 
 
@@ -171,7 +171,7 @@ def test_inputs_may_be_float_without_standardization(kernels: Kernels) -> None:
     model, data = build(case), samples(case, N)
     x, y = data.batch(0, N, torch.float64)
     wide, _ = reference(model, data, Mode.FIXED)
-    plain = type(data)(x, y)
+    plain = type(data)(x[2:], y[2:])
     network = explicit(model, case, kernels)
-    done = network.forward(plain, 2, N, Mode.FIXED, network.workspace())
+    done = network.forward(plain, Mode.FIXED, network.workspace())
     assert _relative(done.outputs.double(), wide(x[2:])) < 5e-6

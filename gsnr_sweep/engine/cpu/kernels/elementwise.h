@@ -1,4 +1,4 @@
-/* Samples into lanes and back, batch normalization, ReLU and pooling. */
+/* Samples into lanes, batch normalization, ReLU and pooling. */
 
 /* Pixels [n][channels][height][width], standardized, into lanes; lanes without a sample get zeros. */
 #define INTO_LANES(TYPE, SUFFIX)                                                                   \
@@ -26,21 +26,6 @@ void NAME(standardize_bytes)(const unsigned char *x, long n, int channels, int p
   for (long i = 0; i < n; i++)
     for (int c = 0; c < channels; c++, x += positions, y += positions)
       for (int k = 0; k < positions; k++) y[k] = x[k] * gain[c] + offset[c];
-}
-
-/* Lanes into rows of features [n][channels * height * width]. */
-void NAME(out_of_lanes)(const view *y, long n, int channels, int height, int width, float *x) {
-  long size = (long)channels * height * width;
-  for (long b = 0; b * L < n; b++)
-    for (int c = 0; c < channels; c++)
-      for (int i = 0; i < height; i++)
-        for (int j = 0; j < width; j++) {
-          const float *from =
-              (const float *)(y->at + b * y->block + c * y->channel + i * y->row + j * y->column);
-          float *to = x + b * L * size + ((long)c * height + i) * width + j;
-          int here = n - b * L < L ? (int)(n - b * L) : L;
-          for (int s = 0; s < here; s++) to[s * size] = from[s];
-        }
 }
 
 /* sums[2][channels] += sums over samples and positions of x - pivot and of its square. */

@@ -1,5 +1,8 @@
 """Loading the compiled kernels, and the kernels one by one against plain sums in float64."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -84,9 +87,15 @@ def test_outer_products_pass_nan_on(kernels: Kernels) -> None:
     assert (sums[0, 1] == 0).all()
 
 
-def test_kernels_of_another_version_are_not_used(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
-    if not available():
-        pytest.skip("no compiled kernels: there was no C compiler at installation")
-    monkeypatch.setattr(compiled, "_VERSION", -1)
+@needs_kernels
+def test_kernels_of_other_sources_are_not_used(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    for path in Path(compiled.__file__).parent.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "library.py"))
+    assert available.__wrapped__() == available()
+    (tmp_path / "lanes.h").write_text("/* edited since */")
     assert available.__wrapped__() == ()
     assert "install the package again" in caplog.text
