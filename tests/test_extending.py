@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, launch
+from tests.conftest import ROOT, launch_here
 
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 SMALL = ("n_sets=2", "n_test=50", "epochs=4", "measure_at=[0,4]", "tracking=none")
@@ -38,7 +38,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
-    ended = launch(mine, *command("my_figures"), *SMALL, ONE)
+    ended = launch_here(mine, *command("my_figures"), *SMALL, ONE)
     assert ended.code == 0, ended.out + ended.err
     (png,) = mine.glob("multirun/*/*/my_figures.spread.png")
     (page,) = mine.glob("multirun/*/*/report.html")
@@ -49,7 +49,7 @@ def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
 
 
 def test_a_claim_of_the_users_is_judged_and_shown(mine: Path) -> None:
-    ended = launch(mine, *command("my_claims"), *SMALL, ONE)
+    ended = launch_here(mine, *command("my_claims"), *SMALL, ONE)
     assert ended.code == 0, ended.out + ended.err
     assert "The generalization gap rises in training. (my own)" in ended.out
     (page,) = mine.glob("multirun/*/*/report.html")
@@ -58,7 +58,7 @@ def test_a_claim_of_the_users_is_judged_and_shown(mine: Path) -> None:
 
 def test_a_figure_that_is_none_is_refused_and_nothing_written(mine: Path) -> None:
     (mine / "my_figures.py").write_text("def spread(analysis):\n    return 3\n")
-    ended = launch(mine, *command("my_figures"), *SMALL, ONE, PYTHONDONTWRITEBYTECODE="1")
+    ended = launch_here(mine, *command("my_figures"), *SMALL, ONE)
     assert ended.code == 1
     assert "preset.figures=[my_figures.spread]: it returned a value of type int" in ended.err
     assert {path.name for path in mine.iterdir()} == set(files())
