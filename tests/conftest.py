@@ -148,18 +148,17 @@ def launch(folder: Path, *arguments: str, **environment: str) -> Launched:
     return Launched(done.returncode, done.stdout, done.stderr, folder)
 
 
-def launch_here(folder: Path, *arguments: str, **environment: str) -> Launched:
+def launch_here(folder: Path, *arguments: str) -> Launched:
     """Do the same in this process, which spares the seconds that importing the libraries takes.
 
     For launches of which numbers, files and words matter, not the process. Workers are processes of
-    their own here too.
+    their own here too. An environment of its own needs `launch`: libraries keep what they read.
     """
     out, err = io.StringIO(), io.StringIO()
     with _as_it_was(folder), redirect_stdout(out), redirect_stderr(err):
         os.chdir(folder)
         for name in _NOT_INHERITED & os.environ.keys():
             del os.environ[name]
-        os.environ.update(environment)
         sys.argv = [str(ROOT / "launch.py"), *arguments]
         try:
             main(CONF)

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from gsnr_sweep.cli import launch as cli
-from tests.conftest import CONF, TINY, launch, launch_here
+from tests.conftest import CONF, TINY, launch
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 MODEL = """
@@ -208,7 +208,7 @@ def test_a_mistake_in_a_real_process(tmp_path: Path) -> None:
 
 
 def test_data_that_are_not_there_and_cannot_be_had(tmp_path: Path) -> None:
-    ended = launch_here(tmp_path, "-m", "data=mnist", "n=30,40", **NO_NETWORK)
+    ended = launch(tmp_path, "-m", "data=mnist", "n=30,40", **NO_NETWORK)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.count("\n") == 1
     for words in (
