@@ -20,7 +20,7 @@ from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.runs.runner import run_point
-from tests.conftest import ROOT, expanded, launch, tiny_config
+from tests.conftest import ROOT, expanded, launch, launch_here, tiny_config
 
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 SMALL = ("n_sets=2", "n_test=50", "epochs=4", "measure_at=[0,4]", "tracking=none")
@@ -62,7 +62,7 @@ def imported(mine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
-    ended = launch(mine, *command("my_figures"), *SMALL, ONE)
+    ended = launch_here(mine, *command("my_figures"), *SMALL, ONE)
     assert ended.code == 0, ended.out + ended.err
     (png,) = mine.glob("multirun/*/*/my_figures.spread.png")
     (page,) = mine.glob("multirun/*/*/report.html")
@@ -73,7 +73,7 @@ def test_a_figure_of_the_users_is_drawn_and_shown(mine: Path) -> None:
 
 
 def test_a_claim_of_the_users_is_judged_and_shown(mine: Path) -> None:
-    ended = launch(mine, *command("my_claims"), *SMALL, ONE)
+    ended = launch_here(mine, *command("my_claims"), *SMALL, ONE)
     assert ended.code == 0, ended.out + ended.err
     assert "The generalization gap rises in training. (my own)" in ended.out
     (page,) = mine.glob("multirun/*/*/report.html")
@@ -82,7 +82,7 @@ def test_a_claim_of_the_users_is_judged_and_shown(mine: Path) -> None:
 
 def test_a_figure_that_is_none_is_refused_and_nothing_written(mine: Path) -> None:
     (mine / "my_figures.py").write_text("def spread(analysis):\n    return 3\n")
-    ended = launch(mine, *command("my_figures"), *SMALL, ONE, PYTHONDONTWRITEBYTECODE="1")
+    ended = launch_here(mine, *command("my_figures"), *SMALL, ONE)
     assert ended.code == 1
     assert "preset.figures=[my_figures.spread]: it returned a value of type int" in ended.err
     assert {path.name for path in mine.iterdir()} == set(files())

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status
-from tests.conftest import TINY, Launched, launch, read_csv
+from tests.conftest import TINY, Launched, launch, launch_here, read_csv
 
 NAMES = [f"n=30 ch={ch} p={p}" for ch in (2, 3) for p in (0.0, 0.5)]
 GRID = ("ch=2,3", "p_random=0,0.5")
@@ -116,7 +116,9 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     folder = tmp_path_factory.mktemp("again")
     (folder / "own" / "experiment").mkdir(parents=True)
     (folder / "own" / "experiment" / "four.yaml").write_text(EXPERIMENT)
-    return Sweep(launch(folder, "--config-dir", "own", "experiment=four", "-m", "tracking=none"))
+    return Sweep(
+        launch_here(folder, "--config-dir", "own", "experiment=four", "-m", "tracking=none")
+    )
 
 
 # --- what a user sees
@@ -130,7 +132,7 @@ def test_a_sweep_shows_its_plan_its_runs_and_its_results(sweep: Sweep) -> None:
     assert "2 processes of 1 thread" in out
     assert "mlflow ui" in out
     for name in NAMES:
-        assert re.search(rf"\] {re.escape(name)}  \d+:\d\d  epoch 2: LHS ", out)
+        assert re.search(rf"\] {re.escape(name)}  \d+ (s|min)  epoch 2: LHS ", out)
     assert [f"[{i}/4]" in out for i in (1, 2, 3, 4)] == [True] * 4
     assert out.index("plan:") < out.index("[1/4]") < out.index("[4/4]") < out.index("Pearson")
 
@@ -260,7 +262,9 @@ def once_more(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     folder = tmp_path_factory.mktemp("once_more") / "moved"
     shutil.copytree(sweep.ended.folder, folder)
     first = set(folder.glob("multirun/*/*"))
-    ended = launch(folder, "-m", *TINY, "ch=2,3,4", "p_random=0,0.5", "hydra.launcher.workers=1")
+    ended = launch_here(
+        folder, "-m", *TINY, "ch=2,3,4", "p_random=0,0.5", "hydra.launcher.workers=1"
+    )
     (second,) = set(folder.glob("multirun/*/*")) - first
     return Sweep(Launched(ended.code, ended.out, ended.err, folder), second)
 
@@ -334,7 +338,7 @@ def test_a_run_launched_alone_shows_its_results(singles: list[Launched]) -> None
 def test_a_run_launched_alone_is_reused_the_next_time(singles: list[Launched]) -> None:
     """After the others: it counts on the folders that they leave."""
     before = set(singles[0].folder.glob("outputs/*/*/record.json"))
-    again = launch(singles[0].folder, *SINGLE)
+    again = launch_here(singles[0].folder, *SINGLE)
     assert (again.code, again.err) == (0, "")
     assert "Reused; rerun=true runs it again." in again.out
     assert _numbers(_single(again)) == _numbers(_single(singles[0]))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import lru_cache
 
 import pytest
 import torch
@@ -105,6 +106,7 @@ def _ensemble(chunk: str, *overrides: str) -> tuple[Ensemble, RunSets]:
     return Ensemble(copy.deepcopy(_tiny()), sets, "classification", cfg.training, CPU), sets
 
 
+@lru_cache
 def _measured(chunk: str) -> tuple[list[Snapshot], Ensemble, RunSets]:
     ensemble, sets = _ensemble(chunk, "epochs=1", "measure_at=[0,1]")
     return list(ensemble.run()), ensemble, sets

@@ -35,7 +35,7 @@ MLP = ("model=mlp", "ch=4", "lr=0.1")
 CASES = {
     "table2": ("lr=0.1",),
     "table3": ("model=table3_cnn", "ch=2", "lr=0.1"),
-    "table3_in_chunks": ("model=table3_cnn", "ch=2", "lr=0.1", "chunk_size=5"),
+    "table3_in_chunks": ("model=table3_cnn", "ch=2", "lr=0.1", "chunk_size=7"),
     "mlp": MLP,
     "toy": ("data=toy", "model=mlp", "ch=5", "lr=0.1"),
     "float64": ("dtype=float64", "lr=0.1"),
