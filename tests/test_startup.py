@@ -28,7 +28,7 @@ sys.argv = ["launch.py", *sys.argv[1:]]
 runpy.run_path({str(ROOT / "launch.py")!r}, run_name="__main__")
 """
 STORE = """
-from gsnr_sweep.tracking.run_tracker import open_store
+from gsnr_sweep.tracking.store import open_store
 open_store(f"sqlite:///{sys.argv[1]}/mlflow.db", "tests")
 """
 

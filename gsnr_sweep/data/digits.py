@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
@@ -48,7 +49,8 @@ class Digits(DrawnDistribution):
             source="scikit-learn's bundled handwritten digits, randomly deformed",
         )
 
-    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+    @override
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         images, labels = base_digits()
         which, shape, bend = generators(seed, stream, index, 3)
         chosen = torch.from_numpy(which.integers(len(images), size=n))

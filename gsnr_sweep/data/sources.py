@@ -30,15 +30,23 @@ class DrawnDistribution(ABC):
 
     def train_set(self, n: int, m: int, seed: int) -> Samples:
         """Draw training set number `m`."""
-        return self._draw(n, seed, Stream.TRAIN_SAMPLES, m)
+        return self.draw(n, seed, Stream.TRAIN_SAMPLES, m)
 
     def test_set(self, n: int, seed: int) -> Samples:
         """Draw the test set."""
-        return self._draw(n, seed, Stream.TEST_SAMPLES, 0)
+        return self.draw(n, seed, Stream.TEST_SAMPLES, 0)
 
     @abstractmethod
-    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
-        """Draw `n` samples from one stream."""
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        """Draw `n` samples.
+
+        Args:
+            n: Size of the set.
+            seed: Of the run.
+            stream: Training or test samples.
+            index: Number m of the training set; 0 for the test set. With `seed` and `stream` it
+                decides every draw; `gsnr_sweep.data.seeding.generators` takes them.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class PoolDistribution(DrawnDistribution):
         self.fetch()
 
     @override
-    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         pool = self.load_train() if stream is Stream.TRAIN_SAMPLES else self.load_test()
         (rng,) = generators(seed, stream, index, 1)
         chosen = torch.from_numpy(rng.permutation(len(pool))[:n].astype(np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples
@@ -28,7 +29,8 @@ class Toy(DrawnDistribution):
             source=f"y = x0*x1 + U[-{cfg.eta:g}, {cfg.eta:g}], generated",
         )
 
-    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+    @override
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         inputs, noise = generators(seed, stream, index, 2)
         x = inputs.uniform(-1, 1, size=(n, 2))
         y = x[:, :1] * x[:, 1:] + self.eta * noise.uniform(-1, 1, size=(n, 1))

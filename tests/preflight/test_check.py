@@ -15,7 +15,7 @@ from gsnr_sweep.data import base, registry
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import Stream, generators
 from gsnr_sweep.data.settings import DataConfig
-from gsnr_sweep.data.sources import GeneratedDistribution
+from gsnr_sweep.data.sources import DrawnDistribution
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight import check as preflight
 from gsnr_sweep.preflight import model_check as model_trial
@@ -109,7 +109,7 @@ def pools(outputs: str = "labels", classes: int = 3) -> Any:
     return dataset(40), dataset(60)
 
 
-class Endless(GeneratedDistribution):
+class Endless(DrawnDistribution):
     """Eleven features that say nothing of the label, but for the first of at most a few."""
 
     def __init__(self, most: int | None = None, *, shifted: bool = False) -> None:
@@ -117,7 +117,7 @@ class Endless(GeneratedDistribution):
         about = ("endless", (11,), 2, "classification", most, most, "drawn here")
         self.spec = base.DataSpec(*about)  # type: ignore[arg-type]
 
-    def _draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
         (rng,) = generators(seed, stream, index, 1)
         x, y = rng.normal(size=(n, 11)), rng.integers(2, size=n) + self.shifted
         return Samples(torch.from_numpy(x), torch.from_numpy(y))

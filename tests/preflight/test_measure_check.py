@@ -75,7 +75,7 @@ def the_one(name: str, *more: str) -> Snapshot:
 def test_it_sees_a_measured_step_of_the_runs_own_network() -> None:
     found = the_one("wants_all", "lr=0.5", "measures.variance=unbiased")
     assert (found.epoch, found.lr, found.variance) == (1, 0.5, "unbiased")
-    assert [layer.name for layer in found.layers] == ["fc1", "fc2"]
+    assert list(found.layers) == ["fc1", "fc2"]
     weights = 2 * 5 + 5 + 5 + 1
     assert found.gradient.shape == (2, weights)
     assert found.is_finite
@@ -331,8 +331,7 @@ def test_nothing_is_warned_of(recwarn: pytest.WarningsRecorder) -> None:
 
 
 def of_a_layer(snapshot: Snapshot) -> Any:
-    names = {layer.name: layer for layer in snapshot.layers}
-    return {"mine": float(snapshot.gradient[:, names["conv1"].start].mean())}
+    return {"mine": float(snapshot.gradient[:, snapshot.layers["conv1"]].mean())}
 
 
 LARGE = ("data=digits", "model=table2_cnn", "ch=40")
