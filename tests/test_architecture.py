@@ -110,6 +110,24 @@ def test_the_core_loads_no_sweep_machinery() -> None:
     assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
 
 
+def test_a_run_loads_no_mlflow(tmp_path: Path) -> None:
+    """A worker only writes records: what MLflow takes to load is the launcher's to spend."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import gsnr_sweep.launcher.job_context, gsnr_sweep.launcher.worker\n"
+        "from gsnr_sweep.config.grid import CommandLine, expand\n"
+        "from gsnr_sweep.runs.runner import run_point\n"
+        "given = ('data=toy', 'model=mlp', 'n=20', 'n_test=20', 'epochs=1', 'measure_at=[1]')\n"
+        "cfg = expand(CommandLine.parse(given, Path(sys.argv[1]))).points[0].cfg\n"
+        "print(cfg.tracking.name, run_point(cfg, Path(sys.argv[2])).record.state)\n"
+        "print('mlflow' in sys.modules, 'sqlalchemy' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, str(ROOT / "conf"), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["mlflow finished", "False False"], done.stderr
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     script = "import gsnr_sweep, sys; print('torch' in sys.modules, 'numpy' in sys.modules)"
     command = [sys.executable, "-c", script]
