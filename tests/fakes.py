@@ -14,8 +14,9 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import Lease
 from gsnr_sweep.records.manifest import Manifest, SweepRun
-from gsnr_sweep.records.record import Measurement, RunRecord
+from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.records.sent import is_sent, read_sent
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, write_status
 from gsnr_sweep.tracking.exporter import Exporter
 
@@ -37,8 +38,10 @@ def put_claim(
 
 
 def put_status(folder: Path, state: str, *, alive: bool = True, **fields: Any) -> Status:
-    """Write a status, of this process or of one that is gone."""
+    """Write a status, of this process or of one that is gone; a result has a record, too."""
     folder.mkdir(parents=True, exist_ok=True)
+    if State(state).has_result and not (folder / RECORD_FILE).exists():
+        put_record(folder, state=state)
     started = float(psutil.Process().create_time()) if alive else LONG_AGO
     status = Status(state, **{"process_started": started, "updated": time.time(), **fields})
     write_status(folder, status)

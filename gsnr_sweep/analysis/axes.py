@@ -47,7 +47,10 @@ def open_axes(frame: DataFrame, axes: Sequence[str], told_apart: Sequence[str]) 
         if name in known:
             continue
         groups = frame.groupby(known, dropna=False)[name] if known else None
-        values = groups.nunique(dropna=False).max() if groups else frame[name].nunique(dropna=False)
+        if groups is None:
+            values = frame[name].nunique(dropna=False)
+        else:
+            values = groups.nunique(dropna=False).max()
         if values > 1:
             known.append(name)
             found.append(name)

@@ -13,7 +13,6 @@ from gsnr_sweep.records.checkpoint import WEIGHTS_FILE, has_checkpoint
 from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, read_manifests
-from gsnr_sweep.records.record import RECORD_FILE
 from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import Status, read_status
@@ -188,10 +187,7 @@ def _shown(folder: Path | None) -> str:
 
 
 def _from_disk(folder: Path, status: Status) -> Earlier:
-    now = standing(folder)
-    state = now.state
-    if state.has_result and not (folder / RECORD_FILE).is_file():
-        state = State.LOST
+    state = standing(folder).state
     return Earlier(
         state,
         status.code,

@@ -50,18 +50,27 @@ def finish(
     """Aggregate what came out, close the sweep's run in MLflow, and name what failed.
 
     Raises:
-        SweepFailedError: Some runs failed.
+        SweepFailedError: Some runs failed, or they could not be aggregated.
     """
     _send_the_rest(manifest, console)
     failed = sorted((o for o in outcomes if o.error), key=lambda outcome: outcome.run.index)
     failed += _known_failures(manifest)
-    if len(failed) < len(manifest.runs):
-        collect(manifest, console)
+    table = collect(manifest, console) if len(failed) < len(manifest.runs) else None
     _tell_what_others_do(manifest, console)
+    whole = table is not None or not any(map(_has_result, map(manifest.folder_of, manifest.runs)))
     if tracker is not None:
-        tracker.finish("FAILED" if failed else "FINISHED")
+        tracker.finish("FAILED" if failed or not whole else "FINISHED")
     if failed:
         raise SweepFailedError(_failures(failed, len(manifest.runs)))
+    if not whole:
+        raise SweepFailedError(
+            "The runs are complete, but there is no table of them; why is said above. To try "
+            f"again: python -m gsnr_sweep collect {manifest.id}"
+        )
+
+
+def _has_result(folder: Path) -> bool:
+    return standing(folder).state == State.FINISHED
 
 
 def interrupt(manifest: Manifest, tracker: SweepTracker | None, console: Console) -> None:

@@ -6,7 +6,10 @@ in it, for the run's seed gives them again, bit for bit; a digest of the data sa
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Collection
@@ -22,10 +25,13 @@ from torch import Tensor
 from gsnr_sweep.records.atomic import replace_file
 from gsnr_sweep.records.record import Measurement
 
+log = logging.getLogger(__name__)
+
 CHECKPOINT_FILE = "checkpoint.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
 """Final weights of a run that keeps them: a checkpoint of its training, whatever is measured."""
 _SCHEMA = 1
+_DAMAGE = (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -62,29 +68,46 @@ class Checkpoint:
         """
         about = {key: value for key, value in vars(self).items() if key != "tensors"}
         about["measurements"] = [asdict(measurement) for measurement in self.measurements]
-        metadata = {"gsnr_sweep": json.dumps({"schema": _SCHEMA, **about})}
         tensors = {  # copies: the format refuses tensors that share memory
             f"weights/{name}": t.clone(memory_format=torch.contiguous_format)
             for name, t in self.tensors.items()
         }
         tensors |= {f"rng/{name}": state for name, state in _random_state().items()}
+        text = json.dumps({"schema": _SCHEMA, **about})
+        metadata = {"gsnr_sweep": text, "sha256": _checksum(text, tensors)}
         replace_file(folder / name, lambda path: _save(tensors, path, metadata))
 
     @classmethod
     def read(cls, folder: Path, name: str = CHECKPOINT_FILE) -> Checkpoint | None:
-        """Read a folder's checkpoint and set PyTorch's random numbers; None if there is none."""
+        """Read a folder's checkpoint and set PyTorch's random numbers.
+
+        A file that is damaged is set aside, under its name with ``.damaged``, and said.
+
+        Returns:
+            None if there is none, or none that this version can read.
+        """
         path = folder / name
+        if not path.is_file():
+            return None
         try:
             with safetensors.safe_open(path, framework="pt") as file:
-                about = json.loads(file.metadata()["gsnr_sweep"])
+                metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            text = metadata["gsnr_sweep"]
+            about = json.loads(text)
             if about.pop("schema") != _SCHEMA:
                 return None
+            # Those of earlier versions have no checksum.
+            if metadata.get("sha256", known := _checksum(text, tensors)) != known:
+                raise ValueError("its checksum is wrong")
             about["measurements"] = [Measurement(**one) for one in about["measurements"]]
             found = cls(tensors=_named("weights/", tensors), **about)
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+            _set_random_state(_named("rng/", tensors))
+        except OSError:
             return None
-        _set_random_state(_named("rng/", tensors))
+        except _DAMAGE as error:
+            _set_aside(path, error)
+            return None
         return found
 
     def fits(self, config_hash: str, code: str, equal: Collection[str] = ()) -> str:
@@ -140,6 +163,21 @@ def remove_checkpoint(folder: Path) -> None:
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run can go on from this folder."""
     return (folder / CHECKPOINT_FILE).is_file()
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    log.warning("%s is damaged (%s): set aside, and not gone on from", path, error)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+    """Return a digest of all that a checkpoint holds: the format itself has none."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ import psutil
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
-from gsnr_sweep.records.record import read_record
+from gsnr_sweep.records.record import holds_result, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import (
     SECONDS_UNTIL_SILENT,
@@ -32,6 +32,7 @@ from gsnr_sweep.records.status import (
 )
 
 PROCESS_DIED = "its process died; was memory short?"
+RECORD_LOST = "it ended, but its record.json is missing or damaged"
 _CLAIM = "attempt."
 _SECONDS_BETWEEN_RENEWALS = 20.0
 
@@ -73,7 +74,8 @@ class Standing:
     """Where a run stands.
 
     Attributes:
-        state: ``killed`` also where nobody has written it yet.
+        state: ``killed`` also where nobody has written it yet; ``lost`` where the last report
+            tells of a result that no record holds.
         lease: The last attempt, None if there was none.
         status: Its last report, None if there was none.
     """
@@ -85,6 +87,8 @@ class Standing:
     @property
     def error(self) -> str:
         """Return why the run has no result, as a sentence; empty if it has or may yet."""
+        if self.state == State.LOST:
+            return RECORD_LOST
         message = self.status.message if self.status else ""
         if self.state == State.KILLED:
             return message if self._closed and message else PROCESS_DIED
@@ -99,7 +103,7 @@ class Standing:
         if self.state in (State.WAITING, State.INTERRUPTED):
             return True
         failures = self.lease.failures if self.lease else 0
-        if self.state == State.KILLED:
+        if self.state in (State.KILLED, State.LOST):
             return failures < max_retries
         passing = self.status is not None and self.status.may_pass
         return self.state == State.FAILED and passing and failures < max_retries
@@ -115,6 +119,8 @@ def standing(folder: Path) -> Standing:
     assert status is not None
     if status.state.under_way and not status.alive:
         return Standing(State.KILLED, lease, status)
+    if status.state.has_result and not holds_result(folder):
+        return Standing(State.LOST, lease, status)
     return Standing(status.state, lease, status)
 
 
@@ -153,7 +159,7 @@ def take_lease(folder: Path, job: str, restart: int, max_retries: int) -> Lease 
     if not requeued:
         if not now.may_go_on(max_retries):
             return None
-        failures += now.state in (State.KILLED, State.FAILED)
+        failures += now.state in (State.KILLED, State.FAILED, State.LOST)
     return _create(folder, Lease(last.number + 1, job, restart, failures))
 
 

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,6 +123,24 @@ def read_record(folder: Path) -> RunRecord | None:
         return RunRecord.read(folder / RECORD_FILE)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def holds_result(folder: Path) -> bool:
+    """Whether a run's folder holds a whole record of a run with a result.
+
+    The status only reports; that a run is finished is what its record says.
+    """
+    try:
+        found = (folder / RECORD_FILE).stat()
+    except OSError:
+        return False
+    return _holds_result(folder, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=4096)  # whoever follows a sweep asks for each of its runs again and again
+def _holds_result(folder: Path, _modified: int, _size: int) -> bool:
+    record = read_record(folder)
+    return record is not None and record.state.has_result
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     KILLED = "killed"
     LOST = "lost"
+    """Reported a result that is in no record: it is missing, cut off or damaged."""
 
     @property
     def under_way(self) -> bool:
@@ -36,7 +37,9 @@ class State(StrEnum):
     @property
     def in_trouble(self) -> bool:
         """Whether it ended otherwise than it should."""
-        return self in (State.DIVERGED, State.FAILED, State.INTERRUPTED, State.KILLED)
+        return self in (
+            *(State.DIVERGED, State.FAILED, State.INTERRUPTED, State.KILLED, State.LOST),
+        )
 
 
 class Action(StrEnum):

@@ -57,6 +57,8 @@ class StatusReporter(Callback):
         status = self._file.status
         status.state, status.may_pass = run.record.state, run.may_pass
         status.message = run.record.error or status.message
+        if run.problems and status.state.has_result:  # of which the disk has no record
+            status.state, status.message = State.FAILED, str(run.problems[0])
         if run.record.state == State.FINISHED:
             status.epoch = run.cfg.epochs
         self._file.write()

@@ -371,6 +371,7 @@ def test_a_successor_is_not_closed_with_its_predecessor(make_sweep: MakeSweep) -
         return GONE
 
     def finish(job: FakeJob) -> JobState:
+        put_record(job.folder(0))
         put_status(job.folder(0), "finished", attempt=2)
         return GONE
 

@@ -18,6 +18,7 @@ from gsnr_sweep.records.manifest import PAYLOAD_FILE
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status, write_status
 from gsnr_sweep.runs.outcome import run_result
+from tests.fakes import put_status
 
 SLURM = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}
 
@@ -175,7 +176,7 @@ def test_what_has_ended_is_left_alone(
 ) -> None:
     lease = take_lease(tmp_path, "7", 0, 2)
     assert lease is not None
-    write_status(tmp_path, Status(state, attempt=1, may_pass=may_pass))
+    put_status(tmp_path, state, attempt=1, may_pass=may_pass)
     again = take_lease(tmp_path, "8", 0, 2)
     assert (again is not None) == taken
     if again is not None:

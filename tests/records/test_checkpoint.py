@@ -56,6 +56,48 @@ def test_everything_survives_to_the_last_bit(tmp_path: Path) -> None:
     assert _same(Checkpoint.read(tmp_path), checkpoint)
 
 
+def test_one_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
+    """The format has no checksum of its own: such weights would be gone on from without a word."""
+    checkpoint = _checkpoint()
+    checkpoint.write(tmp_path)
+    path = tmp_path / CHECKPOINT_FILE
+    whole = path.read_bytes()
+    state = torch.get_rng_state()
+    accepted = 0
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        found = Checkpoint.read(tmp_path)
+        assert found is None or _same(found, checkpoint)
+        assert torch.equal(torch.get_rng_state(), state)
+        accepted += found is not None
+    assert accepted < 10  # in the name or the blanks of the header, which say nothing
+
+
+def test_a_damaged_file_is_set_aside_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _checkpoint().write(tmp_path)
+    path = tmp_path / CHECKPOINT_FILE
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert Checkpoint.read(tmp_path) is None
+    assert [entry.name for entry in tmp_path.iterdir()] == [f"{CHECKPOINT_FILE}.damaged"]
+    assert "checkpoint.safetensors is damaged" in caplog.text
+    assert not has_checkpoint(tmp_path)
+
+
+def test_files_of_earlier_versions_have_no_checksum(tmp_path: Path) -> None:
+    checkpoint = _checkpoint()
+    checkpoint.write(tmp_path)
+    path = tmp_path / CHECKPOINT_FILE
+    with safetensors.safe_open(path, framework="pt") as file:
+        metadata = {"gsnr_sweep": file.metadata()["gsnr_sweep"]}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, path, metadata)
+    assert _same(Checkpoint.read(tmp_path), checkpoint)
+
+
 @pytest.mark.parametrize(
     "tensor",
     [

@@ -17,6 +17,7 @@ import pytest
 
 from gsnr_sweep.records.leases import (
     PROCESS_DIED,
+    RECORD_LOST,
     Lease,
     close_killed,
     fail_run,
@@ -316,6 +317,29 @@ def test_a_status_of_the_last_attempt_counts(
     put_status(tmp_path, state, alive=alive, attempt=2)
     expected = "killed" if state in ("preparing", "running") and not alive else state
     assert standing(tmp_path).state == expected
+
+
+@pytest.mark.parametrize("record", [None, "", "{", '{"schema": 2}', "running", "failed"])
+@pytest.mark.parametrize("state", ["finished", "diverged"])
+def test_a_result_that_no_record_holds_is_lost(
+    tmp_path: Path, state: str, record: str | None
+) -> None:
+    """The status only reports it: a disk that was full, a file cut off, emptied or exchanged."""
+    put_claim(tmp_path, 1, alive=False)
+    put_status(tmp_path, state)
+    assert standing(tmp_path).state == state
+    if record in ("running", "failed"):
+        put_record(tmp_path, state=record)
+    elif record is not None:
+        (tmp_path / "record.json").write_text(record)
+    else:
+        (tmp_path / "record.json").unlink()
+    now = standing(tmp_path)
+    assert (now.state, now.error) == ("lost", RECORD_LOST)
+    assert (now.may_go_on(1), now.may_go_on(0)) == (True, False)
+    again = take_lease(tmp_path, "7", 0, 1)
+    assert again is not None
+    assert (again.number, again.failures) == (2, 1)
 
 
 @pytest.mark.parametrize("alive", [True, False])

@@ -18,6 +18,8 @@ from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.runs.outcome import DivergedError, RunResult
@@ -227,6 +229,28 @@ def test_what_was_measured_before_a_failure_is_kept(store: MlflowClient, folder:
     assert (run.info.status, run.data.tags["gsnr.state"]) == ("FAILED", "failed")
     assert run.data.tags["gsnr.error"] == record.error == status.message
     assert run.data.metrics["mine"] == 1.0
+
+
+def test_a_result_that_cannot_be_written_is_no_result(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full just after the last measurement."""
+    write = RunRecord.write
+
+    def full(record: RunRecord, place: Path) -> Path:
+        if record.state == "finished":
+            raise GsnrError("record.json cannot be written (No space left on device).")
+        return write(record, place)
+
+    monkeypatch.setattr(RunRecord, "write", full)
+    with pytest.raises(GsnrError, match="No space left"):
+        _run(folder)
+    now = standing(folder)
+    assert (now.state, now.error.startswith("record.json cannot be")) == ("failed", True)
+    monkeypatch.undo()
+    again = _run(folder)
+    assert [m.epoch for m in again.record.measurements] == [0, 2]
+    assert standing(folder).state == "finished"
 
 
 def test_a_run_that_diverges_says_so_and_names_what_is_not_finite(
