@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
+from gsnr_sweep.tracking.sqlite_store import prepare_sqlite_store
 from gsnr_sweep.tracking.uri import sqlite_file, without_password
 
 if TYPE_CHECKING:
@@ -61,8 +62,12 @@ def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
     try:
+        if path := sqlite_file(uri):
+            prepare_sqlite_store(path)
         client = MlflowClient(uri)
         return client, _experiment_id(client, uri, experiment)
+    except GsnrError:
+        raise
     except mlflow.exceptions.MlflowException as error:
         reason = store_problem(error)
         raise GsnrError(

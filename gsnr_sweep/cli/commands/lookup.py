@@ -64,8 +64,18 @@ def _is_meant(sweep: Manifest, wanted: str) -> bool:
 def _folder_in_store(wanted: str, here: Path, uri: str | None) -> Path | None:
     """Ask the tracking store where a sweep's folder is."""
     found = parent_in_store(wanted, here, uri)
-    folder = Path(found[1].data.tags.get("gsnr.folder", "")) if found else None
-    return folder if folder and (folder / SWEEP_FILE).is_file() else None
+    if found is None:
+        return None
+    folder = Path(found[1].data.tags.get("gsnr.folder", ""))
+    if not (folder / SWEEP_FILE).is_file():
+        return None
+    there, parent = Manifest.read(folder), found[1].info.run_id
+    if there.parent_run_id not in ("", parent):
+        raise GsnrError(
+            f"The folder of sweep {wanted}, {folder}, was used again: it now holds {there.name} "
+            f"({there.id}). What MLflow has of {wanted}: python -m gsnr_sweep aggregate {parent}"
+        )
+    return folder
 
 
 def parent_in_store(wanted: str, here: Path, uri: str | None) -> tuple[MlflowClient, Run] | None:

@@ -1,0 +1,99 @@
+"""A SQLite store before MLflow opens it: made whole or not at all, and checked to be MLflow's."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gsnr_sweep.errors import GsnrError
+
+_SECONDS_TO_WAIT = 180.0
+_MLFLOWS = "alembic_version"
+
+
+def prepare_sqlite_store(path: Path) -> None:
+    """Make a store that is not there, with MLflow's schema, and check one that is.
+
+    MLflow makes its schema in some thirty steps. A process that dies between them leaves a file
+    that no later one can use, and two that begin together stand in each other's way. So it is made
+    under another name, by one process of this machine at a time, and gets its name when it is
+    whole.
+
+    Args:
+        path: The file.
+
+    Raises:
+        GsnrError: The file is no database, or another program's, or it cannot be made.
+    """
+    if path.is_file() and path.stat().st_size:
+        _check(path)
+        return
+    with _alone(path):
+        if path.is_file() and path.stat().st_size:  # another process has made it meanwhile
+            return
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            _make(temporary)
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _make(path: Path) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+
+
+def _check(path: Path) -> None:
+    """Refuse what MLflow would try to open for minutes, or write its tables into.
+
+    Raises:
+        GsnrError: The file cannot be read, is no database, or another program's.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            tables = {name for (name,) in found}
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return  # by a writer: MLflow waits for it
+        raise _refusal(path, str(error)) from None
+    except sqlite3.DatabaseError as error:
+        raise _refusal(path, str(error)) from None
+    if tables and _MLFLOWS not in tables:
+        shown = ", ".join(sorted(tables)[:3])
+        raise _refusal(path, f"it is another program's database, with tables such as {shown}")
+
+
+def _refusal(path: Path, why: str) -> GsnrError:
+    return GsnrError(
+        f"The tracking store sqlite:///{path} cannot be opened ({why}). Name another with "
+        "tracking.uri=URI, or run with tracking=none."
+    )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process of this machine makes the same store.
+
+    Raises:
+        GsnrError: Another one has been at it for minutes.
+    """
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"gsnr-sweep-{os.getuid()}-{name}.lock"
+    try:
+        with FileLock(lock, timeout=_SECONDS_TO_WAIT):
+            yield
+    except Timeout:
+        raise _refusal(path, "another process has been making it for three minutes") from None
