@@ -28,6 +28,7 @@ from gsnr_sweep.launcher.prepare import (
     close_killed_runs,
     plan_sweep,
     refuse_a_busy_folder,
+    refuse_folders_of_others,
     start_tracking,
 )
 from gsnr_sweep.launcher.progress import SweepProgress
@@ -86,6 +87,7 @@ class Sweep:
         manifest = plan_sweep(
             points, given, history, self.settings, self.folder, launch_folder, self.first_index
         )
+        refuse_folders_of_others(manifest)
         job_pool = JobPool(manifest, self.settings)
         self._show_plan(points, given, manifest, job_pool)
         tracker = start_tracking(manifest, points, given)

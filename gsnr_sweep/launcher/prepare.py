@@ -22,6 +22,7 @@ from gsnr_sweep.records.leases import close_killed
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten
 from gsnr_sweep.records.state import State
+from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.uri import tracking_uri
@@ -38,6 +39,22 @@ def refuse_a_busy_folder(folder: Path) -> None:
             f"hydra.sweep.dir={relative(folder)}: a sweep in this folder still has jobs. Choose "
             f"another folder, or stop it first: python -m gsnr_sweep cancel {relative(folder)}"
         )
+
+
+def refuse_folders_of_others(manifest: Manifest) -> None:
+    """Refuse a sweep folder in which a run would come to lie upon another one.
+
+    Raises:
+        GsnrError: One of the runs' folders holds a run with other settings.
+    """
+    for run in manifest.to_run():
+        if other := other_run(manifest.folder_of(run), run.config_hash):
+            raise GsnrError(
+                f"hydra.sweep.dir={relative(manifest.folder)}: folder {run.folder} in it holds the "
+                f"run {other}, which has other settings than {run.name}. Choose another folder, or "
+                "leave hydra.sweep.dir out: earlier results are found and reused wherever they lie "
+                "below the folder of the launch."
+            )
 
 
 def plan_sweep(

@@ -168,6 +168,19 @@ def read_status(folder: Path) -> Status | None:
         return None
 
 
+def other_run(folder: Path, config_hash: str) -> str:
+    """Return the name of the run that a folder holds if it is not the one meant; else nothing.
+
+    Args:
+        folder: A run's folder.
+        config_hash: Identity of the run that is meant.
+    """
+    status = read_status(folder)
+    if status is None or status.config_hash in ("", config_hash):
+        return ""
+    return status.name or status.config_hash
+
+
 def write_status(folder: Path, status: Status) -> None:
     """Write the status of a run whose process is gone."""
     write_atomically(folder / STATUS_FILE, json.dumps(asdict(status)))

@@ -26,6 +26,7 @@ from gsnr_sweep.measures import Measure, load_measures, measure_all, requirement
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.state import State
+from gsnr_sweep.records.status import other_run
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.checkpointing import Checkpointing
 from gsnr_sweep.runs.control import Attempt
@@ -86,7 +87,8 @@ def run_point(
     Raises:
         DivergedError: A loss became infinite or NaN; what was measured before is recorded.
         RunStoppedError: The run was asked to stop.
-        GsnrError: The folder cannot be written; the last checkpoint is intact.
+        GsnrError: The folder holds another run, or it cannot be written; the last checkpoint is
+            intact.
     """
     return _Run(cfg, folder, on_epoch, attempt or Attempt()).result()
 
@@ -104,6 +106,11 @@ class _Run:
         started = time.perf_counter()
         self.device = choose_device(cfg.device)
         code, identity = code_version(cfg), run_identity(cfg)
+        if other := other_run(folder, identity):
+            raise GsnrError(
+                f"{folder} holds the run {other}, which has other settings. It stays as it is: "
+                "choose another output folder (hydra.run.dir, hydra.sweep.dir), or remove this one."
+            )
         self.finished = finished_record(folder, identity, code)
         training = training_identity(cfg)
         codes = (code, *equal_codes(cfg))

@@ -278,13 +278,11 @@ def _starts_anew(cfg: Config, folder: Path, caplog: pytest.LogCaptureFixture, wh
     return _numbers(result.record)
 
 
-def test_other_settings_start_anew_and_say_so(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_other_settings_are_refused_and_the_run_goes_on_later(folder: Path) -> None:
     _stop(_cfg(*MLP), folder, 3)
-    other = (*MLP, "seed=7")
-    found = _starts_anew(_cfg(*other), folder, caplog, "the settings changed")
-    assert found == _undisturbed(*other) != _undisturbed(*MLP)
+    with pytest.raises(GsnrError, match="holds the run"):
+        _resume(_cfg(*MLP, "seed=7"), folder)
+    assert _numbers(_resume(_cfg(*MLP), folder).record) == _undisturbed(*MLP)
 
 
 def test_other_code_starts_anew_and_says_so(

@@ -253,6 +253,15 @@ def test_a_result_that_cannot_be_written_is_no_result(
     assert standing(folder).state == "finished"
 
 
+def test_a_folder_that_holds_another_run_is_refused(folder: Path) -> None:
+    """The record of that run would be written over, and its MLflow run opened again."""
+    _run(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(GsnrError, match=r"holds the run n=12.*other settings.*hydra\.run\.dir"):
+        _run(folder, "seed=17")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_run_that_diverges_says_so_and_names_what_is_not_finite(
     store: MlflowClient, folder: Path
 ) -> None:

@@ -60,7 +60,7 @@ def test_what_is_not_finished_leaves_nothing(
         raise error
 
     monkeypatch.setattr(sqlite_store, "_make", half)
-    with pytest.raises(BaseException, match="^(No space left on device)?$"):
+    with pytest.raises(BaseException, match=r"^(No space left on device)?$"):
         prepare_sqlite_store(tmp_path / "s.db")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(sqlite_store, "_make", make)
