@@ -21,6 +21,7 @@ from gsnr_sweep.errors import GsnrError
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 Headers = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 _MAX_CHANNELS = 4
+_FINITE_CHUNK = 2**22  # values looked at at once: a mask of a large array's size is not needed
 
 
 def check(where: str, headers: Headers) -> None:
@@ -36,6 +37,52 @@ def check(where: str, headers: Headers) -> None:
     for problems in (_single_problems, _input_problems, _target_problems):
         for problem in problems(headers):
             raise GsnrError(f"{where}: {problem}.")
+
+
+def first_not_finite(values: NDArray[Any]) -> tuple[tuple[int, ...], float] | None:
+    """Find the first value that is NaN or infinite.
+
+    Args:
+        values: An array of numbers.
+
+    Returns:
+        Its index, empty for a single number, and the value; None if all are finite.
+    """
+    if values.dtype.kind not in "fc":
+        return None
+    start = 0
+    for part in np.split(values.reshape(-1), range(_FINITE_CHUNK, values.size, _FINITE_CHUNK)):
+        finite = np.isfinite(part)
+        if not finite.all():
+            place = start + int(finite.argmin())
+            index = tuple(int(i) for i in np.unravel_index(place, values.shape))
+            return index, float(part[place - start])
+        start += len(part)
+    return None
+
+
+def describe_index(index: tuple[int, ...]) -> str:
+    """Write an index as it is typed, such as ``[3, 0]``; empty for a single number."""
+    return f"[{', '.join(map(str, index))}]" if index else ""
+
+
+def check_finite(where: str, name: str, values: NDArray[Any]) -> None:
+    """Refuse an array that holds NaN or an infinite value.
+
+    Args:
+        where: Key and value that the array comes from.
+        name: Of the array.
+        values: The array.
+
+    Raises:
+        GsnrError: It does; the first such value is named.
+    """
+    if found := first_not_finite(values):
+        index, value = found
+        raise GsnrError(
+            f"{where}: {name}{describe_index(index)} is {value}; only finite numbers can be "
+            "computed with. Replace or leave out what is missing."
+        )
 
 
 def _single_problems(headers: Headers) -> Iterator[str]:

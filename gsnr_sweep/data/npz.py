@@ -21,6 +21,7 @@ from gsnr_sweep.data.arrays import (
     Headers,
     as_samples,
     check,
+    check_finite,
     describe_targets,
     input_shape,
     scaling,
@@ -66,7 +67,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
         spec=spec,
         load_train=partial(load, split="train"),
         load_test=partial(load, split="test"),
-        fetch=lambda: None,
+        fetch=partial(_check_finite, file),
     )
 
 
@@ -104,6 +105,13 @@ def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], np.
         )
         shape, _, dtype = read(stream)
     return shape, dtype
+
+
+@lru_cache(maxsize=64)  # a launch looks at a file once for the check, once to prepare
+def _check_finite(file: _File) -> None:
+    with np.load(file.path, allow_pickle=False) as arrays:
+        for name in ARRAYS:
+            check_finite(f"data.path={file.path}", name, arrays[name])
 
 
 @lru_cache(maxsize=4)

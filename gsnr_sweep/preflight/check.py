@@ -11,7 +11,7 @@ from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
-from gsnr_sweep.data.settings import CustomDataConfig, DataConfig
+from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.settings import ModelConfig
 
@@ -160,6 +160,8 @@ def _tried_data(cfg: DataConfig) -> DataSpec:
         from gsnr_sweep.data.custom import try_draws
 
         try_draws(cfg)
+    elif isinstance(cfg, NpzConfig):
+        source.prepare()  # reads the arrays through; fetches nothing
     return source.spec
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gsnr_sweep.data.arrays import first_not_finite
 from gsnr_sweep.data.base import Distribution
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.settings import NpzConfig
@@ -233,6 +234,41 @@ def test_arrays_that_do_not_fit_together(
 ) -> None:
     arrays = {k: v for k, v in {**_arrays(4), **changes}.items() if v is not None}
     assert words in _told(tmp_path, arrays)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("x_train", (3, 1)), ("x_test", (24, 0)), ("y_train", (39, 0)), ("y_test", (0, 0))],
+)
+def test_what_is_not_finite_is_named_before_launch(
+    tmp_path: Path, name: str, index: tuple[int, ...], dtype: Any, value: float
+) -> None:
+    arrays = {k: v.reshape(len(v), -1).astype(dtype) for k, v in _arrays(2).items()}
+    place = _open(tmp_path, arrays)
+    place.prepare()
+    arrays[name][index] = value
+    arrays[name][-1, -1] = value
+    with pytest.raises(GsnrError) as refusal:
+        _open(tmp_path, arrays).prepare()
+    words = f"mine.npz: {name}[{index[0]}, {index[1]}] is {value}; only finite numbers"
+    assert words in str(refusal.value)
+
+
+def test_the_first_value_that_is_not_finite_is_found_in_any_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.data.arrays._FINITE_CHUNK", 4)
+    values = np.zeros((3, 5))
+    assert first_not_finite(values) is None
+    for place in range(15):
+        values = np.zeros((3, 5))
+        values.reshape(-1)[place:] = np.inf
+        assert first_not_finite(values) == (divmod(place, 5), np.inf)
+    assert first_not_finite(np.array(np.inf)) == ((), np.inf)
+    assert first_not_finite(np.zeros((0, 3))) is None
+    assert first_not_finite(np.zeros(3, int)) is None
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_a_users_arrays_set_their_own_limit(npz: Path) -> None:
     assert told.startswith("n=41: data=npz has 40 training samples")
 
 
+def test_arrays_with_missing_values_are_refused_before_launch(tmp_path: Path) -> None:
+    x = np.ones((60, 3))
+    x[7, 2] = np.nan
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=x, y_train=np.arange(60) % 2, x_test=x[:50], y_test=np.arange(50) % 2)
+    told = _told("data=npz", f"data.path={path}", "model=mlp")
+    assert told.startswith(f"data.path={path}: x_train[7, 2] is nan; only finite numbers")
+
+
 def test_data_of_one_class_are_refused(tmp_path: Path) -> None:
     ones = np.zeros((60, 3)), np.zeros(60, dtype=int)
     path = tmp_path / "mine.npz"
