@@ -162,8 +162,9 @@ _NOT_SCIENCE_DATA = ("root",)
 _MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
 
 
-# Switches that came later. Off, they are left out, so that earlier runs keep their identity.
-_LATER = ("tf32",)
+# Keys that came later, by group. At these values they are left out, so that earlier runs keep their
+# identity.
+_LATER: dict[str, dict[str, Any]] = {"": {"tf32": False}, "data": {"task": "auto"}}
 
 
 def science_part(cfg: Config) -> dict[str, Any]:
@@ -174,9 +175,10 @@ def science_part(cfg: Config) -> dict[str, Any]:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
         content["data"].pop(key, None)
-    for key in _LATER:
-        if not content[key]:
-            content.pop(key)
+    for group, defaults in _LATER.items():
+        part = content[group] if group else content
+        for key in [key for key, value in defaults.items() if part.get(key) == value]:
+            part.pop(key)
     content["model"]["_target_"] = identified_path(cfg.model._target_)
     functions = cfg.measures.functions.items()
     content["measures"]["functions"] = {name: identified_path(path) for name, path in functions}

@@ -31,6 +31,8 @@ SCALES = ("paper", "laptop", "smoke")
 
 KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
 
+TASKS = ("auto", "classification", "regression")
+
 LAYOUTS = ("auto", "hwc", "chw")
 
 
@@ -122,6 +124,7 @@ def _choice_problems(cfg: Config) -> list[str]:
     ]
     if isinstance(cfg.data, NpzConfig | CustomDataConfig):
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
+        choices.append(("data.task", cfg.data.task, TASKS))
     for key, value, allowed in choices:
         if value not in allowed:
             found.append(not_allowed(key, value, allowed))

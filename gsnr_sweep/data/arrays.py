@@ -1,19 +1,21 @@
 """Pools of samples from a user's own arrays: what must fit together, and how they are laid out.
 
 Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; anything else is [N, features]. uint8 is
-taken as pixels (divided by 255). Integer y are class labels from 0; floating-point y are the
-targets of a regression, [N] or [N, outputs].
+taken as pixels (divided by 255). Integer y are class labels and floating-point y the targets of a
+regression, [N] or [N, outputs], unless ``data.task`` says otherwise.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.errors import GsnrError
@@ -24,17 +26,19 @@ _MAX_CHANNELS = 4
 _FINITE_CHUNK = 2**22  # values looked at at once: a mask of a large array's size is not needed
 
 
-def check(where: str, headers: Headers) -> None:
+def check(where: str, headers: Headers, task: str) -> None:
     """Check that pools fit together, by shapes and types alone.
 
     Args:
         where: Key and value that the pools come from.
         headers: Shape and type of each of `ARRAYS`.
+        task: What ``data.task`` says that the targets are.
 
     Raises:
         GsnrError: They do not.
     """
-    for problems in (_single_problems, _input_problems, _target_problems):
+    checks = (_single_problems, _input_problems, partial(_target_problems, task=task))
+    for problems in checks:
         for problem in problems(headers):
             raise GsnrError(f"{where}: {problem}.")
 
@@ -108,55 +112,35 @@ def _input_problems(headers: Headers) -> Iterator[str]:
         yield f"x_train is {train_type} and x_test is {test_type}; only uint8 is divided by 255"
 
 
-def _target_problems(headers: Headers) -> Iterator[str]:
+def _target_problems(headers: Headers, task: str) -> Iterator[str]:
     (train, train_type), (test, test_type) = headers["y_train"], headers["y_test"]
-    if (train_type.kind == "f") != (test_type.kind == "f"):
-        yield "y_train and y_test must both be integers (classes) or both be floats (regression)"
-    if train_type.kind != "f" and math.prod(train[1:]) != 1:
-        yield f"y_train {train} is not one label a sample; targets of a regression must be floats"
+    if task == "auto" and (train_type.kind == "f") != (test_type.kind == "f"):
+        yield (
+            "y_train and y_test must both be integers (classes) or both be floats (regression); "
+            "data.task=classification or data.task=regression says which is meant"
+        )
+    if task == "auto" and train_type.kind != "f" and math.prod(train[1:]) != 1:
+        yield (
+            f"y_train {train} is not one label a sample; targets of a regression must be floats. "
+            "data.task=classification takes one-hot rows, data.task=regression whole numbers"
+        )
     if math.prod(train[1:]) != math.prod(test[1:]):
         yield f"y_train {train} and y_test {test} must have equally many targets a sample"
-
-
-def describe_targets(
-    where: str, train: NDArray[Any], test: NDArray[Any]
-) -> tuple[int, Literal["classification", "regression"]]:
-    """Tell what the targets of both pools are.
-
-    Args:
-        where: Key and value that the pools come from.
-        train: y_train.
-        test: y_test.
-
-    Returns:
-        Number of classes or of targets a sample, and the task.
-
-    Raises:
-        GsnrError: A label is negative.
-    """
-    if train.dtype.kind == "f":
-        return math.prod(train.shape[1:]), "regression"
-    lowest, highest = int(min(train.min(), test.min())), int(max(train.max(), test.max()))
-    if lowest < 0:
-        raise GsnrError(f"{where}: label {lowest} found; classes are numbered from 0.")
-    return highest + 1, "classification"
+    if math.prod(train[1:]) == 0:
+        yield f"y_train {train} has no targets; at least one a sample is needed"
 
 
 def as_samples(
-    x: NDArray[Any], y: NDArray[Any], layout: str, standardization: Standardization
+    x: NDArray[Any], targets: Tensor, layout: str, standardization: Standardization
 ) -> Samples:
     """Lay out a pool as it is drawn from.
 
     Args:
         x: Inputs as the user has them.
-        y: Labels, or targets of a regression.
+        targets: Labels, or targets of a regression, as losses take them.
         layout: Axes of 4-dimensional x: ``hwc``, ``chw`` or ``auto``.
         standardization: Applied to every batch.
     """
-    if y.dtype.kind == "f":
-        targets = torch.from_numpy(y.reshape(len(y), -1).astype(np.float64))
-    else:
-        targets = torch.from_numpy(y.reshape(-1).astype(np.int64))
     return Samples(torch.from_numpy(_channels_first(x, layout)), targets, standardization)
 
 

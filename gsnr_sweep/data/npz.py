@@ -1,8 +1,8 @@
 """A user's own arrays: x_train, y_train, x_test and y_test in one .npz file.
 
 Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; anything else is [N, features]. uint8 is
-taken as pixels (divided by 255). Integer y are class labels from 0; floating-point y are the
-targets of a regression, [N] or [N, outputs].
+taken as pixels (divided by 255). Integer y are class labels and floating-point y the targets of a
+regression, [N] or [N, outputs], unless ``data.task`` says otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -22,7 +22,6 @@ from gsnr_sweep.data.arrays import (
     as_samples,
     check,
     check_finite,
-    describe_targets,
     input_shape,
     scaling,
     standardization_by,
@@ -31,6 +30,7 @@ from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.data.sources import PoolDistribution
+from gsnr_sweep.data.targets import Targets
 from gsnr_sweep.errors import GsnrError
 
 
@@ -49,20 +49,22 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     """
     path = Path(cfg.path).absolute()
     headers = _headers(path)
-    check(f"data.path={path}", headers)
+    check(f"data.path={path}", headers, cfg.task)
     file = _File(str(path), path.stat().st_mtime_ns)
-    n_outputs, task = _targets(file)
+    targets = _targets(file, cfg.task)
     shape, _ = headers["x_train"]
     spec = DataSpec(
         name="npz",
         input_shape=input_shape(shape, cfg.layout),
-        n_outputs=n_outputs,
-        task=task,
+        n_outputs=targets.n_outputs,
+        task=targets.task,
         n_train=shape[0],
         n_test=headers["x_test"][0][0],
         source=str(path),
+        classes=targets.classes,
+        doubts=targets.doubts,
     )
-    load = partial(_load, file, layout=cfg.layout, standardize=cfg.standardize)
+    load = partial(_load, file, cfg.task, layout=cfg.layout, standardize=cfg.standardize)
     return PoolDistribution(
         spec=spec,
         load_train=partial(load, split="train"),
@@ -115,17 +117,17 @@ def _check_finite(file: _File) -> None:
 
 
 @lru_cache(maxsize=4)
-def _targets(file: _File) -> tuple[int, Literal["classification", "regression"]]:
+def _targets(file: _File, task: str) -> Targets:
     with np.load(file.path, allow_pickle=False) as arrays:
-        return describe_targets(f"data.path={file.path}", arrays["y_train"], arrays["y_test"])
+        return Targets.of(f"data.path={file.path}", arrays["y_train"], arrays["y_test"], task)
 
 
 @lru_cache(maxsize=2)
-def _load(file: _File, split: str, layout: str, standardize: bool) -> Samples:
+def _load(file: _File, task: str, split: str, layout: str, standardize: bool) -> Samples:
     with np.load(file.path, allow_pickle=False) as arrays:
         x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
     standardization = _standardization(file, layout) if standardize else scaling(x)
-    return as_samples(x, y, layout, standardization)
+    return as_samples(x, _targets(file, task).encode(y), layout, standardization)
 
 
 @lru_cache(maxsize=2)

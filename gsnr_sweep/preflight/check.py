@@ -35,6 +35,7 @@ class CheckedPoint:
         n_parameters: Trained parameters of one replica.
         flops: Estimated floating-point operations of the whole run.
         forward_flops: Floating-point operations of one sample's forward pass.
+        data: What its data are.
     """
 
     label: str
@@ -43,6 +44,7 @@ class CheckedPoint:
     n_parameters: int
     flops: float
     forward_flops: float
+    data: DataSpec | None = None
 
 
 def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
@@ -115,6 +117,7 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
         n_parameters=cost.n_parameters,
         flops=cost.forward_flops * sample_passes(point.cfg),
         forward_flops=cost.forward_flops,
+        data=inspections.data(point.cfg.data),
     )
 
 
@@ -133,7 +136,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
     if cfg.p_random > 0 and spec.task == "regression":
         raise GsnrError(
             f"p_random={cfg.p_random}: {named} is a regression and has no labels to "
-            "randomize. Set p_random=0."
+            f"randomize. Set p_random=0.{''.join(f' Note: {doubt}' for doubt in spec.doubts)}"
         )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"{named} has a single class; at least two are needed.")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,32 @@ def of_one_value(value: int) -> Any:
     x = torch.zeros(9, 2)
     x[4, 1] = value
     return TensorDataset(x, torch.arange(9) % 2), TensorDataset(x, torch.arange(9) % 2)
+
+
+# --- the task
+
+
+def floats(first: float = 0) -> Any:
+    x = torch.arange(9.0)[:, None]
+    return (TensorDataset(x, torch.arange(9) % 3 + first),) * 2
+
+
+def test_floats_of_a_pair_are_classes_if_data_task_says_so() -> None:
+    cfg = config("floats", first=1.0)
+    assert distribution(cfg).spec.task == "regression"
+    assert "whole numbers 1, 2, 3" in distribution(cfg).spec.doubts[0]
+    said = distribution(replace(cfg, task="classification")).spec
+    assert (said.task, said.classes, said.doubts) == ("classification", (1, 2, 3), ())
+    assert distribution(replace(config("numbered"), task="regression")).spec.n_outputs == 1
+
+
+def test_a_distribution_says_its_task_itself() -> None:
+    cfg = replace(config("Spirals"), task="classification")
+    assert distribution(cfg).spec.task == "classification"
+    with pytest.raises(
+        GsnrError, match=r"data\.task=regression: .*Spirals is a distribution whose"
+    ):
+        distribution(replace(cfg, task="regression"))
 
 
 # --- label noise

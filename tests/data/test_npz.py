@@ -39,13 +39,15 @@ def _arrays(*shape: int, dtype: Any = np.float32, seed: int = 0) -> Arrays:
 
 
 def _open(
-    folder: Path, arrays: Arrays, layout: str = "auto", standardize: bool = False
+    folder: Path,
+    arrays: Arrays,
+    layout: str = "auto",
+    standardize: bool = False,
+    task: str = "auto",
 ) -> Distribution:
     path = folder / "mine.npz"
     np.savez_compressed(path, **arrays)
-    return distribution(
-        NpzConfig("npz", True, "uniform", path=str(path), layout=layout, standardize=standardize)
-    )
+    return distribution(NpzConfig("npz", True, "uniform", str(path), layout, standardize, task))
 
 
 def _whole_pool(place: Distribution) -> tuple[NDArray[np.float64], NDArray[Any]]:
@@ -146,8 +148,24 @@ def test_double_precision_is_kept(tmp_path: Path) -> None:
 def test_classes_are_counted_over_both_splits(tmp_path: Path) -> None:
     arrays = _arrays(4)
     arrays["y_test"][0] = 8
-    spec = _open(tmp_path, arrays).spec
-    assert (spec.n_outputs, spec.task) == (9, "classification")
+    place = _open(tmp_path, arrays)
+    assert (place.spec.n_outputs, place.spec.task) == (4, "classification")
+    assert place.spec.classes == (0, 1, 2, 8)
+    assert place.test_set(N_TEST, 0).y.bincount().tolist() == [8, 8, 8, 1]
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+def test_one_hot_rows_are_the_classes_that_data_task_makes_them(tmp_path: Path, dtype: Any) -> None:
+    arrays = _arrays(4)
+    same = _open(tmp_path, arrays).train_set(20, 0, 0)
+    one_hot = {k: np.eye(3)[v].astype(dtype) if k[0] == "y" else v for k, v in arrays.items()}
+    place = _open(tmp_path, one_hot, task="classification")
+    drawn = place.train_set(20, 0, 0)
+    assert place.spec.n_outputs == 3
+    assert torch.equal(drawn.y, same.y)
+    assert torch.equal(drawn.x, same.x)
+    if dtype is int:
+        assert "data.task=classification takes one-hot rows" in _told(tmp_path, one_hot)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
