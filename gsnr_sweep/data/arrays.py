@@ -108,6 +108,8 @@ def _input_problems(headers: Headers) -> Iterator[str]:
     (train, train_type), (test, test_type) = headers["x_train"], headers["x_test"]
     if train[1:] != test[1:] or len(train) < 2:
         yield f"x_train {train} and x_test {test} must be samples of one same shape"
+    if math.prod(train[1:]) == 0:
+        yield f"x_train {train} has no features; at least one a sample is needed"
     if (train_type == np.uint8) != (test_type == np.uint8):
         yield f"x_train is {train_type} and x_test is {test_type}; only uint8 is divided by 255"
 
