@@ -209,6 +209,11 @@ class DropsOut(Adds):
         return self.drop(super().forward(x))
 
 
+class DropsByFunction(Adds):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.3, self.training)
+
+
 class Draws(Adds):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.randn(1)
@@ -264,6 +269,7 @@ def test_a_users_model_that_is_well() -> None:
         ("Tuple", ["returns () for 3 samples", "(3, 10) is needed"]),
         ("Mixes", ["depends on the other samples of its batch"]),
         ("DropsOut", ["drop", "deterministic gradient descent"]),
+        ("DropsByFunction", ["draws random numbers in training mode", "DropsByFunction"]),
         ("Draws", ["different outputs for the same input"]),
         ("Frozen", ["no trained parameters"]),
         ("Detached", ["does not depend on its parameters"]),
