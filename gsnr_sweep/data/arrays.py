@@ -23,7 +23,8 @@ from gsnr_sweep.errors import GsnrError
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 Headers = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 _MAX_CHANNELS = 4
-_FINITE_CHUNK = 2**22  # values looked at at once: a mask of a large array's size is not needed
+_CHUNK = 2**22  # values worked on at once, so that a large array needs no second one in float64
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def check(where: str, headers: Headers, task: str) -> None:
@@ -44,19 +45,21 @@ def check(where: str, headers: Headers, task: str) -> None:
 
 
 def first_not_finite(values: NDArray[Any]) -> tuple[tuple[int, ...], float] | None:
-    """Find the first value that is NaN or infinite.
+    """Find the first value that is NaN, infinite, or beyond the range of float32.
 
     Args:
         values: An array of numbers.
 
     Returns:
-        Its index, empty for a single number, and the value; None if all are finite.
+        Its index, empty for a single number, and the value; None if there is none.
     """
     if values.dtype.kind not in "fc":
         return None
     start = 0
-    for part in np.split(values.reshape(-1), range(_FINITE_CHUNK, values.size, _FINITE_CHUNK)):
+    for part in np.split(values.reshape(-1), range(_CHUNK, values.size, _CHUNK)):
         finite = np.isfinite(part)
+        if part.dtype.itemsize > 4:
+            finite &= np.abs(part) <= _LARGEST
         if not finite.all():
             place = start + int(finite.argmin())
             index = tuple(int(i) for i in np.unravel_index(place, values.shape))
@@ -71,7 +74,7 @@ def describe_index(index: tuple[int, ...]) -> str:
 
 
 def check_finite(where: str, name: str, values: NDArray[Any]) -> None:
-    """Refuse an array that holds NaN or an infinite value.
+    """Refuse an array that holds NaN, or a value that is infinite in float32.
 
     Args:
         where: Key and value that the array comes from.
@@ -84,8 +87,8 @@ def check_finite(where: str, name: str, values: NDArray[Any]) -> None:
     if found := first_not_finite(values):
         index, value = found
         raise GsnrError(
-            f"{where}: {name}{describe_index(index)} is {value}; only finite numbers can be "
-            "computed with. Replace or leave out what is missing."
+            f"{where}: {name}{describe_index(index)} is {value}; only finite numbers (up to "
+            "3.4e38) can be computed with. Replace or leave out what is missing."
         )
 
 
@@ -137,24 +140,54 @@ def as_samples(
 ) -> Samples:
     """Lay out a pool as it is drawn from.
 
+    Pixels stay in bytes and are standardized as they are used. Other numbers are standardized here,
+    in float64, and rounded to the type that they are kept in only then: the digits in which values
+    of 10⁷ ± 1 differ are lost once they are rounded to float32.
+
     Args:
         x: Inputs as the user has them.
         targets: Labels, or targets of a regression, as losses take them.
         layout: Axes of 4-dimensional x: ``hwc``, ``chw`` or ``auto``.
         standardization: Applied to every batch.
     """
-    return Samples(torch.from_numpy(_channels_first(x, layout)), targets, standardization)
+    moved = _channels_first(x, layout)
+    if not standardization.mean or x.dtype == np.uint8:
+        kept = np.ascontiguousarray(moved, dtype=_kept_type(x))
+        return Samples(torch.from_numpy(kept), targets, standardization)
+    kept = np.empty(moved.shape, _kept_type(x))
+    by_channel = (-1, *(1 for _ in moved.shape[2:]))
+    mean, std = (np.reshape(of, by_channel) for of in (standardization.mean, standardization.std))
+    for part in _row_slices(moved):
+        kept[part] = (moved[part] / standardization.scale - mean) / std
+    return Samples(torch.from_numpy(kept), targets)
 
 
 def standardization_by(x: NDArray[Any], layout: str) -> Standardization:
-    """Measure mean and standard deviation of the training pool's inputs by channel."""
-    x = _channels_first(x, layout)
-    scale = scaling(x).scale
-    axes = (0, *range(2, x.ndim))
-    mean = x.mean(axis=axes, dtype=np.float64) / scale
-    std = x.std(axis=axes, dtype=np.float64) / scale
-    std = np.where(std > 0, std, 1.0)
-    return Standardization(tuple(mean.tolist()), tuple(std.tolist()), scale)
+    """Measure mean and standard deviation of the training pool's inputs by channel, in float64.
+
+    Numbers that are no pixels are measured from the first sample's on, so that a large offset takes
+    no digits from what varies. The deviation of what does not vary at all is taken as 1.
+    """
+    moved = _channels_first(x, layout)
+    axes = (0, *range(2, moved.ndim))
+    if x.dtype == np.uint8:
+        moved, scale = np.ascontiguousarray(moved), scaling(x).scale  # sums in the same order
+        mean = moved.mean(axis=axes, dtype=np.float64) / scale
+        std = moved.std(axis=axes, dtype=np.float64) / scale
+        return Standardization(
+            tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()), scale
+        )
+    first = moved[(slice(0, 1), slice(None), *(slice(0, 1) for _ in moved.shape[2:]))]
+    origin = first.astype(np.float64)
+    count = moved.size // moved.shape[1]
+    parts = _row_slices(moved)
+    shift = sum(((moved[part] - origin).sum(axis=axes) for part in parts), np.zeros(())) / count
+    centre = np.reshape(shift, origin.shape)
+    squares = (((moved[part] - origin) - centre) ** 2 for part in parts)
+    variance = sum((square.sum(axis=axes) for square in squares), np.zeros(())) / count
+    varies = (moved != first).any(axis=axes)
+    std = np.where(varies & (variance > 0), np.sqrt(variance), 1.0)
+    return Standardization(tuple((origin.reshape(-1) + shift).tolist()), tuple(std.tolist()))
 
 
 def scaling(x: NDArray[Any]) -> Standardization:
@@ -178,10 +211,22 @@ def _is_hwc(shape: tuple[int, ...], layout: str) -> bool:
 
 
 def _channels_first(x: NDArray[Any], layout: str) -> NDArray[Any]:
+    """View x as [N, channels, ...]."""
     if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and _is_hwc(x.shape, layout):
-        x = x.transpose(0, 3, 1, 2)
+        return x[:, None]
+    if x.ndim == 4 and _is_hwc(x.shape, layout):
+        return x.transpose(0, 3, 1, 2)
+    return x
+
+
+def _kept_type(x: NDArray[Any]) -> type[np.generic]:
+    """Return the type that inputs are kept in: pixels in bytes, float64 where digits need it."""
     if x.dtype == np.uint8:
-        return np.ascontiguousarray(x)
-    return np.ascontiguousarray(x, dtype=np.float32 if x.dtype.itemsize <= 4 else np.float64)
+        return np.uint8
+    return np.float32 if x.dtype.itemsize <= 4 else np.float64
+
+
+def _row_slices(x: NDArray[Any]) -> list[slice]:
+    """Cut x into parts whose float64 values take little memory."""
+    rows = max(1, _CHUNK // max(1, math.prod(x.shape[1:])))
+    return [slice(start, start + rows) for start in range(0, len(x), rows)]

@@ -171,13 +171,22 @@ class _Known(NamedTuple):
 @lru_cache(maxsize=4096)  # a grid over many arguments is looked through several times
 def _known(asked: _Asked) -> _Known:
     source = _source(asked)
-    if isinstance(source, OwnDistribution):
-        return _Known(source.spec, "")
-    return _Known(source.spec, samples_digest([source.load_train(), source.load_test()]))
+    return _Known(source.spec, source.content if isinstance(source, _Pools) else "")
+
+
+@dataclass(frozen=True)
+class _Pools(PoolDistribution):
+    """The pools of a pair of data sets.
+
+    Attributes:
+        content: Digest of their samples as they were given.
+    """
+
+    content: str
 
 
 @lru_cache(maxsize=2)  # pools are large
-def _source(asked: _Asked) -> OwnDistribution | PoolDistribution:
+def _source(asked: _Asked) -> OwnDistribution | _Pools:
     with _same_random_numbers():
         returned = asked.call()
         if isinstance(returned, tuple | list) and len(returned) == 2:
@@ -220,7 +229,7 @@ def _missing(returned: object) -> list[str]:
     return [name for name in ("spec", *_METHODS) if not hasattr(returned, name)]
 
 
-def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistribution:
+def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
     """Read two data sets as an .npz file is read that holds them."""
     where, layout = asked.where, asked.layout
     names = ("training", "test")
@@ -236,7 +245,9 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistributi
     check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()}, asked.task)
     targets = Targets.of(where, y_train, y_test, asked.task)
     rule = standardization_by(x_train, layout) if asked.standardize else scaling(x_train)
-    train, test = (as_samples(x, targets.encode(y), layout, rule) for x, y in pools)
+    encoded = [(x, targets.encode(y)) for x, y in pools]
+    content = samples_digest(as_samples(x, y, layout, scaling(x)) for x, y in encoded)
+    train, test = (as_samples(x, y, layout, rule) for x, y in encoded)
     spec = DataSpec(
         name=asked.target,
         input_shape=input_shape(x_train.shape, layout),
@@ -248,7 +259,7 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistributi
         classes=targets.classes,
         doubts=targets.doubts,
     )
-    return PoolDistribution(spec, lambda: train, lambda: test, fetch=lambda: None)
+    return _Pools(spec, lambda: train, lambda: test, lambda: None, content)
 
 
 def _find(where: str, target: str) -> Callable[..., Any]:

@@ -431,3 +431,9 @@ def test_the_task_of_the_data_counts_only_where_it_is_said(tmp_path: Path) -> No
     assert "task" not in science_part(plain)["data"]
     assert run_identity(plain) == run_identity(tiny_config(*mine, "data.task=auto"))
     assert run_identity(plain) != run_identity(tiny_config(*mine, "data.task=regression"))
+
+
+def test_checkpoints_on_a_users_arrays_are_of_this_version_alone(tmp_path: Path) -> None:
+    """Earlier versions standardized in float32 and counted classes otherwise."""
+    cfg = tiny_config("data=npz", f"data.path={tmp_path / 'mine.npz'}", "model=mlp")
+    assert equal_codes(cfg) == (code_version(cfg),)

@@ -1,5 +1,6 @@
 """Data of the user's own by dotted path: pairs of data sets, distributions, and what is neither."""
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -235,6 +236,16 @@ def test_content_is_told_apart_by_a_single_value() -> None:
     assert all(len(digest) == 16 for digest in digests)
     assert content_digest(config("Spirals")) == ""
     assert content_digest(config("nowhere")) == ""
+
+
+def test_content_is_that_of_the_samples_as_they_were_given() -> None:
+    """Identities of earlier runs hold the digest of samples that were not yet standardized."""
+    cfg = config("of_arrays", kind="features", give="tensors")
+    found = arrays("features")
+    given = [(found[f"x_{split}"], found[f"y_{split}"]) for split in ("train", "test")]
+    digest = hashlib.sha256(b"".join(x.tobytes() + y.tobytes() for x, y in given))
+    assert content_digest(cfg) == digest.hexdigest()[:16]
+    assert content_digest(replace(cfg, standardize=False)) == content_digest(cfg)
 
 
 def of_one_value(value: int) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gsnr_sweep.data.arrays import first_not_finite
 from gsnr_sweep.data.base import Distribution
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.samples import Standardization
 from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.errors import GsnrError
 
@@ -133,6 +134,58 @@ def test_a_feature_that_never_varies_is_only_shifted(tmp_path: Path) -> None:
     x, _ = _whole_pool(_open(tmp_path, arrays, standardize=True))
     np.testing.assert_allclose(x[:, 1], 0, atol=1e-5)
     assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("layout", ["auto", "hwc"])
+@pytest.mark.parametrize("offset", [0, 1e7, -1e7, 1e12])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_a_large_offset_takes_no_digits(
+    tmp_path: Path, offset: float, dtype: Any, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.data.arrays._CHUNK", 100)  # several parts
+    rng = np.random.default_rng(0)
+    varying = np.round(rng.normal(size=(N_TRAIN, 3, 4, 2)) * 4096) / (
+        1 if dtype is np.int64 else 4096
+    )
+    arrays = _arrays(3, 4, 2)
+    arrays |= {
+        "x_train": (varying + offset).astype(dtype),
+        "x_test": varying[:N_TEST].astype(dtype),
+    }
+    samples = _open(tmp_path, arrays, layout, standardize=True).train_set(N_TRAIN, 0, 0)
+    axes = (0, 2, 3) if layout == "auto" else (0, 1, 2)
+    expected = (varying - varying.mean(axes, keepdims=True)) / varying.std(axes, keepdims=True)
+    expected = expected if layout == "auto" else expected.transpose(0, 3, 1, 2)
+    x = samples.batch(0, N_TRAIN, torch.float32)[0].numpy()
+    rounded = 0 if abs(offset) < 1e12 else 1e-3  # the mean itself, which moves all values alike
+    np.testing.assert_allclose(_sorted(x), _sorted(expected), rtol=2e-7, atol=rounded or 2e-7)
+    assert len(np.unique(x)) > 0.9 * len(np.unique(expected))
+    x = samples.batch(0, N_TRAIN, torch.float64)[0].numpy()
+    np.testing.assert_allclose(_sorted(x), _sorted(expected), atol=rounded or 1e-8)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e7 + 0.3, -7, 1e-300])
+def test_what_does_not_vary_becomes_zero_whatever_its_mean_rounds_to(
+    tmp_path: Path, value: float
+) -> None:
+    arrays = {k: v.astype(np.float64) for k, v in _arrays(2).items()}
+    arrays["x_train"][:, 1] = value
+    samples = _open(tmp_path, arrays, standardize=True).train_set(N_TRAIN, 0, 0)
+    assert (samples.x[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(5,), (6, 5), (8, 8, 3)])
+def test_pixels_are_standardized_as_ever(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Bit for bit by the formula of all earlier results."""
+    arrays = _arrays(*shape, dtype=np.uint8)
+    samples = _open(tmp_path, arrays, standardize=True).train_set(N_TRAIN, 0, 0)
+    assert samples.x.dtype == torch.uint8
+    moved = arrays["x_train"]
+    moved = moved[:, None] if len(shape) == 2 else moved
+    moved = np.ascontiguousarray(moved.transpose(0, 3, 1, 2)) if len(shape) == 3 else moved
+    axes = (0, *range(2, moved.ndim))
+    mean, std = (f(axis=axes, dtype=np.float64) / 255.0 for f in (moved.mean, moved.std))
+    assert samples.standardization == Standardization(tuple(mean), tuple(std), 255.0)
 
 
 def test_double_precision_is_kept(tmp_path: Path) -> None:
@@ -277,13 +330,15 @@ def test_what_is_not_finite_is_named_before_launch(
 def test_the_first_value_that_is_not_finite_is_found_in_any_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gsnr_sweep.data.arrays._FINITE_CHUNK", 4)
+    monkeypatch.setattr("gsnr_sweep.data.arrays._CHUNK", 4)
     values = np.zeros((3, 5))
     assert first_not_finite(values) is None
     for place in range(15):
         values = np.zeros((3, 5))
         values.reshape(-1)[place:] = np.inf
         assert first_not_finite(values) == (divmod(place, 5), np.inf)
+    assert first_not_finite(np.array([0, 1e39])) == ((1,), 1e39)  # infinite in float32
+    assert first_not_finite(np.array([3.4e38, -3.4e38, 1e-300])) is None
     assert first_not_finite(np.array(np.inf)) == ((), np.inf)
     assert first_not_finite(np.zeros((0, 3))) is None
     assert first_not_finite(np.zeros(3, int)) is None

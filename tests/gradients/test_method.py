@@ -62,7 +62,7 @@ OFF_IN_EVALUATION: dict[str, Act] = {
     "own NumPy generator": lambda layer, x: x * layer.numpy.random() if layer.training else x,
     "own batch norm": own_batch_norm,
     "another scale": lambda layer, x: x * (2 if layer.training else 1),
-    "another type": lambda layer, x: (x, x) if layer.training else x,  # type: ignore[dict-item]
+    "another type": lambda layer, x: (x, x) if layer.training else x,  # type: ignore[return-value,dict-item]
     "failure": lambda layer, x: x.no_such_thing if layer.training else x,  # type: ignore[attr-defined]
 }
 
