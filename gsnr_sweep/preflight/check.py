@@ -14,6 +14,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.settings import ModelConfig
+from gsnr_sweep.preflight.size_check import check_sets
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
@@ -133,6 +134,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
             raise GsnrError(
                 f"{key}={size}: {named} has {limit} {pool} samples. Give {key}={limit} or less."
             )
+    check_sets(cfg, spec)
     if cfg.p_random > 0 and spec.task == "regression":
         raise GsnrError(
             f"p_random={cfg.p_random}: {named} is a regression and has no labels to "

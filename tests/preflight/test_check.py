@@ -19,6 +19,7 @@ from gsnr_sweep.data.sources import DrawnDistribution
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight import check as preflight
 from gsnr_sweep.preflight import model_check as model_trial
+from gsnr_sweep.preflight import size_check
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from tests.conftest import TINY, expanded, tiny_config
 
@@ -57,7 +58,8 @@ def test_wider_and_larger_points_cost_more() -> None:
 # --- limits of the data
 
 
-def test_sets_beyond_what_the_data_can_give() -> None:
+def test_sets_beyond_what_the_data_can_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_check, "available_memory", lambda: (10**12, "this machine has"))
     assert _told("data=mnist", "n=60001") == (
         "n=60001: data=mnist has 60000 training samples. Give n=60000 or less."
     )
