@@ -65,7 +65,12 @@ def code_version(cfg: Config) -> str:
 
 
 def equal_codes(cfg: Config) -> tuple[str, ...]:
-    """Return the versions of the code that compute the same numbers, this one first."""
+    """Return the versions of the code that compute the same numbers, this one first.
+
+    Of a user's own arrays earlier ones standardized in float32 and counted classes otherwise.
+    """
+    if isinstance(cfg.data, NpzConfig | CustomDataConfig):
+        return (code_version(cfg),)
     earlier = (_version(digest, _targets(cfg)) for digest in _EQUAL_SOURCES)
     return (code_version(cfg), *earlier)
 
@@ -162,8 +167,9 @@ _NOT_SCIENCE_DATA = ("root",)
 _MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
 
 
-# Switches that came later. Off, they are left out, so that earlier runs keep their identity.
-_LATER = ("tf32",)
+# Keys that came later, by group. At these values they are left out, so that earlier runs keep their
+# identity.
+_LATER: dict[str, dict[str, Any]] = {"": {"tf32": False}, "data": {"task": "auto"}}
 
 
 def science_part(cfg: Config) -> dict[str, Any]:
@@ -174,9 +180,10 @@ def science_part(cfg: Config) -> dict[str, Any]:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
         content["data"].pop(key, None)
-    for key in _LATER:
-        if not content[key]:
-            content.pop(key)
+    for group, defaults in _LATER.items():
+        part = content[group] if group else content
+        for key in [key for key, value in defaults.items() if part.get(key) == value]:
+            part.pop(key)
     content["model"]["_target_"] = identified_path(cfg.model._target_)
     functions = cfg.measures.functions.items()
     content["measures"]["functions"] = {name: identified_path(path) for name, path in functions}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from gsnr_sweep.config.schedule import epochs_of
@@ -19,6 +21,8 @@ from gsnr_sweep.data.settings import (
 )
 from gsnr_sweep.wording import as_typed
 
+_LARGEST_SIZE = 2**63 - 1  # what an index holds
+
 DTYPES = ("float32", "float64")
 
 INITS = ("torch", "he", "small")
@@ -31,6 +35,8 @@ SCALES = ("paper", "laptop", "smoke")
 
 KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
 
+TASKS = ("auto", "classification", "regression")
+
 LAYOUTS = ("auto", "hwc", "chw")
 
 
@@ -40,7 +46,7 @@ def problems(cfg: Config) -> list[str]:
     Returns:
         One sentence or two a problem: key, value, what is allowed. Empty if all is well.
     """
-    return [
+    found = [
         *_size_problems(cfg),
         *_schedule_problems(cfg),
         *_number_problems(cfg),
@@ -48,6 +54,29 @@ def problems(cfg: Config) -> list[str]:
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
+    return found + [
+        f"{key}={as_typed(value)}: only finite numbers are allowed."
+        for key, value in _not_finite(dataclasses.asdict(cfg))
+        if not any(problem.startswith(f"{key}=") for problem in found)
+    ]
+
+
+def _not_finite(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Find the keys whose values, or an entry of their lists, are NaN or infinite."""
+    for name, value in part.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _not_finite(value, f"{key}.")
+        elif not _is_finite(value):
+            yield key, value
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_finite(entry) for entry in value)
+    if isinstance(value, dict):
+        return all(_is_finite(entry) for entry in value.values())
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _size_problems(cfg: Config) -> list[str]:
@@ -56,6 +85,8 @@ def _size_problems(cfg: Config) -> list[str]:
         value = getattr(cfg, key)
         if value < least:
             found.append(f"{key}={value}: {help_of(key)} must be at least {least}.")
+        elif value > _LARGEST_SIZE:
+            found.append(f"{key}: {help_of(key)} must be at most {_LARGEST_SIZE}.")
     return found
 
 
@@ -122,6 +153,7 @@ def _choice_problems(cfg: Config) -> list[str]:
     ]
     if isinstance(cfg.data, NpzConfig | CustomDataConfig):
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
+        choices.append(("data.task", cfg.data.task, TASKS))
     for key, value, allowed in choices:
         if value not in allowed:
             found.append(not_allowed(key, value, allowed))

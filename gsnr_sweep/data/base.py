@@ -20,6 +20,8 @@ class DataSpec:
         n_train: Largest training set that can be drawn; None for any size.
         n_test: Largest test set that can be drawn; None for any size.
         source: One line on where the data come from, for logs.
+        classes: Labels of the classes in order, where they are known.
+        doubts: What of a user's data may be meant otherwise, a sentence each.
     """
 
     name: str
@@ -29,6 +31,8 @@ class DataSpec:
     n_train: int | None
     n_test: int | None
     source: str
+    classes: tuple[int, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 class Distribution(Protocol):

@@ -21,7 +21,6 @@ from gsnr_sweep.data.arrays import (
     ARRAYS,
     as_samples,
     check,
-    describe_targets,
     input_shape,
     scaling,
     standardization_by,
@@ -33,6 +32,7 @@ from gsnr_sweep.data.own_distribution import OwnDistribution, attempt, kind
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.data.sources import PoolDistribution
+from gsnr_sweep.data.targets import AUTO, Targets
 from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
 
 _METHODS = ("prepare", "train_set", "test_set")
@@ -110,6 +110,7 @@ class _Asked:
         args: Its arguments as JSON.
         layout: Axes of 4-dimensional x.
         standardize: Whether to standardize by channel.
+        task: What the targets of a pair are.
         number: Of the function: one that was imported anew under its name is another one.
         function: The class or function.
     """
@@ -118,6 +119,7 @@ class _Asked:
     args: str
     layout: str
     standardize: bool
+    task: str
     number: int
     function: Callable[..., Any] = field(compare=False)
 
@@ -130,7 +132,8 @@ class _Asked:
         """
         function = _find(f"data._target_={cfg._target_}", cfg._target_)
         args = json.dumps(cfg.args, sort_keys=True, default=str)
-        return cls(cfg._target_, args, cfg.layout, cfg.standardize, id(function), function)
+        layout = (cfg.layout, cfg.standardize, cfg.task)
+        return cls(cfg._target_, args, *layout, id(function), function)
 
     @property
     def where(self) -> str:
@@ -168,13 +171,22 @@ class _Known(NamedTuple):
 @lru_cache(maxsize=4096)  # a grid over many arguments is looked through several times
 def _known(asked: _Asked) -> _Known:
     source = _source(asked)
-    if isinstance(source, OwnDistribution):
-        return _Known(source.spec, "")
-    return _Known(source.spec, samples_digest([source.load_train(), source.load_test()]))
+    return _Known(source.spec, source.content if isinstance(source, _Pools) else "")
+
+
+@dataclass(frozen=True)
+class _Pools(PoolDistribution):
+    """The pools of a pair of data sets.
+
+    Attributes:
+        content: Digest of their samples as they were given.
+    """
+
+    content: str
 
 
 @lru_cache(maxsize=2)  # pools are large
-def _source(asked: _Asked) -> OwnDistribution | PoolDistribution:
+def _source(asked: _Asked) -> OwnDistribution | _Pools:
     with _same_random_numbers():
         returned = asked.call()
         if isinstance(returned, tuple | list) and len(returned) == 2:
@@ -183,7 +195,13 @@ def _source(asked: _Asked) -> OwnDistribution | PoolDistribution:
     if missing:
         lacks = "" if len(missing) > len(_METHODS) else f" without {', '.join(missing)}"
         raise GsnrError(f"{asked.where}: it returned {kind(returned)}{lacks}; {_NEEDED}.")
-    return OwnDistribution(asked.where, returned)
+    own = OwnDistribution(asked.where, returned)
+    if asked.task not in (AUTO, own.spec.task):
+        raise GsnrError(
+            f"data.task={asked.task}: {asked.target} is a distribution whose spec says "
+            f"task={own.spec.task!r}. Leave data.task out: it is about pairs of data sets."
+        )
+    return own
 
 
 @dataclass(frozen=True)
@@ -211,7 +229,7 @@ def _missing(returned: object) -> list[str]:
     return [name for name in ("spec", *_METHODS) if not hasattr(returned, name)]
 
 
-def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistribution:
+def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
     """Read two data sets as an .npz file is read that holds them."""
     where, layout = asked.where, asked.layout
     names = ("training", "test")
@@ -224,20 +242,24 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> PoolDistributi
     pools = [read_pool(where, name, data) for name, data in zip(names, pair, strict=True)]
     (x_train, y_train), (x_test, y_test) = pools
     arrays = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
-    check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()})
-    n_outputs, task = describe_targets(where, y_train, y_test)
+    check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()}, asked.task)
+    targets = Targets.of(where, y_train, y_test, asked.task)
     rule = standardization_by(x_train, layout) if asked.standardize else scaling(x_train)
-    train, test = (as_samples(x, y, layout, rule) for x, y in pools)
+    encoded = [(x, targets.encode(y)) for x, y in pools]
+    content = samples_digest(as_samples(x, y, layout, scaling(x)) for x, y in encoded)
+    train, test = (as_samples(x, y, layout, rule) for x, y in encoded)
     spec = DataSpec(
         name=asked.target,
         input_shape=input_shape(x_train.shape, layout),
-        n_outputs=n_outputs,
-        task=task,
+        n_outputs=targets.n_outputs,
+        task=targets.task,
         n_train=len(train),
         n_test=len(test),
         source=f"{asked.target}({asked.given})",
+        classes=targets.classes,
+        doubts=targets.doubts,
     )
-    return PoolDistribution(spec, lambda: train, lambda: test, fetch=lambda: None)
+    return _Pools(spec, lambda: train, lambda: test, lambda: None, content)
 
 
 def _find(where: str, target: str) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gsnr_sweep.data.arrays import describe_index, first_not_finite
 from gsnr_sweep.errors import GsnrError, describe_exception
 
 
@@ -99,10 +100,9 @@ class _Reader:
                 raise self._of(i, f"has {axis} of type {mine.dtype}, but sample 0 has {its.dtype}")
 
     def check_finite(self, axis: str, values: NDArray[Any]) -> None:
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-            if not finite.all():
-                raise self._of(int(finite.argmin()), f"has an infinite or NaN value in {axis}")
+        if found := first_not_finite(values):
+            (i, *rest), value = found
+            raise self._of(i, f"has {axis}{describe_index(tuple(rest))} = {value}, not finite")
 
     def _of(self, i: int, problem: str) -> GsnrError:
         return self._wrong(f"sample {i} of the {self._name} set {problem}")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gsnr_sweep.data.arrays import describe_index, first_not_finite
 from gsnr_sweep.data.base import DataSpec, Distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.errors import GsnrError, describe_exception
@@ -88,8 +89,9 @@ def _set_problems(spec: DataSpec, n: int, drawn: Samples) -> Iterator[str]:
     targets = _target_problems if spec.task == "regression" else _label_problems
     yield from targets(spec, n, drawn.y)
     for name, values in (("x", drawn.x), ("y", drawn.y)):
-        if not bool(values.isfinite().all()):
-            yield f"{name} with infinite or NaN values; finite ones are needed"
+        if found := first_not_finite(values.detach().cpu().numpy()):
+            index, value = found
+            yield f"{name}{describe_index(index)} = {value}; finite values are needed"
 
 
 def _input_problems(spec: DataSpec, n: int, x: Tensor) -> Iterator[str]:

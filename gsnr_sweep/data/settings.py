@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gsnr_sweep.settings import key
+from gsnr_sweep.settings import auto, key
+
+_TASK = "classification, regression, or auto: whole numbers are class labels, floats targets"
 
 
 @dataclass
@@ -53,6 +55,7 @@ class NpzConfig(DataConfig):
     path: str = key("the .npz file")
     layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
     standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
+    task: str = auto(_TASK)
 
 
 @dataclass
@@ -63,6 +66,7 @@ class CustomDataConfig(DataConfig):
     args: dict[str, Any] = key("arguments of the class or function")
     layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
     standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
+    task: str = auto(_TASK)
 
 
 @dataclass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import inspect
 import io
 import os
 import shutil
@@ -10,10 +12,11 @@ import socket
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.samples import Samples, Standardization
@@ -25,6 +28,14 @@ from gsnr_sweep.errors import GsnrError, describe_exception
 DATA_ROOT_VARIABLE = "GSNR_DATA_ROOT"
 DEFAULT_ROOT = "data_cache"
 _SECONDS_TO_ANSWER = 20.0
+
+# Bytes and MD5 sums of MNIST's four files, unpacked.
+_PUBLISHED_MNIST = {
+    "train-images-idx3-ubyte": (47_040_016, "6bbc9ace898e44ae57da46a324031adb"),
+    "train-labels-idx1-ubyte": (60_008, "a25bea736e30d166cdddb491f175f624"),
+    "t10k-images-idx3-ubyte": (7_840_016, "2646ac647ad5339dbf082846283269ea"),
+    "t10k-labels-idx1-ubyte": (10_008, "27ae3e4e09519cfbb04c329615203637"),
+}
 
 
 def data_root(cfg: TorchvisionConfig) -> Path:
@@ -45,42 +56,168 @@ def torchvision_distribution(cfg: TorchvisionConfig) -> PoolDistribution:
         source=f"torchvision {cfg.dataset} in {root}",
     )
     standardization = Standardization(tuple(cfg.mean), tuple(cfg.std), 255.0)
-    load = partial(_load, cfg.dataset, str(root), standardization=standardization)
+    needed = _Needed(tuple(cfg.shape), cfg.n_classes, cfg.train_pool, cfg.test_pool)
+    load = partial(_load, cfg.dataset, str(root), needed, standardization)
     return PoolDistribution(
         spec=spec,
         load_train=partial(load, train=True),
         load_test=partial(load, train=False),
-        fetch=partial(_fetch, cfg.dataset, root),
+        fetch=partial(_fetch, cfg.dataset, root, needed),
     )
 
 
+class _Needed(NamedTuple):
+    """What a config says of the images.
+
+    Attributes:
+        shape: Channels, height and width.
+        n_classes: Number of classes.
+        train_pool: Number of training images to draw from.
+        test_pool: Number of test images to draw from.
+    """
+
+    shape: tuple[int, ...]
+    n_classes: int
+    train_pool: int
+    test_pool: int
+
+
+def _dataset_class(dataset: str) -> Any:
+    """Find a data set of torchvision's that is opened as these are.
+
+    Raises:
+        GsnrError: There is no such data set, or it takes other arguments.
+    """
+    found = getattr(import_torchvision("torchvision.datasets"), dataset, None)
+    accepted = inspect.signature(found).parameters if isinstance(found, type) else {}
+    if not {"root", "train", "download"} <= set(accepted):
+        raise GsnrError(
+            f"data.dataset={dataset}: this is no data set of torchvision.datasets that is opened "
+            "by root, train and download, as MNIST, FashionMNIST, KMNIST, QMNIST, CIFAR10 and "
+            "CIFAR100 are. Others can be given as arrays (data=npz) or by a function of your own "
+            "(data=custom)."
+        )
+    return found
+
+
 def _open(dataset: str, root: Path, train: bool, download: bool) -> Any:
-    datasets = import_torchvision("torchvision.datasets")
     with contextlib.redirect_stdout(io.StringIO()):
-        return getattr(datasets, dataset)(str(root), train=train, download=download)
+        return _dataset_class(dataset)(str(root), train=train, download=download)
 
 
 @lru_cache(maxsize=2)
-def _load(dataset: str, root: str, train: bool, standardization: Standardization) -> Samples:
+def _load(
+    dataset: str, root: str, needed: _Needed, standardization: Standardization, train: bool
+) -> Samples:
     data = _open(dataset, Path(root), train, download=False)
+    x, y = _images(data, _described(dataset, Path(root), train), needed, train)
+    return Samples(x, y, standardization)
+
+
+def _images(data: Any, where: str, needed: _Needed, train: bool) -> tuple[Tensor, Tensor]:
+    """Return images, channels first, and labels as a config says that they are.
+
+    Raises:
+        GsnrError: They are others.
+    """
     x = torch.from_numpy(np.asarray(data.data))
+    y = torch.as_tensor(data.targets, dtype=torch.int64)
+    if x.dtype != torch.uint8 or x.dim() not in (3, 4) or y.dim() != 1 or not len(x):
+        raise GsnrError(f"{where}: these are no images in bytes with one label each.")
     x = x.unsqueeze(1) if x.dim() == 3 else x.permute(0, 3, 1, 2).contiguous()
-    return Samples(x, torch.as_tensor(data.targets, dtype=torch.int64), standardization)
+    if len(x) != len(y):
+        raise GsnrError(f"{where}: there are {len(x)} images and {len(y)} labels.")
+    shape = list(x.shape[1:])
+    if shape != list(needed.shape):
+        raise GsnrError(
+            f"data.shape={list(needed.shape)}: images are of shape {shape} in {where}. Give "
+            f"data.shape={str(shape).replace(' ', '')}."
+        )
+    if int(y.min()) < 0 or int(y.max()) >= needed.n_classes:
+        raise GsnrError(
+            f"data.n_classes={needed.n_classes}: there are labels from {int(y.min())} to "
+            f"{int(y.max())} in {where}. Give data.n_classes={int(y.max()) + 1}."
+        )
+    key, wanted = ("train_pool", needed.train_pool) if train else ("test_pool", needed.test_pool)
+    if len(x) < wanted:
+        raise GsnrError(
+            f"data.{key}={wanted}: there are {len(x)} images in {where}. Give data.{key}={len(x)}."
+        )
+    return x, y
 
 
-def _fetch(dataset: str, root: Path) -> None:
+def _described(dataset: str, root: Path, train: bool) -> str:
+    """Name the files of a pool."""
+    files = _files(dataset, train)
+    place = _expected_place(dataset, root)
+    shown = ", ".join(files[:2]) + (f", … {files[-1]}" if len(files) > 2 else "")
+    return f"{place} ({shown})" if files else str(place)
+
+
+def _files(dataset: str, train: bool) -> list[str]:
+    """List the files of a pool, as far as torchvision names them."""
+    found = _dataset_class(dataset)
+    if hasattr(found, "train_list"):
+        return [name for name, _ in (found.train_list if train else found.test_list)]
+    names = [Path(name).stem for name, _ in getattr(found, "resources", [])]
+    return [name for name in names if name.startswith("train") == train]
+
+
+def _fetch(dataset: str, root: Path, needed: _Needed) -> None:
     place = _expected_place(dataset, root)
     try:
-        _open(dataset, root, train=True, download=False)
-        _open(dataset, root, train=False, download=False)
+        pools = [(train, _open(dataset, root, train, download=False)) for train in (True, False)]
     except Exception as error:
         if "Dataset not found" in str(error):
             _download(dataset, root, place)
-            return
-        raise GsnrError(
-            f"The files of {dataset} in {place} are damaged ({describe_exception(error)}). Replace "
-            "them, or delete that folder to have them downloaded anew."
-        ) from None
+            pools = [(train, _open(dataset, root, train, False)) for train in (True, False)]
+        else:
+            raise _unreadable(dataset, place, error) from None
+    if dataset == "MNIST":
+        _check_published(place)
+    for train, data in pools:
+        where = _described(dataset, root, train)
+        try:
+            _images(data, where, needed, train)
+        except GsnrError:
+            raise
+        except Exception as error:
+            raise GsnrError(
+                f"{where}: these are no images with labels ({describe_exception(error)})."
+            ) from None
+
+
+def _unreadable(dataset: str, place: Path, error: Exception) -> GsnrError:
+    if isinstance(error, OSError) and error.filename:
+        return GsnrError(
+            f"The files of {dataset} cannot be read ({error.filename}: {error.strerror}). Make "
+            "them readable, or name another folder with data.root=FOLDER."
+        )
+    return GsnrError(
+        f"The files of {dataset} in {place} are damaged ({describe_exception(error)}). Replace "
+        "them, or delete that folder to have them downloaded anew."
+    )
+
+
+def _check_published(place: Path) -> None:
+    """Refuse a file of MNIST that has the published one's size and another content.
+
+    Files of other sizes are a user's own images in MNIST's format.
+
+    Raises:
+        GsnrError: A file is damaged.
+    """
+    for name, (size, md5) in _PUBLISHED_MNIST.items():
+        path = place / name
+        if path.is_file() and path.stat().st_size == size:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "md5").hexdigest()
+            if found != md5:
+                raise GsnrError(
+                    f"{path}: it is as large as MNIST's, but its MD5 sum is {found} where MNIST's "
+                    f"is {md5}: the file is damaged, or another data set's. Delete the folder to "
+                    "have it downloaded anew; other data sets are named by data.dataset."
+                )
 
 
 def _download(dataset: str, root: Path, place: Path) -> None:
@@ -100,7 +237,7 @@ def _download(dataset: str, root: Path, place: Path) -> None:
 
 
 def _expected_place(dataset: str, root: Path) -> Path:
-    dataset_class = getattr(import_torchvision("torchvision.datasets"), dataset)
+    dataset_class = _dataset_class(dataset)
     return root / getattr(dataset_class, "base_folder", Path(dataset_class.__name__, "raw"))
 
 

@@ -135,7 +135,18 @@ class FullBatchNorm(nn.Module):
 
 
 def replace_batchnorm(model: nn.Module) -> nn.Module:
-    """Replace every ``torch.nn.BatchNorm*d`` in `model` by a `FullBatchNorm`; return the model."""
+    """Replace every ``torch.nn.BatchNorm*d`` in `model` by a `FullBatchNorm`; return the model.
+
+    Raises:
+        GsnrError: One derives from them and computes something of its own, which would be lost.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and _has_own_forward(module):
+            raise GsnrError(
+                f"This network normalizes batches in a way of its own ({name or 'the network'}: "
+                f"{type(module).__name__} overrides what {_base_name(module)} computes). Only "
+                "torch.nn.BatchNorm layers themselves can be replaced by full-batch ones: use them."
+            )
     if isinstance(model, nn.modules.batchnorm._BatchNorm):
         return FullBatchNorm(model)
     replaced: dict[nn.Module, FullBatchNorm] = {}
@@ -145,6 +156,17 @@ def replace_batchnorm(model: nn.Module) -> nn.Module:
                 new = replaced.setdefault(child, FullBatchNorm(child))
                 setattr(module, name, new)
     return model
+
+
+def _has_own_forward(module: nn.Module) -> bool:
+    """Tell whether a layer computes something else than the class of torch.nn it derives from."""
+    return not type(module).forward.__module__.startswith("torch.nn.")
+
+
+def _base_name(module: nn.Module) -> str:
+    """Name the class of torch.nn that a layer derives from."""
+    mro = type(module).__mro__
+    return next(cls.__name__ for cls in mro if cls.__module__.startswith("torch.nn."))
 
 
 def norms_of(model: nn.Module) -> list[FullBatchNorm]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +20,8 @@ from gsnr_sweep.gradients.per_sample import SampleLosses
 
 _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1
+_PASSES = 4  # in training mode, for what is random by generators of a network's own
+_MOST_NAMED = 3
 
 
 def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses) -> Method:
@@ -127,6 +133,7 @@ def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) ->
     with torch.no_grad():
         trial(x)
     set_modes(norms_of(trial), Mode.FIXED)
+    refuse_training_mode(trial, x)
     return choose_method(trial, x, y, partial(sample_losses, task=task))
 
 
@@ -140,3 +147,101 @@ def _refuse_dropout(model: nn.Module) -> None:
                 f"This network drops activations at random ({name}: {module}). Eq. (19) is about "
                 "deterministic gradient descent: set its p to 0 or take it out."
             )
+
+
+def refuse_training_mode(model: nn.Module, x: Tensor) -> None:
+    """Refuse a network that computes something else in training mode than in evaluation mode.
+
+    Runs compute in evaluation mode: dropout by a function, stochastic depth, noise or statistics of
+    a batch that a network switches on by its `training` attribute would be off without a word. A
+    copy with perturbed weights is passed through in both modes, several times for what is random;
+    that random numbers are drawn in training mode alone is enough, since a rare event may not come.
+
+    Args:
+        model: The network, its ``torch.nn.BatchNorm`` layers replaced and fixed.
+        x: [N, ...] a few inputs.
+
+    Raises:
+        GsnrError: It does; the modules that do are named where they can be told.
+    """
+    with _random_numbers_restored(x.device), torch.no_grad():
+        trial, x = copy.deepcopy(model).double().eval(), x.double()
+        try:
+            _perturb(trial, x)
+            expected, again = _passed(trial, x), _passed(trial, x)
+        except Exception:  # said by the trial of its gradients
+            return
+        if not _same(expected, again):
+            return  # random in evaluation mode: said there, too
+        how = _difference(copy.deepcopy(trial).train(), x, expected)
+        if not how:
+            return
+        named = _modules_that_differ(trial, x, expected)
+    raise GsnrError(
+        f"This network {how} in training mode and not in evaluation mode"
+        f"{f' ({named})' if named else ''}. Runs compute in evaluation mode, where that would be "
+        "silently off, and eq. (19) is about deterministic full-batch gradient descent: take it "
+        "out, or let it not depend on the mode. torch.nn.BatchNorm layers are understood."
+    )
+
+
+def _passed(model: nn.Module, x: Tensor) -> tuple[object, bool]:
+    """Return a network's outputs and whether it drew random numbers for them."""
+    before = _random_state(x.device)
+    outputs = model(x)
+    return outputs, _random_state(x.device) != before
+
+
+def _same(one: tuple[object, bool], other: tuple[object, bool]) -> bool:
+    a, b = one[0], other[0]
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or a.shape != b.shape:
+        return False
+    return bool(torch.equal(a, b)) or _close(a, b)
+
+
+def _difference(model: nn.Module, x: Tensor, expected: tuple[object, bool]) -> str:
+    """Say in words what a network does that is not expected; empty for nothing."""
+    try:
+        for _ in range(_PASSES):
+            found = _passed(model, x)
+            if found[1] and not expected[1]:
+                return "draws random numbers"
+            if not _same(found, expected):
+                return "gives other outputs for the same inputs"
+    except Exception as error:
+        return f"fails ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+    return ""
+
+
+def _modules_that_differ(model: nn.Module, x: Tensor, expected: tuple[object, bool]) -> str:
+    """Name the modules that make a difference if they alone are in training mode."""
+    found = []
+    for name, module in model.named_modules():
+        trial = copy.deepcopy(model)
+        trial.get_submodule(name).training = True
+        if _difference(trial, x, expected):
+            found.append(f"{name or 'the network itself'}: {type(module).__name__}")
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return ", ".join(found[:_MOST_NAMED]) + more
+
+
+def _random_state(device: torch.device) -> tuple[object, ...]:
+    """Return where all global generators of random numbers stand; can be compared."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    torch_states = tuple(state.numpy().tobytes() for state in states)
+    return (kind, np.asarray(keys).tobytes(), *rest, random.getstate(), *torch_states)
+
+
+@contextmanager
+def _random_numbers_restored(device: torch.device) -> Iterator[None]:
+    """Put all global generators of random numbers back to where they stood."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -11,9 +11,10 @@ from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
-from gsnr_sweep.data.settings import CustomDataConfig, DataConfig
+from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.settings import ModelConfig
+from gsnr_sweep.preflight.size_check import check_sets
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
@@ -35,6 +36,7 @@ class CheckedPoint:
         n_parameters: Trained parameters of one replica.
         flops: Estimated floating-point operations of the whole run.
         forward_flops: Floating-point operations of one sample's forward pass.
+        data: What its data are.
     """
 
     label: str
@@ -43,6 +45,7 @@ class CheckedPoint:
     n_parameters: int
     flops: float
     forward_flops: float
+    data: DataSpec | None = None
 
 
 def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
@@ -115,6 +118,7 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
         n_parameters=cost.n_parameters,
         flops=cost.forward_flops * sample_passes(point.cfg),
         forward_flops=cost.forward_flops,
+        data=inspections.data(point.cfg.data),
     )
 
 
@@ -130,10 +134,11 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
             raise GsnrError(
                 f"{key}={size}: {named} has {limit} {pool} samples. Give {key}={limit} or less."
             )
+    check_sets(cfg, spec)
     if cfg.p_random > 0 and spec.task == "regression":
         raise GsnrError(
             f"p_random={cfg.p_random}: {named} is a regression and has no labels to "
-            "randomize. Set p_random=0."
+            f"randomize. Set p_random=0.{''.join(f' Note: {doubt}' for doubt in spec.doubts)}"
         )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"{named} has a single class; at least two are needed.")
@@ -160,6 +165,8 @@ def _tried_data(cfg: DataConfig) -> DataSpec:
         from gsnr_sweep.data.custom import try_draws
 
         try_draws(cfg)
+    elif isinstance(cfg, NpzConfig):
+        source.prepare()  # reads the arrays through; fetches nothing
     return source.spec
 
 

@@ -23,6 +23,7 @@ from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.flops import count_flops
+from gsnr_sweep.preflight.size_check import check_weights
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
@@ -31,6 +32,8 @@ _OURS = "gsnr_sweep."
 _N_SAMPLES = 3
 _MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
 _FEW_WEIGHTS = 1_000_000
+# What PyTorch says of sizes beyond 64 bits.
+_BEYOND_ADDRESSES = ("Storage size calculation overflowed", "Overflow")
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,11 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
     """Build a model, try it and its gradients on noise.
 
     Raises:
-        GsnrError: It cannot be built, does not fit the data, or has no per-sample gradients.
+        GsnrError: It cannot be built, does not fit the data or the machine's memory, or has no
+            per-sample gradients.
     """
+    if _is_ours(fit):
+        check_weights(ch, _count_weights(fit, ch))
     x = _noise(fit)
     network, cost = _pass_forward(fit, ch, x)
     regression = fit.task == "regression"
@@ -104,16 +110,35 @@ def cost_of_width(fit: Fit, ch: int) -> ModelCost:
         GsnrError: The model cannot be built with this width, or does not fit the data.
     """
     x = _noise(fit)
-    if fit.config._target_.startswith(_OURS) and _count_weights(fit, ch) > _FEW_WEIGHTS:
-        with torch.device("meta"):
-            return _pass_forward(fit, ch, x.to("meta"))[1]
+    if _is_ours(fit):
+        n_weights = _count_weights(fit, ch)
+        check_weights(ch, n_weights)
+        if n_weights > _FEW_WEIGHTS:
+            with torch.device("meta"):
+                return _pass_forward(fit, ch, x.to("meta"))[1]
     return _pass_forward(fit, ch, x)[1]
 
 
+def _is_ours(fit: Fit) -> bool:
+    return fit.config._target_.startswith(_OURS)
+
+
 def _count_weights(fit: Fit, ch: int) -> int:
-    """Count the weights of a model of ours without making them."""
-    with torch.device("meta"):
-        model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
+    """Count the weights of a model of ours without making them.
+
+    Raises:
+        GsnrError: There are more than can be addressed, or the model cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
+    except GsnrError as error:
+        if any(words in str(error) for words in _BEYOND_ADDRESSES):
+            raise GsnrError(
+                f"ch={ch}: a network this wide has more weights than any machine can address. Give "
+                "a smaller ch."
+            ) from None
+        raise
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.data.settings import CustomDataConfig
+from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
+from gsnr_sweep.data.targets import describe_values
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import describe_duration
@@ -56,6 +57,8 @@ def show_plan(
     table.add_column(overflow="fold")
     for name, text in _lines(points, axes):
         table.add_row(name, text)
+    for doubt in dict.fromkeys(doubt for point in points for doubt in _spec_doubts(point)):
+        table.add_row("doubtful", Text(doubt))
     if estimated:
         table.add_row("estimate", Text(estimated))
     if reuse:
@@ -78,9 +81,11 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         "data": bool({"data", "data.name", "data._target_"} & axes.keys()),
         "model": any(key == "model" or key.startswith("model.") for key in axes),
     }
+    described = [] if swept["data"] else _samples_lines(points[0])
     return [
         ("grid", "; ".join(part for part in (grid, setting) if part)),
         ("data", "as swept" if swept["data"] else _data_line(points[0])),
+        *described,
         ("model", f"{'as swept' if swept['model'] else _model_line(points[0])}, {span} parameters"),
         (
             "training",
@@ -101,6 +106,27 @@ def _data_line(point: CheckedPoint) -> str:
     if point.cfg.p_random == 0:
         return name
     return f"{name}, test labels {'randomized too' if data.noisy_test else 'clean'}"
+
+
+def _samples_lines(point: CheckedPoint) -> list[tuple[str, str]]:
+    """Say what a user's own arrays were taken for."""
+    spec = point.data
+    if spec is None or not isinstance(point.cfg.data, NpzConfig | CustomDataConfig):
+        return []
+    if spec.task == "regression":
+        targets = "1 target" if spec.n_outputs == 1 else f"{spec.n_outputs:,} targets"
+    else:
+        labels = f" ({describe_values(spec.classes)})" if spec.classes else ""
+        targets = f"{spec.n_outputs:,} classes{labels}"
+    sizes = [
+        f"{'any number of' if size is None else f'{size:,}'} {pool}"
+        for size, pool in ((spec.n_train, "training"), (spec.n_test, "test"))
+    ]
+    return [("task", f"{spec.task}, {targets}; {' and '.join(sizes)} samples")]
+
+
+def _spec_doubts(point: CheckedPoint) -> tuple[str, ...]:
+    return point.data.doubts if point.data else ()
 
 
 def _model_line(point: CheckedPoint) -> str:

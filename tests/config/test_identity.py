@@ -22,6 +22,7 @@ from gsnr_sweep.config.identity import (
     equal_codes,
     file_digest,
     run_identity,
+    science_part,
     training_identity,
 )
 from gsnr_sweep.config.schema import Config
@@ -420,3 +421,19 @@ def test_sources_of_equal_numbers_are_known_by_their_version() -> None:
     own, first = equal_codes(tiny_config())
     assert own == code_version(tiny_config())
     assert first == "0.1.0+805dbcb8121a"  # as records of commit 693a9f0 name it
+
+
+def test_the_task_of_the_data_counts_only_where_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=1)
+    mine = ("data=npz", f"data.path={path}", "model=mlp")
+    plain = tiny_config(*mine)
+    assert "task" not in science_part(plain)["data"]
+    assert run_identity(plain) == run_identity(tiny_config(*mine, "data.task=auto"))
+    assert run_identity(plain) != run_identity(tiny_config(*mine, "data.task=regression"))
+
+
+def test_checkpoints_on_a_users_arrays_are_of_this_version_alone(tmp_path: Path) -> None:
+    """Earlier versions standardized in float32 and counted classes otherwise."""
+    cfg = tiny_config("data=npz", f"data.path={tmp_path / 'mine.npz'}", "model=mlp")
+    assert equal_codes(cfg) == (code_version(cfg),)

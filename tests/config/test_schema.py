@@ -20,7 +20,7 @@ from gsnr_sweep.config.schema import (
 )
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.config.wording import suggest
-from gsnr_sweep.data.settings import TorchvisionConfig, ToyConfig
+from gsnr_sweep.data.settings import CustomDataConfig, TorchvisionConfig, ToyConfig
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import CONF, MakeConfig, tiny_config
 
@@ -325,3 +325,30 @@ def test_a_config_survives_a_round_trip_through_plain_containers() -> None:
     assert again == cfg
     assert isinstance(again.data, ToyConfig)
     assert math.isclose(again.data.eta, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.mean=[.nan]", "data.mean=[nan]: only finite numbers are allowed."),
+        ("data.std=[.inf]", "data.std=[inf]: only finite numbers are allowed."),
+        ("data.rotation=.inf", "data.rotation=inf: only finite numbers are allowed."),
+        ("data.elastic=.inf", "data.elastic=inf: only finite numbers are allowed."),
+        ("model.args.x=.nan", "model.args.x=nan: only finite numbers are allowed."),
+        ("model.args.x.y=-.inf", "model.args.x.y=-inf: only finite numbers are allowed."),
+        ("model.args.x=[1,[2,.inf]]", "model.args.x=[1, [2, inf]]: only finite numbers"),
+        ("lr=.inf", "lr=inf: the learning rate must be a positive, finite number."),
+        ("p_random=.nan", "p_random=nan: probability that a label"),
+        ("data.shear=.nan", "data.shear=nan: must not be negative."),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_once(override: str, words: str) -> None:
+    (problem,) = problems(_changed(override))
+    assert problem.startswith(words)
+
+
+def test_arguments_of_ones_own_data_are_finite_too() -> None:
+    args = {"turns": math.nan, "names": ["a", None], "deep": [{"x": math.inf}]}
+    data = CustomDataConfig("custom", True, "uniform", "my_data.f", args, "auto", True)
+    found = problems(dataclasses.replace(tiny_config(), data=data))
+    assert [problem.partition("=")[0] for problem in found] == ["data.args.turns", "data.args.deep"]

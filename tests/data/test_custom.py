@@ -1,7 +1,9 @@
 """Data of the user's own by dotted path: pairs of data sets, distributions, and what is neither."""
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,10 +238,46 @@ def test_content_is_told_apart_by_a_single_value() -> None:
     assert content_digest(config("nowhere")) == ""
 
 
+def test_content_is_that_of_the_samples_as_they_were_given() -> None:
+    """Identities of earlier runs hold the digest of samples that were not yet standardized."""
+    cfg = config("of_arrays", kind="features", give="tensors")
+    found = arrays("features")
+    given = [(found[f"x_{split}"], found[f"y_{split}"]) for split in ("train", "test")]
+    digest = hashlib.sha256(b"".join(x.tobytes() + y.tobytes() for x, y in given))
+    assert content_digest(cfg) == digest.hexdigest()[:16]
+    assert content_digest(replace(cfg, standardize=False)) == content_digest(cfg)
+
+
 def of_one_value(value: int) -> Any:
     x = torch.zeros(9, 2)
     x[4, 1] = value
     return TensorDataset(x, torch.arange(9) % 2), TensorDataset(x, torch.arange(9) % 2)
+
+
+# --- the task
+
+
+def floats(first: float = 0) -> Any:
+    x = torch.arange(9.0)[:, None]
+    return (TensorDataset(x, torch.arange(9) % 3 + first),) * 2
+
+
+def test_floats_of_a_pair_are_classes_if_data_task_says_so() -> None:
+    cfg = config("floats", first=1.0)
+    assert distribution(cfg).spec.task == "regression"
+    assert "whole numbers 1, 2, 3" in distribution(cfg).spec.doubts[0]
+    said = distribution(replace(cfg, task="classification")).spec
+    assert (said.task, said.classes, said.doubts) == ("classification", (1, 2, 3), ())
+    assert distribution(replace(config("numbered"), task="regression")).spec.n_outputs == 1
+
+
+def test_a_distribution_says_its_task_itself() -> None:
+    cfg = replace(config("Spirals"), task="classification")
+    assert distribution(cfg).spec.task == "classification"
+    with pytest.raises(
+        GsnrError, match=r"data\.task=regression: .*Spirals is a distribution whose"
+    ):
+        distribution(replace(cfg, task="regression"))
 
 
 # --- label noise
@@ -466,8 +504,8 @@ def unlike(what: str) -> Any:
         ("shapes", "sample 7 of the training set has x of shape (3,), but sample 0 has (2,)"),
         ("types", "sample 7 of the training set has x of type float64, but sample 0 has float32"),
         ("labels", "sample 7 of the training set has y of type float64, but sample 0 has int64"),
-        ("nan", "sample 7 of the training set has an infinite or NaN value in x"),
-        ("infinite target", "sample 7 of the training set has an infinite or NaN value in y"),
+        ("nan", "sample 7 of the training set has x[1] = nan, not finite"),
+        ("infinite target", "sample 7 of the training set has y = inf, not finite"),
         ("negative", "label -7 found; classes are numbered from 0"),
         ("two labels", "y_train (9, 2) is not one label a sample"),
     ],
@@ -556,7 +594,7 @@ DRAWS: dict[str, Callable[[Draws, Samples], Any]] = {
         ("labels for targets", "returned y of type int64; floats are needed for a regression"),
         ("labels", "returned labels from 1 to 2; spec.n_outputs=2 allows 0 to 1"),
         ("one-hot", "returned y of shape (64, 2); (64,) is needed: one label a sample"),
-        ("nan", "returned x with infinite or NaN values; finite ones are needed"),
+        ("nan", "returned x[0, 0] = "),
         ("fails", "its train_set fails (AttributeError: 'Samples' object has no attribute"),
         ("unseeded", "train_set(n=64, m=0, seed=0) gave other samples the second time. Take"),
         ("no m", "training sets 0 and 1 are equal. Let what train_set draws depend on m"),

@@ -8,8 +8,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gsnr_sweep.data.arrays import first_not_finite
 from gsnr_sweep.data.base import Distribution
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.samples import Standardization
 from gsnr_sweep.data.settings import NpzConfig
 from gsnr_sweep.errors import GsnrError
 
@@ -38,13 +40,15 @@ def _arrays(*shape: int, dtype: Any = np.float32, seed: int = 0) -> Arrays:
 
 
 def _open(
-    folder: Path, arrays: Arrays, layout: str = "auto", standardize: bool = False
+    folder: Path,
+    arrays: Arrays,
+    layout: str = "auto",
+    standardize: bool = False,
+    task: str = "auto",
 ) -> Distribution:
     path = folder / "mine.npz"
     np.savez_compressed(path, **arrays)
-    return distribution(
-        NpzConfig("npz", True, "uniform", path=str(path), layout=layout, standardize=standardize)
-    )
+    return distribution(NpzConfig("npz", True, "uniform", str(path), layout, standardize, task))
 
 
 def _whole_pool(place: Distribution) -> tuple[NDArray[np.float64], NDArray[Any]]:
@@ -132,6 +136,58 @@ def test_a_feature_that_never_varies_is_only_shifted(tmp_path: Path) -> None:
     assert np.isfinite(x).all()
 
 
+@pytest.mark.parametrize("layout", ["auto", "hwc"])
+@pytest.mark.parametrize("offset", [0, 1e7, -1e7, 1e12])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_a_large_offset_takes_no_digits(
+    tmp_path: Path, offset: float, dtype: Any, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.data.arrays._CHUNK", 100)  # several parts
+    rng = np.random.default_rng(0)
+    varying = np.round(rng.normal(size=(N_TRAIN, 3, 4, 2)) * 4096) / (
+        1 if dtype is np.int64 else 4096
+    )
+    arrays = _arrays(3, 4, 2)
+    arrays |= {
+        "x_train": (varying + offset).astype(dtype),
+        "x_test": varying[:N_TEST].astype(dtype),
+    }
+    samples = _open(tmp_path, arrays, layout, standardize=True).train_set(N_TRAIN, 0, 0)
+    axes = (0, 2, 3) if layout == "auto" else (0, 1, 2)
+    expected = (varying - varying.mean(axes, keepdims=True)) / varying.std(axes, keepdims=True)
+    expected = expected if layout == "auto" else expected.transpose(0, 3, 1, 2)
+    x = samples.batch(0, N_TRAIN, torch.float32)[0].numpy()
+    rounded = 0 if abs(offset) < 1e12 else 1e-3  # the mean itself, which moves all values alike
+    np.testing.assert_allclose(_sorted(x), _sorted(expected), rtol=2e-7, atol=rounded or 2e-7)
+    assert len(np.unique(x)) > 0.9 * len(np.unique(expected))
+    x = samples.batch(0, N_TRAIN, torch.float64)[0].numpy()
+    np.testing.assert_allclose(_sorted(x), _sorted(expected), atol=rounded or 1e-8)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e7 + 0.3, -7, 1e-300])
+def test_what_does_not_vary_becomes_zero_whatever_its_mean_rounds_to(
+    tmp_path: Path, value: float
+) -> None:
+    arrays = {k: v.astype(np.float64) for k, v in _arrays(2).items()}
+    arrays["x_train"][:, 1] = value
+    samples = _open(tmp_path, arrays, standardize=True).train_set(N_TRAIN, 0, 0)
+    assert (samples.x[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(5,), (6, 5), (8, 8, 3)])
+def test_pixels_are_standardized_as_ever(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Bit for bit by the formula of all earlier results."""
+    arrays = _arrays(*shape, dtype=np.uint8)
+    samples = _open(tmp_path, arrays, standardize=True).train_set(N_TRAIN, 0, 0)
+    assert samples.x.dtype == torch.uint8
+    moved = arrays["x_train"]
+    moved = moved[:, None] if len(shape) == 2 else moved
+    moved = np.ascontiguousarray(moved.transpose(0, 3, 1, 2)) if len(shape) == 3 else moved
+    axes = (0, *range(2, moved.ndim))
+    mean, std = (f(axis=axes, dtype=np.float64) / 255.0 for f in (moved.mean, moved.std))
+    assert samples.standardization == Standardization(tuple(mean), tuple(std), 255.0)
+
+
 def test_double_precision_is_kept(tmp_path: Path) -> None:
     arrays = _arrays(2, dtype=np.float64)
     arrays["x_train"][:, 0] = 1 + np.arange(N_TRAIN) * 1e-12
@@ -145,8 +201,24 @@ def test_double_precision_is_kept(tmp_path: Path) -> None:
 def test_classes_are_counted_over_both_splits(tmp_path: Path) -> None:
     arrays = _arrays(4)
     arrays["y_test"][0] = 8
-    spec = _open(tmp_path, arrays).spec
-    assert (spec.n_outputs, spec.task) == (9, "classification")
+    place = _open(tmp_path, arrays)
+    assert (place.spec.n_outputs, place.spec.task) == (4, "classification")
+    assert place.spec.classes == (0, 1, 2, 8)
+    assert place.test_set(N_TEST, 0).y.bincount().tolist() == [8, 8, 8, 1]
+
+
+@pytest.mark.parametrize("dtype", [float, int])
+def test_one_hot_rows_are_the_classes_that_data_task_makes_them(tmp_path: Path, dtype: Any) -> None:
+    arrays = _arrays(4)
+    same = _open(tmp_path, arrays).train_set(20, 0, 0)
+    one_hot = {k: np.eye(3)[v].astype(dtype) if k[0] == "y" else v for k, v in arrays.items()}
+    place = _open(tmp_path, one_hot, task="classification")
+    drawn = place.train_set(20, 0, 0)
+    assert place.spec.n_outputs == 3
+    assert torch.equal(drawn.y, same.y)
+    assert torch.equal(drawn.x, same.x)
+    if dtype is int:
+        assert "data.task=classification takes one-hot rows" in _told(tmp_path, one_hot)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
@@ -233,6 +305,43 @@ def test_arrays_that_do_not_fit_together(
 ) -> None:
     arrays = {k: v for k, v in {**_arrays(4), **changes}.items() if v is not None}
     assert words in _told(tmp_path, arrays)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [("x_train", (3, 1)), ("x_test", (24, 0)), ("y_train", (39, 0)), ("y_test", (0, 0))],
+)
+def test_what_is_not_finite_is_named_before_launch(
+    tmp_path: Path, name: str, index: tuple[int, ...], dtype: Any, value: float
+) -> None:
+    arrays = {k: v.reshape(len(v), -1).astype(dtype) for k, v in _arrays(2).items()}
+    place = _open(tmp_path, arrays)
+    place.prepare()
+    arrays[name][index] = value
+    arrays[name][-1, -1] = value
+    with pytest.raises(GsnrError) as refusal:
+        _open(tmp_path, arrays).prepare()
+    words = f"mine.npz: {name}[{index[0]}, {index[1]}] is {value}; only finite numbers"
+    assert words in str(refusal.value)
+
+
+def test_the_first_value_that_is_not_finite_is_found_in_any_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gsnr_sweep.data.arrays._CHUNK", 4)
+    values = np.zeros((3, 5))
+    assert first_not_finite(values) is None
+    for place in range(15):
+        values = np.zeros((3, 5))
+        values.reshape(-1)[place:] = np.inf
+        assert first_not_finite(values) == (divmod(place, 5), np.inf)
+    assert first_not_finite(np.array([0, 1e39])) == ((1,), 1e39)  # infinite in float32
+    assert first_not_finite(np.array([3.4e38, -3.4e38, 1e-300])) is None
+    assert first_not_finite(np.array(np.inf)) == ((), np.inf)
+    assert first_not_finite(np.zeros((0, 3))) is None
+    assert first_not_finite(np.zeros(3, int)) is None
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

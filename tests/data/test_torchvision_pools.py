@@ -7,7 +7,9 @@ import pickle
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ MNIST_FILES = {  # the published md5 sums of the uncompressed files
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+PUBLISHED = torchvision_pools._PUBLISHED_MNIST
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 N_TRAIN, N_TEST = 12, 7
@@ -284,6 +287,72 @@ def test_files_that_are_damaged_are_not_overwritten(stocked: Path, no_mirror: No
     assert path.stat().st_size == 1000
     path.write_text("no IDX file")
     assert "are damaged" in _told(_small(stocked))
+
+
+def _rewrite(root: Path, name: str, array: NDArray[np.uint8]) -> None:
+    (root / "MNIST" / "raw" / name).write_bytes(_idx(array))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("train-labels-idx1-ubyte", np.zeros(5), "there are 12 images and 5 labels"),
+        ("t10k-labels-idx1-ubyte", np.zeros(5), "there are 7 images and 5 labels"),
+        ("train-images-idx3-ubyte", np.zeros((5, 28, 28)), "there are 5 images and 12 labels"),
+        ("train-labels-idx1-ubyte", np.arange(12) + 1, "there are labels from 1 to 12 in "),
+        ("train-images-idx3-ubyte", np.zeros((12, 20, 28)), "images are of shape [1, 20, 28] in "),
+        ("t10k-images-idx3-ubyte", np.zeros((7, 20, 28)), "Give data.shape=[1,20,28]."),
+    ],
+)
+def test_images_that_are_not_those_asked_for(
+    stocked: Path, name: str, array: NDArray[Any], words: str
+) -> None:
+    _rewrite(stocked, name, array.astype(np.uint8))
+    told = _told(_small(stocked))
+    assert words in told
+    assert f"{stocked / 'MNIST' / 'raw'} ({name.partition('-')[0]}-images-idx3-ubyte, " in told
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.shape=[1,28,27]", "data.shape=[1, 28, 27]: images are of shape [1, 28, 28] in "),
+        ("data.n_classes=9", "data.n_classes=9: there are labels from 0 to 9 in "),
+        ("data.train_pool=13", "data.train_pool=13: there are 12 images in "),
+        ("data.test_pool=8", "Give data.test_pool=7."),
+    ],
+)
+def test_configs_that_do_not_fit_the_images(stocked: Path, override: str, words: str) -> None:
+    assert words in _told(_small(stocked, override))
+
+
+@pytest.mark.parametrize("dataset", ["Nowhere", "ImageFolder", "SVHN", "__name__", "vision", ""])
+def test_what_is_no_data_set(folder: Path, dataset: str) -> None:
+    cfg = replace(_config("mnist"), dataset=dataset)
+    assert f"data.dataset={dataset}: this is no data set of torchvision.datasets" in _told(cfg)
+    assert list(folder.iterdir()) == []
+
+
+def test_published_files_are_known_by_their_checksums(
+    stocked: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "t10k-labels-idx1-ubyte"
+    content = files[name]
+    published = {name: (len(content), hashlib.md5(content).hexdigest())}
+    monkeypatch.setattr(torchvision_pools, "_PUBLISHED_MNIST", published)
+    distribution(_small(stocked)).prepare()
+    _rewrite(stocked, name, np.frombuffer(content[8:], np.uint8)[::-1])
+    assert f"{name}: it is as large as MNIST's, but its MD5 sum is" in _told(_small(stocked))
+    assert {name: md5 for name, (_, md5) in PUBLISHED.items()} == MNIST_FILES
+
+
+def test_files_that_may_not_be_read(stocked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "raw/train")
+
+    monkeypatch.setattr(datasets.MNIST, "_load_data", refuse)
+    told = _told(_small(stocked))
+    assert told.startswith("The files of MNIST cannot be read (raw/train: Permission denied).")
 
 
 def test_a_root_that_is_no_folder(folder: Path, no_mirror: None) -> None:

@@ -19,6 +19,7 @@ from gsnr_sweep.data.sources import DrawnDistribution
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight import check as preflight
 from gsnr_sweep.preflight import model_check as model_trial
+from gsnr_sweep.preflight import size_check
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from tests.conftest import TINY, expanded, tiny_config
 
@@ -57,7 +58,8 @@ def test_wider_and_larger_points_cost_more() -> None:
 # --- limits of the data
 
 
-def test_sets_beyond_what_the_data_can_give() -> None:
+def test_sets_beyond_what_the_data_can_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_check, "available_memory", lambda: (10**12, "this machine has"))
     assert _told("data=mnist", "n=60001") == (
         "n=60001: data=mnist has 60000 training samples. Give n=60000 or less."
     )
@@ -85,6 +87,15 @@ def test_a_users_arrays_set_their_own_limit(npz: Path) -> None:
     assert _check("data=npz", f"data.path={npz}", "model=mlp", "ch=4")[0].n_parameters == 5 * 4 + 19
     told = _told("data=npz", f"data.path={npz}", "model=mlp", "n=41")
     assert told.startswith("n=41: data=npz has 40 training samples")
+
+
+def test_arrays_with_missing_values_are_refused_before_launch(tmp_path: Path) -> None:
+    x = np.ones((60, 3))
+    x[7, 2] = np.nan
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=x, y_train=np.arange(60) % 2, x_test=x[:50], y_test=np.arange(50) % 2)
+    told = _told("data=npz", f"data.path={path}", "model=mlp")
+    assert told.startswith(f"data.path={path}: x_train[7, 2] is nan; only finite numbers")
 
 
 def test_data_of_one_class_are_refused(tmp_path: Path) -> None:
@@ -200,6 +211,11 @@ class DropsOut(Adds):
         return self.drop(super().forward(x))
 
 
+class DropsByFunction(Adds):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.3, self.training)
+
+
 class Draws(Adds):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.randn(1)
@@ -255,6 +271,7 @@ def test_a_users_model_that_is_well() -> None:
         ("Tuple", ["returns () for 3 samples", "(3, 10) is needed"]),
         ("Mixes", ["depends on the other samples of its batch"]),
         ("DropsOut", ["drop", "deterministic gradient descent"]),
+        ("DropsByFunction", ["draws random numbers in training mode", "DropsByFunction"]),
         ("Draws", ["different outputs for the same input"]),
         ("Frozen", ["no trained parameters"]),
         ("Detached", ["does not depend on its parameters"]),

@@ -64,9 +64,24 @@ def pair() -> object:
 
 def test_data_of_the_users_are_called_by_their_path() -> None:
     mine = ("data=custom", f"data._target_={__name__}.pair")
-    assert f"data {__name__}.pair model mlp" in _shown(*mine)
+    said = "task classification, 2 classes (0, 1); 60 training and 60 test samples"
+    assert f"data {__name__}.pair {said} model mlp" in _shown(*mine)
     assert f"data {__name__}.pair, test labels randomized too" in _shown(*mine, "p_random=0.1")
     assert "data as swept" in _shown("-m", *mine[:1], f"{mine[1]},tests.preflight.test_check.pools")
+
+
+def odd() -> object:
+    samples = [([float(i)], float(i % 2)) for i in range(60)]
+    return samples, samples
+
+
+def test_what_is_doubtful_of_the_users_data_is_said() -> None:
+    mine = ("data=custom", f"data._target_={__name__}.odd")
+    shown = _shown(*mine)
+    assert "task regression, 1 target; 60 training and 60 test samples" in shown
+    assert "doubtful y_train and y_test hold only the whole numbers 0, 1 and are taken" in shown
+    assert "doubtful" not in _shown(*mine, "data.task=classification")
+    assert "task" not in _shown("data=toy", "model=mlp")
 
 
 def test_lines_that_are_shown_only_if_there_is_something_to_say() -> None:

@@ -1,0 +1,87 @@
+"""Whether a run's sets and weights can fit a machine, judged before anything of them is made.
+
+What is counted is the least that a run needs, so that nothing which could run is refused; the
+plan's own estimate (`gsnr_sweep.preflight.memory`) is meant as an upper bound.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.data.settings import CustomDataConfig
+from gsnr_sweep.errors import GsnrError
+
+if TYPE_CHECKING:
+    from gsnr_sweep.data.base import DataSpec
+
+_LARGEST_MACHINE = 4 * 10**12  # bytes; of a cluster, whose machines are not known here
+_TARGETS, _LOSSES = 8, 8  # bytes a sample
+_REPLICA = 5000  # bytes of the objects that a replica of the smallest network consists of
+_WEIGHT = 8  # bytes a weight of a replica: itself and its gradient, in float32
+
+
+def check_sets(cfg: Config, spec: DataSpec) -> None:
+    """Refuse training sets and a test set that no machine at hand can hold.
+
+    A training set of n samples takes n · (inputs + target) bytes, with two losses each; M of them
+    are held, with as many replicas, and a test set whose losses are held for each replica.
+
+    Raises:
+        GsnrError: They take more than there is; the key with the largest share is named.
+    """
+    in_bytes = len(spec.input_shape) == 3  # images may be kept in uint8
+    kept = 1 if in_bytes and not isinstance(cfg.data, CustomDataConfig) else 4
+    sample = math.prod(spec.input_shape) * kept + _TARGETS
+    training = cfg.n_sets * cfg.n * (sample + 2 * _LOSSES)
+    shares = {
+        "n" if cfg.n >= cfg.n_sets else "n_sets": training,
+        "n_test": cfg.n_test * sample,
+    }
+    shares["n_sets"] = shares.get("n_sets", 0) + cfg.n_sets * _REPLICA
+    what = f"{cfg.n_sets} training sets of n={cfg.n} and a test set of n_test={cfg.n_test}"
+    _refuse_beyond(shares, what, cfg)
+
+
+def check_weights(ch: int, n_weights: int) -> None:
+    """Refuse a network whose weights no machine at hand can hold.
+
+    Raises:
+        GsnrError: They take more than there is.
+    """
+    needed, (most, whose) = n_weights * _WEIGHT, available_memory()
+    if needed > most:
+        raise GsnrError(
+            f"ch={ch}: a network this wide has {n_weights:,} weights, which take at least "
+            f"{_bytes(needed)} with their gradient; {whose} {_bytes(most)}. Give a smaller ch."
+        )
+
+
+def available_memory() -> tuple[int, str]:
+    """Return the memory that a run may have in bytes, and in words whose it is.
+
+    Where SLURM can be asked, runs may be meant for machines larger than this one.
+    """
+    if shutil.which("sbatch"):
+        return _LARGEST_MACHINE, "no machine is expected to have more than"
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine has"
+
+
+def _refuse_beyond(shares: dict[str, int], what: str, cfg: Config) -> None:
+    needed, (most, whose) = sum(shares.values()), available_memory()
+    if needed > most:
+        key = max(shares, key=shares.__getitem__)
+        raise GsnrError(
+            f"{key}={getattr(cfg, key)}: {what} take at least {_bytes(needed)} of memory; {whose} "
+            f"{_bytes(most)}. Give a smaller {key}."
+        )
+
+
+def _bytes(n: int) -> str:
+    for power, unit in ((18, "EB"), (15, "PB"), (12, "TB")):
+        if n >= 10**power:
+            return f"{n // 10**power:,} {unit}"
+    return f"{n / 1e9:,.1f} GB"

@@ -1,0 +1,109 @@
+"""Sizes that no machine can hold are refused before anything of them is made."""
+
+import dataclasses
+import os
+import shutil
+
+import pytest
+import torch
+
+from gsnr_sweep.data.base import DataSpec
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.preflight import model_check, size_check
+from gsnr_sweep.preflight.check import check
+from gsnr_sweep.preflight.size_check import available_memory, check_sets, check_weights
+from tests.conftest import TINY, expanded, tiny_config
+
+IMAGES = DataSpec("digits", (1, 28, 28), 10, "classification", None, None, "")
+
+
+@pytest.fixture
+def of_16_gb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(size_check, "available_memory", lambda: (16 * 10**9, "this machine has"))
+
+
+def told(*arguments: str) -> str:
+    with pytest.raises(GsnrError) as refusal:
+        check(expanded(*TINY, *arguments).points)
+    said = str(refusal.value)
+    assert "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("n=1000000000000", "n=1000000000000: 2 training sets of n=1000000000000 and a test set"),
+        ("n=100000000", "take at least 161.6 GB of memory; this machine has 16.0 GB. Give a "),
+        ("n_test=1000000000", "n_test=1000000000: 2 training sets of n=30 and"),
+        ("n_sets=1000000000", "n_sets=1000000000: 1000000000 training sets of n=30 and"),
+        ("n=9223372036854775807", "take at least 14,904 EB of memory"),
+        ("n=9223372036854775808", "n: size of each training set must be at most 92233720368547"),
+        (f"n_sets={'9' * 400}", "n_sets: number M of training sets, and so of replicas must be at"),
+    ],
+)
+@pytest.mark.usefixtures("of_16_gb")
+def test_sets_beyond_the_machine(argument: str, words: str) -> None:
+    said = told(argument)
+    assert words in said
+    assert len(said) < 400
+
+
+@pytest.mark.usefixtures("of_16_gb")
+def test_nothing_is_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*_: object, **__: object) -> None:
+        raise AssertionError("something was made")
+
+    monkeypatch.setattr(model_check, "build_model", make)
+    assert "Give a smaller n." in told("n=1000000000")
+
+
+def test_what_is_counted() -> None:
+    cfg = dataclasses.replace(tiny_config(), n=10**6, n_sets=4, n_test=10**5)
+    least = 4 * 10**6 * (784 + 8 + 16) + 10**5 * (784 + 8) + 4 * 5000
+
+    def refused_at(memory: int) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(size_check, "available_memory", lambda: (memory, "this machine has"))
+            try:
+                check_sets(cfg, IMAGES)
+            except GsnrError:
+                return True
+            return False
+
+    assert refused_at(least - 1)
+    assert not refused_at(least)
+
+
+@pytest.mark.parametrize("width", [10**9, 10**15, 10**18, 10**30])
+@pytest.mark.parametrize("model", ["mlp", "table2_cnn", "table3_cnn"])
+@pytest.mark.usefixtures("of_16_gb")
+def test_widths_beyond_the_machine(model: str, width: int) -> None:
+    said = told(f"model={model}", f"ch={width}")
+    assert said.startswith(f"ch={width}: ") or said.startswith("ch: width of the model")
+    assert "Give a smaller ch." in said or "must be at most" in said
+
+
+@pytest.mark.usefixtures("of_16_gb")
+def test_weights_beyond_the_machine() -> None:
+    check_weights(3, 2 * 10**9)
+    with pytest.raises(GsnrError, match=r"ch=3: a network this wide has 2,000,000,001 weights"):
+        check_weights(3, 2 * 10**9 + 1)
+
+
+def test_a_network_that_fits_is_tried_as_before() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    (point,) = check(expanded(*TINY, "ch=7").points)
+    assert point.n_parameters == 51_294
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_where_slurm_is_at_hand_runs_may_be_for_larger_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 3, "SC_PAGE_SIZE": 4096}.__getitem__)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert available_memory() == (3 * 4096, "this machine has")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert available_memory()[0] == 4 * 10**12
