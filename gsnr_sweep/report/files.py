@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.atomic import replace_file
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.statistics import PairStatistics
@@ -93,8 +95,9 @@ def write_files(
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():
-            frame.to_csv(output / name, index=False)
-        analysis.frame.to_parquet(output / "table.parquet", index=False)
+            replace_file(output / name, partial(frame.to_csv, index=False))
+        parquet = partial(analysis.frame.to_parquet, index=False)
+        replace_file(output / "table.parquet", parquet)
         saved = [save_figure(figure, output, stem) for stem, figure in figures.items()]
     except OSError as error:
         raise GsnrError(f"The results cannot be written into {output}: {error}") from error
