@@ -22,6 +22,7 @@ from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.reuse import decide, read_history
+from gsnr_sweep.launcher.secrecy import blot_out_passwords
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
@@ -55,6 +56,8 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     console = Console()
     hydra = HydraConfig.get()
     folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
+    if hydra.output_subdir is not None:
+        blot_out_passwords(folder / hydra.output_subdir)
     (point,) = check([GridPoint.of(cfg)])
     threads = point.cfg.threads or available_cores()
     decision = _decide(point, launch_folder, folder)

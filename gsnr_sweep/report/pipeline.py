@@ -18,6 +18,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.files import View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
+from gsnr_sweep.tracking.uri import recorded_uri
 from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -218,4 +219,4 @@ def client_of(manifest: Manifest) -> MlflowClient | None:
         return None
     from mlflow import MlflowClient
 
-    return MlflowClient(manifest.uri)
+    return MlflowClient(recorded_uri(manifest.uri))
