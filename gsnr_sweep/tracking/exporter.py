@@ -174,8 +174,9 @@ _DIGESTS = ("train_digest", "test_digest")
 
 
 def artifact_files(folder: Path) -> list[Path]:
-    """Return what MLflow keeps of a run's folder."""
-    return [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+    """Return what MLflow keeps of a run's folder: files of it, not what links lead to."""
+    files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+    return [file for file in files if not file.is_symlink()]
 
 
 def _is_about_the_run(error: Exception) -> bool:
