@@ -84,7 +84,7 @@ class Sweep:
         points = check(points_of(self.context.config_loader, self.base, overrides))
         refuse_a_busy_folder(self.folder)
         launch_folder = Path(str(self.base.hydra.runtime.cwd))
-        history = read_history(points, launch_folder, self.folder)
+        history = read_history(points, launch_folder, self.named_folder)
         manifest = plan_sweep(
             points, given, history, self.settings, self.folder, launch_folder, self.first_index
         )
@@ -115,8 +115,13 @@ class Sweep:
     @cached_property
     def folder(self) -> Path:
         """Return the sweep's folder, of a later batch one of its own."""
-        folder = Path(str(self.base.hydra.sweep.dir)).absolute()
+        folder = self.named_folder
         return folder / f"from-{self.first_index}" if self.first_index else folder
+
+    @property
+    def named_folder(self) -> Path:
+        """Return the folder that all batches have in common."""
+        return Path(str(self.base.hydra.sweep.dir)).absolute()
 
     def _show_plan(
         self,
@@ -126,7 +131,9 @@ class Sweep:
         job_pool: JobPool,
     ) -> None:
         launch_folder = Path(manifest.launch_folder)
-        rows = plan_rows(points, manifest.runs, job_pool, search_roots(launch_folder, self.folder))
+        rows = plan_rows(
+            points, manifest.runs, job_pool, search_roots(launch_folder, self.named_folder)
+        )
         self.console.print(
             show_plan(
                 points,
