@@ -11,6 +11,7 @@ from gsnr_sweep.launcher.secrecy import fit_to_be_seen
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking import uri as uris
 from gsnr_sweep.tracking.sync import send_unsent
+from gsnr_sweep.wording import printable
 from tests.conftest import Launched, launch_here
 
 SECRET = "hunter2-planted"
@@ -35,10 +36,11 @@ def launched(
     (folder / "own").mkdir()
     (folder / "own" / "mine.yaml").write_text(
         f"defaults: [config, _self_]\ntracking:\n  uri: '{_store(folder)}'\n"
+        '  run_name: "[/x] \\e]0;planted\\a"\n'
     )
     sweep = launch_here(folder, "-m", *TOY, "seed=1,2", f"tracking.uri='{_store(folder)}'")
     own = ("--config-dir", str(folder / "own"), "--config-name", "mine")
-    return sweep, launch_here(folder, *own, *TOY, "seed=3")
+    return sweep, launch_here(folder, *own, *TOY, "seed=3", "hydra.run.dir='outputs/d/out[/b]'")
 
 
 def test_everything_reaches_the_store(launched: tuple[Launched, Launched]) -> None:
@@ -63,6 +65,16 @@ def test_nothing_holds_the_password(launched: tuple[Launched, Launched]) -> None
     assert {"report.html", "payload.pkl", "mlflow.db", "hydra.yaml"} <= names
     holding = {path.name for path in files if SECRET.encode() in path.read_bytes()}
     assert holding == {"mine.yaml"}  # what the user wrote
+
+
+def test_names_are_printed_as_texts_without_control_characters(
+    launched: tuple[Launched, Launched],
+) -> None:
+    alone = launched[1]
+    assert "[/x]" in alone.out
+    assert "out[/b]" in alone.out
+    for done in launched:
+        assert printable(done.out + done.err) == done.out + done.err
 
 
 def test_a_later_process_needs_the_password_and_says_so(
