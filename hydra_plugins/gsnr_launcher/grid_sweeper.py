@@ -25,6 +25,8 @@ class GridSweeper(basic_sweeper.BasicSweeper):
         if "://" in OmegaConf.to_yaml(config):
             from gsnr_sweep.launcher.secrecy import fit_to_be_seen
 
+            # a copy knows only times asked for before it was made, such as the folder's
+            str(config.hydra.sweep.dir)
             self.config = fit_to_be_seen(config)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:

@@ -82,6 +82,7 @@ def test_a_later_process_needs_the_password_and_says_so(
 ) -> None:
     folder = launched[0].folder
     (sweep,) = folder.glob("multirun/*/*/sweep.json")
+    assert [p.parent for p in folder.glob("multirun/*/*/multirun.yaml")] == [sweep.parent]
     manifest = Manifest.read(sweep.parent)
     for sent in sweep.parent.glob("*/mlflow.json"):
         sent.write_text(sent.read_text().replace('"digest": "', '"digest": "not '))
