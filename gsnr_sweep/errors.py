@@ -3,9 +3,18 @@
 import importlib
 from typing import Any
 
+from gsnr_sweep.wording import printable
+
 
 class GsnrError(Exception):
-    """A mistake or a missing thing that the user can mend; its text says how."""
+    """A mistake or a missing thing that the user can mend; its text says how.
+
+    The text may hold names and values of anybody's: control characters are left out of it.
+    """
+
+    def __init__(self, *texts: object) -> None:
+        """Take a text."""
+        super().__init__(*(printable(t) if isinstance(t, str) else t for t in texts))
 
 
 def resolve_name(path: str) -> Any:
@@ -23,5 +32,5 @@ def resolve_name(path: str) -> Any:
 
 def describe_exception(error: BaseException) -> str:
     """Say in one line what an exception that others raised says."""
-    text = " ".join(str(error).split())[:300]
+    text = printable(" ".join(str(error).split()))[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

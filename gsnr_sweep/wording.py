@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # not tab, newline
+)
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, those of direction included; lines stay.
+
+    What is printed may come from a log, a status file or somebody's exception: an escape sequence
+    in it could rename the window, hide lines, or type for the user.
+    """
+    return _CONTROL.sub("", text)
 
 
 def as_typed(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,11 @@ from gsnr_sweep.tracking.exporter import Exporter
 LONG_AGO = 1000.0
 """When processes started that are gone: ours has the same number and started later."""
 METRICS = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25}
+
+
+def job_command(sweep: Path, script: str) -> list[str]:
+    """Return the command of a process that looks like the one that submitit starts for a job."""
+    return [sys.executable, "-c", script, "submitit.local._local", str(sweep / "jobs")]
 
 
 def put_claim(

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 # From the top floor down: a room imports rooms to its right only.
 FLOORS = (
     *("cli", "launcher", "preflight", "report", "papers", "runs"),
-    *("analysis", "tracking", "records", "config"),
+    *("analysis", "tracking", "records", "config", "terminal"),
     *("measures", "training", "engine", "gradients", "models", "data"),
     *("settings", "errors", "wording", "_startup"),
 )

@@ -81,58 +81,52 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.status import show_status
+    from gsnr_sweep.terminal import TextConsole
 
-    show_status(_found(options), Console(), options.watch)
+    show_status(_found(options), TextConsole(), options.watch)
     return 0
 
 
 def _collect(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.collect import collect_command
+    from gsnr_sweep.terminal import TextConsole
 
-    return collect_command(_found(options), Console())
+    return collect_command(_found(options), TextConsole())
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.report import report_command
+    from gsnr_sweep.terminal import TextConsole
 
     return report_command(
-        options.sweeps, Path.cwd(), options.tracking_uri, options.output, Console()
+        options.sweeps, Path.cwd(), options.tracking_uri, options.output, TextConsole()
     )
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.cancel import cancel
+    from gsnr_sweep.terminal import TextConsole
 
-    cancel(_found(options), Console(), 0.0 if options.now else options.wait)
+    cancel(_found(options), TextConsole(), 0.0 if options.now else options.wait)
     return 0
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.logs import show_logs
+    from gsnr_sweep.terminal import TextConsole
 
-    show_logs(_found(options), Console(), options.run, options.lines)
+    show_logs(_found(options), TextConsole(), options.run, options.lines)
     return 0
 
 
 def _sync(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from gsnr_sweep.cli.commands.lookup import all_sweeps
     from gsnr_sweep.cli.commands.sync import sync
+    from gsnr_sweep.terminal import TextConsole
 
     sweeps = [_found(options)] if options.sweep else all_sweeps(Path.cwd())
-    return sync(sweeps, Console(), None if options.sweep else Path.cwd())
+    return sync(sweeps, TextConsole(), None if options.sweep else Path.cwd())
 
 
 def _found(options: argparse.Namespace) -> Manifest:

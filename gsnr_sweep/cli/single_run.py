@@ -22,6 +22,7 @@ from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.reuse import decide, read_history
+from gsnr_sweep.launcher.secrecy import blot_out_passwords
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
@@ -30,6 +31,7 @@ from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
 from gsnr_sweep.runs.runner import run_point
+from gsnr_sweep.terminal import TextConsole
 from gsnr_sweep.tracking.background_export import exporting_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.uri import describe_tracking
@@ -52,9 +54,11 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
         attempt: Not None where a launcher runs this; it then decides itself what to resume.
     """
     logging.raiseExceptions = False  # a log that cannot be written (full disk) is no news here
-    console = Console()
+    console = TextConsole()
     hydra = HydraConfig.get()
     folder, launch_folder = Path(hydra.runtime.output_dir), Path(hydra.runtime.cwd)
+    if hydra.output_subdir is not None:
+        blot_out_passwords(folder / hydra.output_subdir)
     (point,) = check([GridPoint.of(cfg)])
     threads = point.cfg.threads or available_cores()
     decision = _decide(point, launch_folder, folder)
@@ -95,7 +99,7 @@ def _known(decision: Decision) -> RunResult | None:
 
 def _run(cfg: Config, folder: Path, attempt: Attempt, console: Console) -> RunResult:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TextColumn("epoch {task.completed:.0f} of {task.total:.0f}"),
         TimeElapsedColumn(),

@@ -24,6 +24,7 @@ from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.plan_view import show_plan, show_table
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.terminal import TextConsole
 from gsnr_sweep.tracking.background_query import LookUp
 from gsnr_sweep.tracking.uri import describe_tracking
 
@@ -46,6 +47,7 @@ def show_dry_run(
         console: Where to print.
         look_up: What looks into the tracking store already; None to open it here.
     """
+    console = TextConsole.like(console)
     settings = _settings(launcher)
     overrides = [point.overrides for point in points]
     axes = axes_of(overrides)

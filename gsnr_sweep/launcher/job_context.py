@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.config.compose import Composer
 from gsnr_sweep.errors import GsnrError, describe_exception
-from gsnr_sweep.records.atomic import replace_file
+from gsnr_sweep.records.atomic import PRIVATE, replace_file
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, SweepRun
 from gsnr_sweep.runs.control import Attempt
 
@@ -47,7 +47,8 @@ class JobContext:
     def write(self) -> None:
         """Write the payload into the sweep's folder."""
         content = cloudpickle.dumps(self)
-        replace_file(Path(self.folder, PAYLOAD_FILE), lambda path: path.write_bytes(content))
+        path = Path(self.folder, PAYLOAD_FILE)
+        replace_file(path, lambda temporary: temporary.write_bytes(content), PRIVATE)
 
     @cached_property
     def _composer(self) -> Composer:

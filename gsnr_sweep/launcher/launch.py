@@ -21,6 +21,7 @@ from rich.console import Console
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.launcher.backends.base import environment
 from gsnr_sweep.launcher.job_context import JobContext
 from gsnr_sweep.launcher.jobs import JobPool
 from gsnr_sweep.launcher.monitor import Monitor, Outcome
@@ -33,6 +34,7 @@ from gsnr_sweep.launcher.prepare import (
 )
 from gsnr_sweep.launcher.progress import SweepProgress
 from gsnr_sweep.launcher.reuse import axes_of, describe_reuse, plan_rows, read_history
+from gsnr_sweep.launcher.secrecy import fit_to_be_seen
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.summary import finish, interrupt, relative, say_that_it_is_submitted
 from gsnr_sweep.preflight.check import CheckedPoint, check
@@ -44,7 +46,7 @@ from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.background_export import exporting_sweep
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.turns import LAUNCHER
-from gsnr_sweep.tracking.uri import describe_tracking
+from gsnr_sweep.tracking.uri import describe_tracking, recorded_uri, without_passwords
 
 _SECONDS_TO_STOP = 60.0
 
@@ -83,7 +85,7 @@ class Sweep:
         points = check(points_of(self.context.config_loader, self.base, overrides))
         refuse_a_busy_folder(self.folder)
         launch_folder = Path(str(self.base.hydra.runtime.cwd))
-        history = read_history(points, launch_folder, self.folder)
+        history = read_history(points, launch_folder, self.named_folder)
         manifest = plan_sweep(
             points, given, history, self.settings, self.folder, launch_folder, self.first_index
         )
@@ -94,9 +96,10 @@ class Sweep:
         close_killed_runs(history, launch_folder)
         self._write(manifest, given, tracker)
         try:
-            if self.settings.detach:
-                return self._leave(points, manifest, job_pool, tracker)
-            outcomes = self._follow(manifest, job_pool)
+            with _told_the_store(manifest):
+                if self.settings.detach:
+                    return self._leave(points, manifest, job_pool, tracker)
+                outcomes = self._follow(manifest, job_pool)
         except GsnrError:  # the jobs were not accepted
             if tracker is not None:
                 tracker.finish("FAILED")
@@ -114,8 +117,13 @@ class Sweep:
     @cached_property
     def folder(self) -> Path:
         """Return the sweep's folder, of a later batch one of its own."""
-        folder = Path(str(self.base.hydra.sweep.dir)).absolute()
+        folder = self.named_folder
         return folder / f"from-{self.first_index}" if self.first_index else folder
+
+    @property
+    def named_folder(self) -> Path:
+        """Return the folder that all batches have in common."""
+        return Path(str(self.base.hydra.sweep.dir)).absolute()
 
     def _show_plan(
         self,
@@ -125,7 +133,9 @@ class Sweep:
         job_pool: JobPool,
     ) -> None:
         launch_folder = Path(manifest.launch_folder)
-        rows = plan_rows(points, manifest.runs, job_pool, search_roots(launch_folder, self.folder))
+        rows = plan_rows(
+            points, manifest.runs, job_pool, search_roots(launch_folder, self.named_folder)
+        )
         self.console.print(
             show_plan(
                 points,
@@ -148,11 +158,15 @@ class Sweep:
         if tracker is not None:
             settings |= {"tracking.parent_run_id": tracker.run_id, "tracking.uri": manifest.uri}
         given = zip(manifest.runs, overrides, strict=True)
-        indexed = {run.index: list(own) for run, own in given if run.action == Action.RUN}
+        indexed = {
+            run.index: without_passwords(list(own))
+            for run, own in given
+            if run.action == Action.RUN
+        }
         JobContext(
             self.context,
             self.task_function,
-            self.base,
+            fit_to_be_seen(self.base),
             indexed,
             str(self.folder),
             settings,
@@ -200,6 +214,16 @@ class Sweep:
                 _stop(monitor, progress)
                 return None
         return outcomes
+
+
+@contextmanager
+def _told_the_store(manifest: Manifest) -> Iterator[None]:
+    """Let jobs know the store's password: by their environment, since it is in no file."""
+    if not manifest.uri:
+        yield
+        return
+    with environment(MLFLOW_TRACKING_URI=recorded_uri(manifest.uri)):
+        yield
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
-from gsnr_sweep.tracking.uri import tracking_uri
+from gsnr_sweep.tracking.uri import tracking_uri, without_password
 
 
 def refuse_a_busy_folder(folder: Path) -> None:
@@ -78,16 +78,17 @@ def plan_sweep(
         first_index: Hydra's number of the first run.
     """
     tracking, preset = points[0].cfg.tracking, points[0].cfg.preset
+    uri = tracking_uri(tracking, launch_folder) if tracking.name == "mlflow" else ""
     now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     return Manifest(
         id=uuid.uuid4().hex[:8],
         name=f"{preset.name or points[0].cfg.data.name} sweep {now}",
         folder=folder,
-        command=command_line(),
+        command=without_password(command_line()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backend=JobPool.place(settings),
         experiment=tracking.experiment,
-        uri=tracking_uri(tracking, launch_folder) if tracking.name == "mlflow" else "",
+        uri=without_password(uri),
         launch_folder=str(launch_folder),
         max_retries=settings.max_retries,
         preset=asdict(preset),
@@ -112,7 +113,7 @@ def start_tracking(
         _shared_params(points),
         {
             "gsnr.command": manifest.command,
-            "gsnr.grid": str(axes_of(overrides)),
+            "gsnr.grid": without_password(str(axes_of(overrides))),
             "gsnr.runs": str(len(points)),
             "gsnr.folder": str(manifest.folder),
             "gsnr.preset": json.dumps(manifest.preset),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -74,7 +75,7 @@ class SweepProgress:
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             EtaColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
             disable=not console.is_terminal,
             transient=True,
@@ -140,7 +141,7 @@ class SweepProgress:
             return done
         if run.index not in self._bars:
             self._bars[run.index] = self._progress.add_task(
-                run.name, total=max(status.epochs, 1), note="", eta=False
+                escape(run.name), total=max(status.epochs, 1), note="", eta=False
             )
         note = status.message or _note(status)
         self._progress.update(self._bars[run.index], completed=status.epoch, note=note)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
 
 from gsnr_sweep.launcher.settings import is_ours, place_of, settings_class
-from gsnr_sweep.wording import as_typed, did_you_mean
+from gsnr_sweep.wording import as_typed, did_you_mean, printable
 
 # key: (least value, whether null is allowed); all are whole numbers
 _WHOLE = {
@@ -72,15 +73,43 @@ def _problem(key: str, value: object) -> str:
 def _other_problem(key: str, value: object) -> str:
     if key == "detach" and not isinstance(value, bool):
         return "true or false is needed."
-    if key in _TEXTS and (isinstance(value, bool) or not isinstance(value, str | int | None)):
-        return "a text is needed."
+    if key in _TEXTS:
+        return _text_problem(value)
     if key == "setup" and not (_is_list(value) and all(isinstance(line, str) for line in value)):  # type: ignore[attr-defined]
         return "a list of shell lines is needed."
-    if key == "sbatch" and not isinstance(value, Mapping | None):
-        return "a mapping from sbatch's long options to values is needed, such as {nice: 100}."
-    if key == "gpus":
-        return _gpus_problem(value)
+    if key == "sbatch":
+        return _sbatch_problem(value)
+    return _gpus_problem(value) if key == "gpus" else ""
+
+
+def _text_problem(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        return "a text is needed."
+    if not _is_line(value):
+        return "one line without control characters is needed: it becomes one of a job's script."
     return ""
+
+
+def _sbatch_problem(options: object) -> str:
+    if options is None:
+        return ""
+    if not isinstance(options, Mapping):
+        return "a mapping from sbatch's long options to values is needed, such as {nice: 100}."
+    for option, value in options.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(option)):
+            return f"{str(option)!r} is no option of sbatch's: letters, digits, - and _ are."
+        if not _is_line(value):
+            return (
+                f"the value of {option} must be one line without control characters: it becomes "
+                "one of a job's script."
+            )
+    return ""
+
+
+def _is_line(value: object) -> bool:
+    """Whether a value is one line; of a job's script a second one would be a command."""
+    text = str(value)
+    return printable(text) == text and len(text.splitlines()) <= 1 and "\n" not in text
 
 
 def _gpus_problem(value: object) -> str:

@@ -258,14 +258,21 @@ def load_job_context(folder: Path) -> JobContext:
     """Read what the runs of a sweep have in common.
 
     Raises:
-        GsnrError: The file is missing or was written by another version.
+        GsnrError: The file is missing, was written by another version, or is somebody else's: what
+            it holds is executed.
     """
+    path = folder / PAYLOAD_FILE
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o022:
+            raise GsnrError(
+                f"{path} cannot be read: others may have written it, and what it holds is "
+                "executed. Launch the sweep again in a folder of your own."
+            )
     try:
-        loaded: JobContext = pickle.loads((folder / PAYLOAD_FILE).read_bytes())
+        loaded: JobContext = pickle.loads(path.read_bytes())
     except Exception as error:
         with contextlib.suppress(Exception):
             log.exception("payload")
-        raise GsnrError(
-            f"{folder / PAYLOAD_FILE} cannot be read: {describe_exception(error)}"
-        ) from error
+        raise GsnrError(f"{path} cannot be read: {describe_exception(error)}") from error
     return loaded

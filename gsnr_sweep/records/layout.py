@@ -13,12 +13,12 @@ def search_roots(launch_folder: Path, sweep_dir: Path | None = None) -> list[Pat
 
     Args:
         launch_folder: Where sweeps and single runs are put by default.
-        sweep_dir: The sweep's folder, which the user may have put elsewhere.
+        sweep_dir: The sweep's folder, which the user may have put elsewhere. What lies beside it
+            there may be anybody's: results are taken from the folder that was named, from no other.
     """
     roots = [launch_folder / "multirun", launch_folder / "outputs"]
-    if sweep_dir is not None:
-        above = [sweep_dir, sweep_dir.parent, sweep_dir.parent.parent]
-        roots += [root for root in above if root not in (launch_folder, *launch_folder.parents)]
+    if sweep_dir is not None and sweep_dir not in (launch_folder, *launch_folder.parents):
+        roots.append(sweep_dir)
     return list(dict.fromkeys(roots))
 
 

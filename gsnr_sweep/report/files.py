@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.atomic import replace_file
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.report.drawings import Drawings
 
@@ -93,13 +97,42 @@ def write_files(
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():
-            frame.to_csv(output / name, index=False)
-        analysis.frame.to_parquet(output / "table.parquet", index=False)
+            replace_file(output / name, partial(_without_formulas(frame).to_csv, index=False))
+        parquet = partial(analysis.frame.to_parquet, index=False)
+        replace_file(output / "table.parquet", parquet)
         saved = [save_figure(figure, output, stem) for stem, figure in figures.items()]
     except OSError as error:
         raise GsnrError(f"The results cannot be written into {output}: {error}") from error
     pictures = [path for paths in saved for path in paths]
     return (*(output / name for name in tables), output / "table.parquet", *pictures)
+
+
+_FORMULA = re.compile(r"[=+\-@\t\n]")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+
+
+def _without_formulas(frame: DataFrame) -> DataFrame:
+    """Return a table of which no cell is a formula to the program that opens it.
+
+    Names and errors are anybody's. A text that begins like a formula, and is no number, gets an
+    apostrophe before it, which tells such programs that it is a text.
+    """
+    from pandas import Series
+
+    safe = frame.copy(deep=False)
+    for name in frame.columns:
+        cells = list(frame[name])
+        texts = [_guarded(cell) for cell in cells]
+        if texts != cells and any(isinstance(cell, str) for cell in cells):
+            safe[name] = Series(texts, frame.index, dtype=object)
+    return safe.rename(columns=_guarded)
+
+
+def _guarded(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # pandas quotes the latter only
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def file_safe(name: str) -> str:

@@ -18,6 +18,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.files import View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
+from gsnr_sweep.tracking.uri import recorded_uri
 from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -86,12 +87,11 @@ def aggregate_table(
     Raises:
         GsnrError: As `aggregate`.
     """
-    from rich.console import Console
-
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
     from gsnr_sweep.papers.registry import claims_title, judge
     from gsnr_sweep.report.console import print_claims, print_files, print_statistics
     from gsnr_sweep.report.drawings import draw_all
+    from gsnr_sweep.terminal import TextConsole
 
     view = view or View()
     figures = table.preset.figures if view.is_default_pair else ()
@@ -106,7 +106,7 @@ def aggregate_table(
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
-    console = console or Console()
+    console = console or TextConsole()
     print_statistics(console, table, statistics, view.x, view.y)
     print_claims(console, claims_title(table.preset), claims)
     not_drawn = tuple(f"Figure {name} not drawn: {why}" for name, why in drawings.problems.items())
@@ -218,4 +218,4 @@ def client_of(manifest: Manifest) -> MlflowClient | None:
         return None
     from mlflow import MlflowClient
 
-    return MlflowClient(manifest.uri)
+    return MlflowClient(recorded_uri(manifest.uri))

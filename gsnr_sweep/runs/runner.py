@@ -50,6 +50,7 @@ from gsnr_sweep.runs.recorder import Recorder
 from gsnr_sweep.runs.resume import ResumePoint, finished_record
 from gsnr_sweep.runs.status_reporter import StatusReporter
 from gsnr_sweep.runs.stopwatch import Stopwatch
+from gsnr_sweep.tracking.uri import without_passwords
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 
@@ -117,7 +118,7 @@ class _Run:
         before = ResumePoint.find(folder, attempt.resume_from, identity, codes, training)
         record = RunRecord(
             name=run_name(cfg),
-            config=dataclasses.asdict(cfg),
+            config=without_passwords(dataclasses.asdict(cfg)),
             config_hash=identity,
             environment=describe_environment(describe_device(self.device))
             | {"code": code, "kernels": kernels_used(cfg, self.device)},

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import time
+import traceback
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -35,7 +36,7 @@ from gsnr_sweep.tracking.store import (
     store_problem,
     user_tags,
 )
-from gsnr_sweep.tracking.uri import tracking_uri, without_password
+from gsnr_sweep.tracking.uri import recorded_store, without_password, without_passwords
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -92,7 +93,7 @@ class Exporter:
                 with contextlib.suppress(GsnrError):  # a full disk: it is sent again, at worst
                     sent.write(folder)
         except Exception as error:
-            log.info("MLflow: %s", folder, exc_info=True)
+            log.info("MLflow: %s\n%s", folder, without_password(traceback.format_exc()))
             self.away = not _is_about_the_run(error)
             return f"MLflow: {store_problem(error)}"
         return ""
@@ -139,7 +140,7 @@ class Exporter:
         sent.state, sent.data, sent.measurements = record.state, data, keys
 
     def _store(self, cfg: TrackingConfig) -> tuple[MlflowClient, str]:
-        where = (tracking_uri(cfg, self._launch_folder), cfg.experiment)
+        where = (recorded_store(cfg, self._launch_folder), cfg.experiment)
         if where not in self._stores:
             self._stores[where] = open_store(*where)
         return self._stores[where]
@@ -173,8 +174,9 @@ _DIGESTS = ("train_digest", "test_digest")
 
 
 def artifact_files(folder: Path) -> list[Path]:
-    """Return what MLflow keeps of a run's folder."""
-    return [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+    """Return what MLflow keeps of a run's folder: files of it, not what links lead to."""
+    files = [folder / RECORD_FILE, folder / "run.log", *sorted((folder / ".hydra").glob("*.yaml"))]
+    return [file for file in files if not file.is_symlink()]
 
 
 def _is_about_the_run(error: Exception) -> bool:
@@ -228,8 +230,7 @@ def _find(client: MlflowClient, run_id: str) -> Run | None:
 
 def _describe(client: MlflowClient, run: Run, record: RunRecord) -> None:
     """Log the parameters that the run lacks, and where and by which code it is computed."""
-    params = flatten(record.config)
-    params["tracking.uri"] = without_password(str(params.get("tracking.uri")))
+    params = flatten(without_passwords(record.config))
     log_params(
         client, run.info.run_id, {k: v for k, v in params.items() if k not in run.data.params}
     )

@@ -12,6 +12,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.sqlite_store import prepare_sqlite_store
 from gsnr_sweep.tracking.uri import sqlite_file, without_password
+from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,7 +100,7 @@ def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
 
 def store_problem(error: Exception) -> str:
     """Say what went wrong without the SQL or the server's answer that may follow it."""
-    text = str(error)
+    text = printable(str(error))
     if found := re.search(r"too many (\d+) error responses", text):
         return f"the server answers with error {found[1]}"
     if "ConnectionPool" in text:

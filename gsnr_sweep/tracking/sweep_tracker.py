@@ -12,6 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from gsnr_sweep.tracking.store import KIND_TAG, log_params, open_store, store_problem, user_tags
+from gsnr_sweep.tracking.uri import recorded_uri
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +50,13 @@ class SweepTracker:
         """Create the parent run.
 
         Args:
-            uri: The store.
+            uri: The store, as the manifest has it.
             experiment: Collects the runs.
             name: Name of the parent run.
             params: What all runs of the sweep share, and the axes of the grid.
             tags: Further tags, such as the command line.
         """
-        client, experiment_id = open_store(uri, experiment)
+        client, experiment_id = open_store(recorded_uri(uri), experiment)
         run = client.create_run(
             experiment_id, run_name=name, tags={KIND_TAG: "sweep", **user_tags(), **tags}
         )
@@ -78,6 +79,6 @@ def close_parent(uri: str, run_id: str, status: str) -> None:
     from mlflow import MlflowClient
 
     with _surviving(f"sweep {run_id}"):
-        client = MlflowClient(uri)
+        client = MlflowClient(recorded_uri(uri))
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)

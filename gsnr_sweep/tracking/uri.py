@@ -4,24 +4,65 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 
 _SQLITE = "sqlite:///"
+_FILE = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>[^?]*)(?P<options>\?.*)?", re.DOTALL)
+
+BLOT = "***"
+_SCHEME = r"(?<![\w+.-])(?!(?:sqlite|file)[\w+]*:///)[a-zA-Z][\w+.-]*://"  # none of a plain file
+_WHOLE = re.compile(rf"^((?:[\w.+~@/]+=)?[\"']?{_SCHEME}).*@", re.DOTALL)
+_WITHIN = re.compile(rf"({_SCHEME})\S*@")
+_OPTION = re.compile(
+    r"([?&](?:\w*pass(?:word|wd)?|pwd|\w*token|\w*secret|\w*key)=)[^&\s\"']*", re.I
+)
+
+# URIs that this process was given by its user, as opposed to those that files hold.
+_given: list[str] = []
 
 
 def sqlite_uri(path: Path) -> str:
-    """Return the URI of a SQLite file."""
-    return f"{_SQLITE}{path}"
+    """Return the URI of a SQLite file.
+
+    Raises:
+        GsnrError: No URI can name the file.
+    """
+    if not any(sign in str(path) for sign in "?%"):
+        return f"{_SQLITE}{path}"
+    from sqlalchemy.engine import URL
+
+    uri = URL.create("sqlite", database=str(path)).render_as_string()
+    if _database(uri) != str(path):  # before SQLAlchemy 2.1
+        raise GsnrError(
+            f"{path} cannot hold a tracking store: no URI can name a file with ? or % in its path. "
+            "Launch in another folder, name another store with tracking.uri=URI, or run with "
+            "tracking=none."
+        )
+    return uri
 
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of a SQLite store, whose options may follow it; None for any other store."""
-    if not uri.startswith(_SQLITE):
+    found = _FILE.fullmatch(uri)
+    if found is None:
         return None
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    path = _database(uri) if "%" in found["path"] else found["path"]
+    if path.startswith("file:"):
+        return Path(unquote(path.removeprefix("file:").partition("?")[0]))
+    return Path(path)
+
+
+def _database(uri: str) -> str:
+    """Return the file that a SQLite URI names, as the database library reads it."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(uri).database or ""
 
 
 def missing_file(uri: str) -> Path | None:
@@ -32,12 +73,94 @@ def missing_file(uri: str) -> Path | None:
 
 def store_uri(uri: str | None, folder: Path) -> str:
     """Return the store given, else that in MLFLOW_TRACKING_URI, else a file in `folder`."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(folder / "mlflow.db")
+    if chosen := uri or os.environ.get("MLFLOW_TRACKING_URI"):
+        return _taken_from_user(chosen)
+    return sqlite_uri(folder / "mlflow.db")
 
 
-def without_password(uri: str) -> str:
-    """Return the URI with user and password blotted out."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+def without_password(text: str) -> str:
+    """Make a URI, or a text that holds some, fit to be seen: user and password are blotted out.
+
+    A password may hold ``/`` and ``@``: all from ``//`` to the last ``@`` is taken for one. So are
+    options such as ``?password=``. Every URI passes here before it leaves memory.
+    """
+    for known in _given:
+        if (seen := _blotted(known)) != known:
+            text = text.replace(known, seen)
+    return _blotted(text)
+
+
+def _blotted(text: str) -> str:
+    text = _WITHIN.sub(rf"\1{BLOT}@", _WHOLE.sub(rf"\1{BLOT}@", text))
+    return _OPTION.sub(rf"\1{BLOT}", text) if "://" in text else text
+
+
+def without_passwords(value: Any) -> Any:
+    """Return containers of texts, such as a config, with every URI fit to be seen."""
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, Mapping):
+        return {key: without_passwords(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(without_passwords(each) for each in value)
+    return value
+
+
+def _taken_from_user(uri: str) -> str:
+    """Remember a URI that the user gave; return it whole where it is one that files hold."""
+    if BLOT in uri:
+        return recorded_uri(uri)
+    if uri not in _given:
+        _given.append(uri)
+    return uri
+
+
+def recorded_uri(uri: str) -> str:
+    """Return the URI of a store that a file names, with the password that no file holds.
+
+    Files may be anybody's: user and password go to the store that this process's user names, by
+    ``tracking.uri``, ``--tracking-uri`` or MLFLOW_TRACKING_URI, and to no other.
+
+    Args:
+        uri: As a record or a manifest has it.
+
+    Raises:
+        GsnrError: The store needs a user and a password, or this process has some for MLflow, and
+            nobody told it that they are for this store.
+    """
+    configured = [*_given, os.environ.get("MLFLOW_TRACKING_URI", "")]
+    known = [one for one in configured if without_password(one) == uri]
+    if known:
+        return known[-1]
+    if BLOT in uri:
+        raise GsnrError(
+            f"The tracking store {uri} needs a user and a password, which are in no file. Put its "
+            "whole address into the environment variable MLFLOW_TRACKING_URI and start the same "
+            "command again."
+        )
+    if _has_credentials() and _server(uri) and _server(uri) not in map(_server, configured):
+        raise GsnrError(
+            f"The tracking store {without_password(uri)} is named by a file only, and the user and "
+            "password that MLflow would send are not sent to an address that anybody may have "
+            "written there. If it is yours, put it into the environment variable "
+            "MLFLOW_TRACKING_URI and start the same command again."
+        )
+    return uri
+
+
+_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def _has_credentials() -> bool:
+    """Whether MLflow would send a user, a password or a token with every request."""
+    home = Path("~/.mlflow").expanduser() / "credentials"
+    return any(os.environ.get(name) for name in _CREDENTIALS) or home.is_file()
+
+
+def _server(uri: str) -> str:
+    """Return scheme, host and port of a server's address; empty for any other store."""
+    found = re.match(r"(https?)://(?:.*@)?([^/?#]*)", uri, re.I)
+    return f"{found[1]}://{found[2]}".lower() if found else ""
 
 
 _DEFAULTS = {
@@ -68,13 +191,28 @@ def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
     Raises:
         GsnrError: MLflow no longer supports this kind of store.
     """
-    uri = store_uri(cfg.uri, folder)
-    if uri.startswith(_SQLITE):
-        return sqlite_uri(folder / uri.removeprefix(_SQLITE))  # an absolute path stays
+    return _absolute(store_uri(cfg.uri, folder), folder)
+
+
+def recorded_store(cfg: TrackingConfig, folder: Path) -> str:
+    """Return the URI of the store that a run's record names; else as `tracking_uri`.
+
+    Raises:
+        GsnrError: As `recorded_uri` and `tracking_uri`.
+    """
+    return _absolute(recorded_uri(cfg.uri), folder) if cfg.uri else tracking_uri(cfg, folder)
+
+
+def _absolute(uri: str, folder: Path) -> str:
+    found = _FILE.fullmatch(uri)
+    if found and not found["path"].startswith("file:"):
+        path = sqlite_uri(folder / (sqlite_file(uri) or "")).removeprefix(_SQLITE)
+        return f"{found['scheme']}{path}{found['options'] or ''}"
     if "://" not in uri or uri.startswith("file:"):
         raise GsnrError(
-            f"tracking.uri={uri}: MLflow keeps runs in a database or on a server, no longer in "
-            "plain folders. Use sqlite:///FILE.db, http://HOST:PORT, or tracking=none."
+            f"tracking.uri={without_password(uri)}: MLflow keeps runs in a database or on a "
+            "server, no longer in plain folders. Use sqlite:///FILE.db, http://HOST:PORT, or "
+            "tracking=none."
         )
     return uri
 
@@ -85,6 +223,6 @@ def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
         return "none: records on disk only"
     uri = tracking_uri(tracking, launch_folder)
     default = uri == sqlite_uri(launch_folder / "mlflow.db")
-    browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {uri}"
+    browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {without_password(uri)}"
     hint = f"  (browse: {browse})" if sqlite_file(uri) else ""
     return f"{without_password(uri)}, experiment {tracking.experiment}{hint}"

@@ -30,11 +30,10 @@ class LocalLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run all grid points and return what they returned."""
-        from rich.console import Console
-
         from gsnr_sweep.errors import GsnrError
         from gsnr_sweep.launcher.launch import Sweep
         from gsnr_sweep.launcher.settings import read_settings
+        from gsnr_sweep.terminal import TextConsole
 
         assert self._setup is not None
         context, task_function, config = self._setup
@@ -42,7 +41,7 @@ class LocalLauncher(Launcher):
         configure_log(config.hydra.hydra_logging, config.hydra.verbose)
         try:
             settings = read_settings(config.hydra.launcher)
-            sweep = Sweep(context, task_function, config, settings, Console(), initial_job_idx)
+            sweep = Sweep(context, task_function, config, settings, TextConsole(), initial_job_idx)
             return sweep.launch(job_overrides)
         except GsnrError as error:  # as one message; Hydra would add advice on stack traces
             sys.exit(f"gsnr-sweep: {error}")

@@ -290,32 +290,35 @@ def test_the_usual_roots(tmp_path: Path) -> None:
     usual = [here / "multirun", here / "outputs"]
     assert search_roots(here) == usual
     sweep = here / "multirun" / "2026-11-20" / "23-15-00.1"
-    found = search_roots(here, sweep)
-    assert set(found) == {*usual, sweep, sweep.parent}
-    assert len(found) == len(set(found))
+    assert search_roots(here, sweep) == [*usual, sweep]
+    assert search_roots(here, here / "outputs") == usual
 
 
-@pytest.mark.parametrize("place", ["mine", "results/mine", "results/today/mine"])
-def test_folders_above_the_launch_are_not_searched(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["mine", "results/today/mine", "../mine", "/scratch/me/mine"])
+def test_only_the_named_folder_and_the_projects_own_are_searched(
+    tmp_path: Path, place: str
+) -> None:
+    """What lies beside the named folder, or above it, may be anybody's."""
+    here = tmp_path / "user" / "project"
+    named = here / place
+    assert search_roots(here, named) == [here / "multirun", here / "outputs", named]
+
+
+@pytest.mark.parametrize("above", [".", "..", "../..", "/"])
+def test_folders_above_the_launch_are_not_searched(tmp_path: Path, above: str) -> None:
     """A home folder may hold millions of files."""
     here = tmp_path / "user" / "project"
-    for root in search_roots(here, here / place):
-        assert root not in (here, *here.parents)
-        assert here in root.parents
+    named = (here / above).resolve()
+    assert search_roots(here, named) == [here / "multirun", here / "outputs"]
 
 
-def test_a_sweep_of_the_users_own_folder_is_searched(tmp_path: Path) -> None:
-    here, scratch = tmp_path / "user" / "project", tmp_path / "scratch" / "user" / "sweeps"
-    found = search_roots(here, scratch / "today")
-    assert {scratch / "today", scratch} <= set(found)
-    assert Path("/") not in found
-    assert tmp_path not in found
-
-
-def test_a_sweep_beside_the_launch_folder(tmp_path: Path) -> None:
-    here = tmp_path / "user" / "project"
-    assert (tmp_path / "user") not in search_roots(here, tmp_path / "user" / "sweep")
-    assert (tmp_path / "user" / "sweep") in search_roots(here, tmp_path / "user" / "sweep")
+def test_a_record_planted_beside_the_named_folder_is_not_found(tmp_path: Path) -> None:
+    here, shared = tmp_path / "project", tmp_path / "shared"
+    put_status(shared / "me" / "out" / "0", "finished")
+    for planted in ("evil/0", "evil/out/0", "me/evil/0", "0"):
+        put_status(shared / planted, "finished")
+    roots = search_roots(here, shared / "me" / "out")
+    assert run_folders(roots) == [(shared / "me" / "out" / "0").resolve()]
 
 
 # --- in MLflow

@@ -4,6 +4,7 @@ import os
 import pickle
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import psutil
 import pytest
 import torch
 
+from gsnr_sweep.launcher.backends.base import jobs_folder
 from gsnr_sweep.launcher.backends.local import LocalBackend
 from gsnr_sweep.launcher.backends.slurm import SlurmBackend
 from gsnr_sweep.launcher.jobs import JobPool, backend_of, make_backend, own_path
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
-from tests.fakes import gone_pid
+from tests.fakes import gone_pid, job_command
 
 
 @pytest.fixture(autouse=True)
@@ -213,9 +215,34 @@ def test_only_the_sweeps_own_processes_are_killed(tmp_path: Path) -> None:
     backend.cancel([_job(gone_pid(), 1000.0)])
 
 
+@pytest.mark.parametrize("sweep", ["", "another"])
+def test_a_process_that_is_no_job_of_the_sweep_is_not_killed(tmp_path: Path, sweep: str) -> None:
+    """Whatever a manifest says: number, host and start fit, and yet it is somebody's editor."""
+    plain = [sys.executable, "-c", "input()", str(tmp_path / "jobs")]
+    command = job_command(tmp_path / sweep, "input()") if sweep else plain
+    with psutil.Popen(command, stdin=-1) as process:
+        LocalBackend(tmp_path).cancel([_job(process.pid, process.create_time())])
+        time.sleep(0.05)
+        assert process.poll() is None
+        process.kill()
+
+
+@pytest.mark.parametrize("text", ["--user=root", "", "0", "-1", "1_0", "12a", "9" * 30])
+def test_what_is_no_process_number_is_gone(tmp_path: Path, text: str) -> None:
+    job = SweepJob(text, [0], socket.gethostname(), 0.0)
+    assert LocalBackend(tmp_path).states([job])[text].phase == "gone"
+    LocalBackend(tmp_path).cancel([job])
+
+
+def test_what_is_executed_only_its_owner_may_write(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs").chmod(0o777)
+    assert jobs_folder(tmp_path).stat().st_mode & 0o777 == 0o755
+
+
 def test_a_process_is_killed_with_its_children(tmp_path: Path) -> None:
     script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
-    with psutil.Popen([sys.executable, "-c", script], stdin=-1) as process:
+    with psutil.Popen(job_command(tmp_path, script), stdin=-1) as process:
         while not process.children():
             pass
         (child,) = process.children()

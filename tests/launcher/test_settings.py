@@ -259,3 +259,27 @@ def test_defaults_are_written_down_in_full(name: str) -> None:
     cls = SlurmSettings if name == "slurm" else LocalSettings
     assert read_settings(written) == cls()
     assert set(written) - {"_target_"} == {item.name for item in dataclasses.fields(cls)}
+
+
+NO_LINES = ("gpu\n#SBATCH --uid=0", "a\nrm -rf x", "a\r", "a\x1b[31m", "a\u2028b", "\n", "a\x00")
+
+
+@pytest.mark.parametrize("value", NO_LINES)
+@pytest.mark.parametrize("key", ["partition", "account", "qos", "constraint"])
+def test_no_setting_becomes_a_line_of_its_own_in_a_jobs_script(key: str, value: str) -> None:
+    (problem,) = launcher_problems({**SLURM, key: value})
+    assert problem.startswith(f"hydra.launcher.{key}=")
+    assert "one line without control characters is needed" in problem
+
+
+@pytest.mark.parametrize("value", NO_LINES)
+def test_nor_does_an_option_of_sbatch(value: str) -> None:
+    (problem,) = launcher_problems({**SLURM, "sbatch": {"comment": value}})
+    assert "the value of comment must be one line" in problem
+    (problem,) = launcher_problems({**SLURM, "sbatch": {value: 1}})
+    assert "is no option of sbatch's" in problem
+
+
+@pytest.mark.parametrize("value", ["gpu", "a b", "x=1,y=2", "Größe", "[a|b]&c", 3, None])
+def test_lines_that_are_well(value: object) -> None:
+    assert launcher_problems({**SLURM, "constraint": value, "sbatch": {"x-y": value}}) == []

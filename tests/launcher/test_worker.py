@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -125,6 +126,22 @@ def test_a_payload_that_cannot_be_read_is_named(tmp_path: Path, content: bytes |
     if content is not None:
         (tmp_path / PAYLOAD_FILE).write_bytes(content)
     with pytest.raises(GsnrError, match=rf"{PAYLOAD_FILE} cannot be read: "):
+        load_job_context(tmp_path)
+
+
+def test_a_payload_that_others_may_have_written_is_not_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / PAYLOAD_FILE
+    path.write_bytes(pickle.dumps("what is executed"))
+    for mode in (0o664, 0o606):
+        path.chmod(mode)
+        with pytest.raises(GsnrError, match="others may have written it"):
+            load_job_context(tmp_path)
+    path.chmod(0o600)
+    assert load_job_context(tmp_path) == "what is executed"
+    os.chown(path, 12345, -1) if os.getuid() == 0 else monkeypatch.setattr(os, "getuid", lambda: 7)
+    with pytest.raises(GsnrError, match="others may have written it"):
         load_job_context(tmp_path)
 
 

@@ -3,10 +3,23 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.uri import missing_file, sqlite_file, sqlite_uri, store_uri, tracking_uri
+from gsnr_sweep.tracking import uri as uris
+from gsnr_sweep.tracking.uri import (
+    describe_tracking,
+    missing_file,
+    recorded_store,
+    recorded_uri,
+    sqlite_file,
+    sqlite_uri,
+    store_uri,
+    tracking_uri,
+    without_password,
+    without_passwords,
+)
 
 
 def _tracking(uri: str | None) -> TrackingConfig:
@@ -47,3 +60,149 @@ def test_the_default_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_plain_folders_are_refused(uri: str, tmp_path: Path) -> None:
     with pytest.raises(GsnrError, match=r"tracking\.uri=.*sqlite:///FILE\.db"):
         tracking_uri(_tracking(uri), tmp_path)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process that was told of no store and knows no password."""
+    monkeypatch.setattr(uris, "_given", [])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MLFLOW_TRACKING_URI", *uris._CREDENTIALS):
+        monkeypatch.delenv(name, raising=False)
+
+
+PASSWORDS = ("s3cret", "s3/cr@et", "s3//cret", "s3:c?r#et", "@s3cret@", "s3%40cret", "s3'cr\"et")
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql+psycopg2", "mysql", "mssql"])
+def test_what_is_seen_of_a_uri(scheme: str, password: str) -> None:
+    uri = f"{scheme}://me:{password}@host:5000/db"
+    seen = f"{scheme}://***@host:5000/db"
+    assert without_password(uri) == seen
+    assert without_password(seen) == seen
+    assert without_password(f"tracking.uri={uri}") == f"tracking.uri={seen}"
+    assert without_password(f"python launch.py n=1 tracking.uri={uri} ch=2") == (
+        f"python launch.py n=1 tracking.uri={seen} ch=2"
+    )
+    assert without_passwords({"a": [uri, 1], "b": {"c": (uri,)}}) == {
+        "a": [seen, 1],
+        "b": {"c": (seen,)},
+    }
+
+
+@pytest.mark.parametrize("option", ["password", "sslpassword", "passwd", "pwd", "token", "api_key"])
+def test_secrets_among_the_options_are_not_seen(option: str) -> None:
+    uri = f"postgresql://host/db?a=1&{option}=s3cret&b=2"
+    assert without_password(uri) == f"postgresql://host/db?a=1&{option}=***&b=2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:////home/me@host/mlflow.db",
+        "sqlite:///C:/x@y.db?timeout=5",
+        "sqlite+pysqlite:////home/me@host/mlflow.db",
+        "file:///home/me@host/x",
+        "http://host:5000",
+        "no address, but me@host",
+        "acc@5=1",
+    ],
+)
+def test_what_holds_no_password_is_seen_whole(text: str) -> None:
+    assert without_password(text) == text
+
+
+def test_a_known_password_with_blanks_is_not_seen_within_a_text(nobody: None) -> None:
+    uri = "postgresql://me:two words@host/db"
+    assert tracking_uri(_tracking(uri), Path("/x")) == uri
+    assert without_password(f"a {uri} b") == "a postgresql://***@host/db b"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////a/b.db",
+        "sqlite:///b c.db",
+        "sqlite:////a/b%20c.db",
+        "sqlite:////a/b.db?timeout=5&x=/y",
+        "sqlite+pysqlite:////a/b.db",
+        "sqlite:////a@b/c:d.db",
+    ],
+)
+def test_files_are_those_that_the_database_opens(uri: str) -> None:
+    assert str(sqlite_file(uri)) == make_url(uri).database
+    absolute = tracking_uri(_tracking(uri), Path("/x"))
+    assert make_url(absolute).database == str(Path("/x") / str(make_url(uri).database))
+    assert make_url(absolute).query == make_url(uri).query
+
+
+@pytest.mark.parametrize("name", ["q?x", "50%", "a%20b", "%3F"])
+def test_any_folder_may_hold_the_default_store(nobody: None, tmp_path: Path, name: str) -> None:
+    """With a SQLAlchemy whose URIs cannot name it, it is refused, never another file opened."""
+    path = tmp_path / name / "mlflow.db"
+    if make_url("sqlite:////%25").database != "/%":
+        with pytest.raises(GsnrError, match="cannot hold a tracking store"):
+            tracking_uri(_tracking(None), path.parent)
+        return
+    uri = tracking_uri(_tracking(None), path.parent)
+    assert sqlite_file(uri) == path
+    assert make_url(uri).database == str(path)
+    assert tracking_uri(_tracking(uri), Path("/x")) == uri
+
+
+def test_a_file_named_by_a_uri_of_its_own(tmp_path: Path) -> None:
+    uri = f"sqlite:///file:{tmp_path}/x.db?uri=true"
+    assert sqlite_file(uri) == tmp_path / "x.db"
+    assert tracking_uri(_tracking(uri), Path("/x")) == uri
+
+
+def test_a_recorded_store_gets_its_password_from_the_environment(
+    nobody: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = "postgresql://***@host/db"
+    with pytest.raises(GsnrError, match="MLFLOW_TRACKING_URI"):
+        recorded_uri(seen)
+    whole = "postgresql://me:s3/cr@et@host/db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:pw@other/db")
+    with pytest.raises(GsnrError, match="MLFLOW_TRACKING_URI"):  # another store's is not given away
+        recorded_uri(seen)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", whole)
+    assert recorded_uri(seen) == whole
+    assert recorded_store(_tracking(seen), Path("/x")) == whole
+    assert tracking_uri(_tracking(seen), Path("/x")) == whole
+
+
+@pytest.mark.parametrize("name", uris._CREDENTIALS)
+def test_credentials_go_to_the_configured_store_only(
+    nobody: None, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    foreign = "http://foreign:5000/x"
+    assert recorded_uri(foreign) == foreign  # nothing to give away
+    monkeypatch.setenv(name, "s3cret")
+    with pytest.raises(GsnrError, match="named by a file only"):
+        recorded_uri(foreign)
+    with pytest.raises(GsnrError, match="named by a file only"):
+        recorded_store(_tracking(foreign), Path("/x"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mine:5000")
+    with pytest.raises(GsnrError, match="named by a file only"):
+        recorded_uri(foreign)
+    assert recorded_uri("http://mine:5000") == "http://mine:5000"
+    assert recorded_uri("sqlite:////x/mlflow.db") == "sqlite:////x/mlflow.db"
+    assert store_uri("http://foreign:5000", Path("/x")) == "http://foreign:5000"
+    assert recorded_uri(foreign) == foreign  # now its user has named it
+
+
+def test_credentials_in_the_home_folder_count(nobody: None, tmp_path: Path) -> None:
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]\n")
+    with pytest.raises(GsnrError, match="named by a file only"):
+        recorded_uri("http://foreign:5000")
+
+
+def test_the_plan_shows_no_password(nobody: None) -> None:
+    uri = "sqlite:////x/a.db?password=s3cret"
+    assert "s3cret" not in describe_tracking(_tracking(uri), Path("/x"))
+    with pytest.raises(GsnrError) as raised:
+        tracking_uri(_tracking("file://me:s3cret@host/x"), Path("/x"))
+    assert "s3cret" not in str(raised.value)

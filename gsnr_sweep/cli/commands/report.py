@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from gsnr_sweep.cli.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.report.files import file_safe
+from gsnr_sweep.terminal import TextConsole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,9 +101,9 @@ def _section(source: _Source, console: Console) -> Section:
     from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.pipeline import aggregate_table
 
-    quiet = Console(file=io.StringIO())
+    quiet = TextConsole(file=io.StringIO())
     name = source.table.name
-    with console.status(f"reading {name}"):
+    with console.status(Text(f"reading {name}")):
         try:
             result = aggregate_table(
                 source.table, source.client, source.folder, log=False, console=quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
 
 JOBS_FOLDER = "jobs"
+_JOB_ID = re.compile(r"[1-9]\d{0,17}(?:_\d{1,9})?", re.ASCII)
+
+
+def is_job_id(text: object) -> bool:
+    """Whether a text can be a job's name: a process number, or a job of SLURM's or of its arrays.
+
+    A manifest may be anybody's: no other text gets into a command or a pattern of file names.
+    """
+    return isinstance(text, str) and _JOB_ID.fullmatch(text) is not None
+
+
+def jobs_folder(folder: Path) -> Path:
+    """Make the folder of a sweep's jobs; what lies in it is executed, so only its owner may write.
+
+    Raises:
+        GsnrError: It cannot be made.
+    """
+    jobs = folder / JOBS_FOLDER
+    try:
+        jobs.mkdir(parents=True, exist_ok=True)
+        jobs.chmod(jobs.stat().st_mode & ~0o022 & 0o7777)
+    except OSError as error:
+        raise GsnrError(
+            f"No worker can be started: {jobs} cannot be written ({error.strerror}). "
+            "Free some space and start the same command again."
+        ) from error
+    return jobs
 
 
 @dataclass(frozen=True)
@@ -58,6 +87,8 @@ class Backend(Protocol):
 def log_files(folder: Path, job: SweepJob) -> list[Path]:
     """Return what a job has printed, errors first."""
     jobs = folder / JOBS_FOLDER
+    if not re.fullmatch(r"\w+", job.id):  # no pattern, and no other folder
+        return []
     found = [*jobs.glob(f"{job.id}_*_log.err"), *jobs.glob(f"{job.id}_*_log.out")]
     return [path for path in found if path.is_file() and path.stat().st_size > 0]
 

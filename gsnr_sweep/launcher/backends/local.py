@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -20,12 +21,18 @@ from gsnr_sweep.launcher.backends.base import (
     JobState,
     deaf_to_the_terminal,
     environment,
+    is_job_id,
+    jobs_folder,
 )
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
 from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, process_alive, read_status
 
+_CONTROLLER = "submitit.local._local"  # the module that submitit starts for a job
 _MINUTES_WITHOUT_END = 60 * 24 * 3650
+
+
+log = logging.getLogger(__name__)
 
 
 class LocalBackend:
@@ -48,7 +55,7 @@ class LocalBackend:
     def submit(self, workers: Sequence[Worker]) -> list[SweepJob]:
         """Start one process a worker."""
         logging.getLogger("submitit").setLevel(logging.ERROR)
-        executor = LocalExecutor(self._folder / JOBS_FOLDER)
+        executor = LocalExecutor(jobs_folder(self._folder))
         executor.update_parameters(timeout_min=_MINUTES_WITHOUT_END, signal_delay_s=1)
         jobs = []
         for worker in workers:
@@ -70,14 +77,17 @@ class LocalBackend:
         return {job.id: _state(job, self._folder) for job in jobs}
 
     def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
-        """Kill the processes; nothing is ever pending here."""
+        """Kill the processes that are this sweep's jobs; nothing is ever pending here."""
         if pending_only:
             return
         for job in jobs:
-            if job.host != socket.gethostname() or not process_alive(int(job.id), job.started):
+            if job.host != socket.gethostname() or not _alive(job):
                 continue
             with contextlib.suppress(psutil.Error):
                 controller = psutil.Process(int(job.id))
+                if not _is_ours(controller, self._folder):
+                    log.warning("job %s is no job of this sweep: it is left alone", job.id)
+                    continue
                 for process in [controller, *controller.children(recursive=True)]:
                     process.kill()
 
@@ -98,9 +108,27 @@ def _state(job: SweepJob, folder: Path) -> JobState:
         last = max((report.updated for report in reports if report), default=job.started)
         silent = time.time() - last > SECONDS_UNTIL_SILENT
         return JobState("gone") if silent else JobState("running", host=job.host)
-    if process_alive(int(job.id), job.started):
-        return JobState("running", host=job.host)
-    return JobState("gone")
+    return JobState("running", host=job.host) if _alive(job) else JobState("gone")
+
+
+def _alive(job: SweepJob) -> bool:
+    """Whether a process of this number, started then, is there."""
+    return is_job_id(job.id) and job.id.isdigit() and process_alive(int(job.id), job.started)
+
+
+def _is_ours(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process is a job that this user started for this sweep.
+
+    A manifest may be anybody's, and a number given to another process since: the process is asked.
+    """
+    if process.uids().real != os.getuid():
+        return False
+    command = process.cmdline()
+    jobs = os.path.realpath(folder / JOBS_FOLDER)
+    return any(
+        program == _CONTROLLER and os.path.realpath(given) == jobs
+        for program, given in itertools.pairwise(command)
+    )
 
 
 def _started(pid: int) -> float:

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -25,7 +26,7 @@ from submitit import SlurmExecutor
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backends.base import JOBS_FOLDER, JobState
+from gsnr_sweep.launcher.backends.base import JOBS_FOLDER, JobState, is_job_id, jobs_folder
 from gsnr_sweep.launcher.settings import SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
@@ -69,7 +70,7 @@ class SlurmBackend:
         return jobs
 
     def _submit_array(self, workers: Sequence[Worker], n_arrays: int) -> list[SweepJob]:
-        executor = SlurmExecutor(self._folder / JOBS_FOLDER, max_num_timeout=_WITHOUT_LIMIT)
+        executor = SlurmExecutor(jobs_folder(self._folder), max_num_timeout=_WITHOUT_LIMIT)
         executor.update_parameters(**sbatch_parameters(self._settings, workers[0].path, n_arrays))
         try:
             # submitit prints what sbatch says, which is part of our own message
@@ -100,10 +101,11 @@ class SlurmBackend:
         if found is None:  # the controller does not answer: nothing is known, nothing is over
             return {job.id: self._last.get(job.id, JobState("running")) for job in jobs}
         self._last |= found
-        return found
+        return {job.id: found.get(job.id, JobState("gone")) for job in jobs}
 
     def _ask(self, jobs: Sequence[SweepJob]) -> dict[str, JobState] | None:
         known: dict[str, JobState] = {}
+        jobs = [job for job in jobs if is_job_id(job.id)]
         masters = list(dict.fromkeys(job.id.partition("_")[0] for job in jobs))
         for ids in _chunks(masters, _MOST_AT_ONCE):
             answer = _queue(ids)
@@ -117,10 +119,28 @@ class SlurmBackend:
         }
 
     def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
-        """Call ``scancel``."""
+        """Call ``scancel`` for jobs of this user that this sweep has submitted."""
         only = ["--state=PENDING"] if pending_only else []
-        for ids in _chunks([job.id for job in jobs], _MOST_AT_ONCE):
-            _slurm("scancel", *only, *ids)
+        mine = self._mine([job.id for job in jobs if is_job_id(job.id)])
+        for ids in _chunks(mine, _MOST_AT_ONCE):
+            _slurm("scancel", f"--user={_user()}", *only, *ids)
+
+    def _mine(self, ids: Sequence[str]) -> list[str]:
+        """Leave out jobs that, for all the controller says, are somebody else's or do other work.
+
+        A manifest may be anybody's, and numbers begin anew where a cluster is set up again.
+        """
+        foreign = set()
+        jobs = os.path.realpath(self._folder / JOBS_FOLDER)
+        for some in _chunks(ids, _MOST_AT_ONCE):
+            answer = _slurm("squeue", "-h", "-r", "-o", "%i|%u|%o", "-j", ",".join(some)) or ""
+            for line in answer.splitlines():
+                job, user, script = (part.strip() for part in line.split("|", 2))
+                elsewhere = script.startswith("/") and jobs != os.path.realpath(Path(script).parent)
+                if user != _user() or elsewhere:
+                    log.warning("job %s is no job of this sweep: it is left alone", job)
+                    foreign.add(job)
+        return [job for job in ids if job not in foreign]
 
 
 def sbatch_parameters(
@@ -225,6 +245,14 @@ def _slurm(*command: str) -> str | None:
         log.debug("%s: %s", json.dumps(command[:6]), error)
         return None
     return done.stdout
+
+
+def _user() -> str:
+    """Return this user's name, or the number where there is no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _complaint(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from gsnr_sweep.papers.plotting.style import DPI, PANEL, SIZES, SQUARE_PANEL
+from gsnr_sweep.records.atomic import replace_file
 
 LABEL_GAP = 0.06
 """Inches between tick labels and an axis label."""
@@ -114,5 +116,6 @@ def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
     paths = [folder / f"{stem}.png", folder / f"{stem}.pdf"]
     with mpl.rc_context({"pdf.fonttype": 42}):
         for path in paths:
-            figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.04)
+            save = partial(figure.savefig, dpi=DPI, bbox_inches="tight", pad_inches=0.04)
+            replace_file(path, save)
     return paths

@@ -4,7 +4,6 @@ import contextlib
 import io
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from gsnr_sweep.records.manifest import Manifest, SweepJob
 from gsnr_sweep.records.status import read_status
 from tests.cli.commands.test_status import dead_job
 from tests.conftest import tiny_config
-from tests.fakes import listing, put_run, put_status, put_sweep, send
+from tests.fakes import job_command, listing, put_run, put_status, put_sweep, send
 
 
 def _cancel(manifest: Manifest, seconds: float = 60.0) -> str:
@@ -28,9 +27,10 @@ def _cancel(manifest: Manifest, seconds: float = 60.0) -> str:
 
 
 @pytest.fixture
-def process() -> Iterator[psutil.Popen]:
+def process(tmp_path: Path) -> Iterator[psutil.Popen]:
     """A process that stands in for a worker."""
-    with psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as worker:
+    command = job_command(tmp_path / "sweep", "input()")
+    with psutil.Popen(command, stdin=subprocess.PIPE) as worker:
         yield worker
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()

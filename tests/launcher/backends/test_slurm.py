@@ -12,7 +12,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backends import slurm
-from gsnr_sweep.launcher.backends.base import JobState
+from gsnr_sweep.launcher.backends.base import JobState, log_files
 from gsnr_sweep.launcher.backends.slurm import SlurmBackend, partitions, sbatch_parameters
 from gsnr_sweep.launcher.settings import SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
@@ -224,7 +224,48 @@ def test_cancelling(fake: FakeSlurm, backend: SlurmBackend) -> None:
     backend.cancel(_jobs("1", "2_1"))
     backend.cancel(_jobs("3"), pending_only=True)
     backend.cancel([])
-    assert fake.calls == [("scancel", "1", "2_1"), ("scancel", "--state=PENDING", "3")]
+    user = f"--user={slurm._user()}"
+    assert fake.of("scancel") == [
+        ("scancel", user, "1", "2_1"),
+        ("scancel", user, "--state=PENDING", "3"),
+    ]
+
+
+NO_IDS = ("--user=root", "", "0", "-1", "1,2", "1 2", "1\n2", "*", "../1", "1_", "_1", "١", "1_0_0")
+
+
+@pytest.mark.parametrize("text", NO_IDS)
+def test_what_is_no_job_id_gets_into_no_command(
+    fake: FakeSlurm, backend: SlurmBackend, text: str
+) -> None:
+    jobs = _jobs(text)
+    backend.cancel(jobs)
+    assert backend.states(jobs) == {text: GONE}
+    assert not any(text in call for call in fake.calls)
+
+
+@pytest.mark.parametrize("text", ["*", "?", "[1]", "", "../jobs/1", "**/1"])
+def test_logs_are_of_the_very_job(tmp_path: Path, text: str) -> None:
+    (tmp_path / "jobs").mkdir()
+    (log := tmp_path / "jobs" / "1_0_log.out").write_text("text")
+    assert log_files(tmp_path, SweepJob(text, [])) == []
+    assert log_files(tmp_path, SweepJob("1", [])) == [log]
+
+
+def test_only_the_sweeps_own_jobs_are_cancelled(
+    fake: FakeSlurm, backend: SlurmBackend, tmp_path: Path
+) -> None:
+    script, me = tmp_path / "jobs" / "submission_file_1.sh", slurm._user()
+    fake.answers["squeue"] = "\n".join(
+        [
+            f"1|{me}|{script}",
+            f"2|somebody|{script}",
+            f"3_0|{me}|/home/me/own_work.sh",
+            f"3_1|{me}|",
+        ]
+    )
+    backend.cancel(_jobs("1", "2", "3_0", "3_1", "4"))
+    assert fake.of("scancel") == [("scancel", f"--user={me}", "1", "3_1", "4")]
 
 
 @pytest.mark.parametrize(
