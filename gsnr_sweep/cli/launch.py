@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gsnr_sweep._startup import load_torch_library, loading_quickly
 from gsnr_sweep.cli.help import help_text
+from gsnr_sweep.cli.terminal import paragraph
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError
@@ -21,6 +22,11 @@ from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.runs.outcome import RunResult
+
+_OTHER_LAUNCHER = (
+    "gsnr-sweep: the launcher {target} only starts runs: all of them are computed again, nothing "
+    "shows how they go, and no table, figure or page is made. hydra/launcher=local does all that."
+)
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -49,7 +55,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
         if not to_launch:
             return
     except GsnrError as error:
-        sys.exit(f"gsnr-sweep: {error}")
+        sys.exit(f"gsnr-sweep: {paragraph(str(error))}")
     _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
 
 
@@ -88,6 +94,7 @@ def _checked(command: CommandLine) -> bool:
     Returns:
         Whether to launch: False for a dry run, which is over now.
     """
+    from gsnr_sweep.launcher.settings import is_ours
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
     from gsnr_sweep.tracking.uri import tracking_uri
@@ -98,6 +105,8 @@ def _checked(command: CommandLine) -> bool:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
+    if grid.launcher is not None and not is_ours(grid.launcher):
+        print(_OTHER_LAUNCHER.format(target=grid.launcher._target_), file=sys.stderr)
     first = grid.points[0].cfg
     if first is not None and first.dry_run:
         _show(grid, first.tracking)

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -32,8 +32,11 @@ from gsnr_sweep.config.parse import (
 )
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import Config, known_keys
+from gsnr_sweep.config.unreadable import unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
+
+_LONGEST_KEY = 200  # longer ones would not even be names of files that may hold such a group
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,12 @@ class Composer:
     def _parse_one(self, override: str) -> Override:
         if override not in self._parsed:
             try:
-                (self._parsed[override],) = self._parser.parse_overrides([override])
-            except OverrideParseException as error:
-                raise GsnrError(
-                    f"{error.override!r} cannot be read as KEY=VALUE. Put values with blanks, "
-                    "commas or brackets into quotes: 'measure_at=[20,100]'."
-                ) from None
+                (parsed,) = self._parser.parse_overrides([override])
+            except (HydraException, ValueError, RecursionError):
+                raise GsnrError(unreadable(override)) from None
+            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY:
+                raise GsnrError(unreadable(override))
+            self._parsed[override] = parsed
         return self._parsed[override]
 
     def point(self, overrides: Sequence[str], axes: Collection[str] = ()) -> GridPoint:
@@ -150,7 +153,9 @@ class Composer:
         label = " ".join(str(o.input_line) for o in parsed if o.get_key_element() in axes)
         task = tuple(str(o.input_line) for o in parsed if not o.is_hydra_override())
         combination, values = self._split(parsed)
-        if combination.typed is not None and all(map(_can_be_set_on_a_typed_config, values)):
+        if combination.typed is not None and all(
+            _can_be_set_on_a_typed_config(value, combination.cfg) for value in values
+        ):
             try:
                 cfg: DictConfig = pickle.loads(combination.typed)
                 apply_overrides(values, cfg)
@@ -354,7 +359,7 @@ def _typed_copy(cfg: DictConfig) -> bytes | None:
         return None
 
 
-def _can_be_set_on_a_typed_config(override: Override) -> bool:
+def _can_be_set_on_a_typed_config(override: Override, cfg: DictConfig) -> bool:
     """Tell whether an override means the same before and after typing.
 
     That is so for values of keys that are there, but the name that decides the type of the data's
@@ -363,4 +368,5 @@ def _can_be_set_on_a_typed_config(override: Override) -> bool:
     key = override.key_or_group
     if override.type is OverrideType.CHANGE:
         return key != "data.name"
-    return bool(open_mapping(key))
+    mapping = open_mapping(key)
+    return bool(mapping) and not _lacks(cfg, mapping)

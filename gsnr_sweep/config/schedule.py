@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+MOST_EPOCHS = 10**12
+MOST_MEASURED = 100_000
 FORMS = "a list of epochs such as [20,100], every:K, or log:K"
 
 
@@ -21,7 +23,8 @@ def epochs_of(schedule: Any, epochs: int) -> list[int]:
         The epochs, in ascending order unless they were listed.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It is none of these, or names more than `MOST_MEASURED` epochs. Their number is
+            judged before the epochs are made.
 
     Example:
         >>> epochs_of("every:4", 10)
@@ -34,14 +37,25 @@ def epochs_of(schedule: Any, epochs: int) -> list[int]:
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no epoch; give {FORMS}")
         return list(schedule)
-    match = re.fullmatch(r"(every|log):(\d+)", str(schedule))
+    match = re.fullmatch(r"(every|log):(\d{1,18})", str(schedule))
     if not match or int(match[2]) < 1:
         raise ValueError(f"give {FORMS}, with K at least 1")
     count = int(match[2])
     if match[1] == "every":
+        _judge_number(epochs // count + 2, f"every:{epochs // MOST_MEASURED + 1}")
         return sorted({*range(0, epochs + 1, count), epochs})
     if count < 2:
         raise ValueError("log:K needs K at least 2: the first epoch and the last")
+    _judge_number(count, "log:30")
     steps = count - 2
     spaced = {round(max(epochs, 1) ** (i / steps)) for i in range(steps)}
     return sorted({0, *(epoch for epoch in spaced if epoch < epochs), epochs})
+
+
+def _judge_number(measured: int, instead: str) -> None:
+    """Refuse a schedule whose record would not fit into memory, before it is made."""
+    if measured > MOST_MEASURED:
+        raise ValueError(
+            f"that is {measured:,} measurements, more than {MOST_MEASURED:,}; give for example "
+            f"{instead}"
+        )

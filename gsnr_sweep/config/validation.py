@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schedule import MOST_EPOCHS, epochs_of
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
@@ -17,7 +19,9 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.wording import as_typed
+
+_MOST_LISTED = 12
+_JUDGED_BELOW = ("lr", "checkpoint_minutes")
 
 DTYPES = ("float32", "float64")
 
@@ -40,6 +44,8 @@ def problems(cfg: Config) -> list[str]:
     Returns:
         One sentence or two a problem: key, value, what is allowed. Empty if all is well.
     """
+    if unbounded := _unbounded_problems(cfg):
+        return unbounded
     return [
         *_size_problems(cfg),
         *_schedule_problems(cfg),
@@ -48,6 +54,27 @@ def problems(cfg: Config) -> list[str]:
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
+
+
+def _unbounded_problems(cfg: Config) -> list[str]:
+    """Name every number that is none, which would pass all comparisons with limits."""
+    return [
+        f"{key}={value}: a finite number is needed."
+        for key, value in _numbers("", dataclasses.asdict(cfg))
+        if not math.isfinite(value) and key not in _JUDGED_BELOW
+    ]
+
+
+def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
+    """All floating-point numbers within a value, with the dotted keys that they stand at."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _numbers(f"{key}.{name}" if key else str(name), one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _numbers(key, one)
+    elif isinstance(value, float):
+        yield key, value
 
 
 def _size_problems(cfg: Config) -> list[str]:
@@ -63,22 +90,31 @@ def _schedule_problems(cfg: Config) -> list[str]:
     found = []
     if cfg.epochs < 0:
         return [f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative."]
+    if cfg.epochs > MOST_EPOCHS:
+        return [f"epochs={cfg.epochs}: no run takes more than {MOST_EPOCHS:,} steps. Give fewer."]
     given = cfg.measure_at
     try:
         epochs = epochs_of(given, cfg.epochs)
     except ValueError as error:
-        return [f"measure_at={as_typed(given)}: {error}."]
+        return [f"measure_at={_few(given)}: {error}."]
     if not epochs:
         found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
     beyond = [epoch for epoch in epochs if not 0 <= epoch <= cfg.epochs]
     if beyond:
         found.append(
-            f"measure_at={given}: {beyond} is outside 0..epochs={cfg.epochs}. "
+            f"measure_at={_few(given)}: {_few(beyond)} is outside 0..epochs={cfg.epochs}. "
             "Raise epochs or leave these out."
         )
     if len(set(epochs)) < len(epochs):
-        found.append(f"measure_at={given}: an epoch is listed twice.")
+        found.append(f"measure_at={_few(given)}: an epoch is listed twice.")
     return found
+
+
+def _few(listed: object) -> str:
+    """Write a long list by its ends."""
+    if isinstance(listed, list) and len(listed) > _MOST_LISTED:
+        return f"[{', '.join(map(str, listed[:3]))}, …, {listed[-1]}]"
+    return str(listed)
 
 
 def _number_problems(cfg: Config) -> list[str]:
