@@ -7,6 +7,7 @@ config is typed once, and a point is a copy of that with the point's own values 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from gsnr_sweep.config.parse import (
     unknown_key,
 )
 from gsnr_sweep.config.program import launch_program
-from gsnr_sweep.config.schema import Config, known_keys
+from gsnr_sweep.config.schema import Config, known_keys, value_at
 from gsnr_sweep.config.unreadable import unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
@@ -62,6 +63,17 @@ class GridPoint:
             return cls(label, tuple(overrides), from_omegaconf(cfg))
         except GsnrError as error:
             return cls(label, tuple(overrides), None, str(error))
+
+    def with_values_told(self) -> GridPoint:
+        """Name the point by the values that its overrides refer to, where they refer to any."""
+        if self.cfg is None or "${" not in self.label:
+            return self
+        told = []
+        for override in self.label.split(" "):
+            key, _, value = override.partition("=")
+            value = as_typed(value_at(self.cfg, key)) if "${" in value else value
+            told.append(f"{key}={value}")
+        return dataclasses.replace(self, label=" ".join(told))
 
 
 @dataclass(frozen=True)
@@ -159,11 +171,11 @@ class Composer:
             try:
                 cfg: DictConfig = pickle.loads(combination.typed)
                 apply_overrides(values, cfg)
-                return GridPoint(label, task, as_config(cfg))
+                return GridPoint(label, task, as_config(cfg)).with_values_told()
             except (HydraException, OmegaConfBaseException):
                 pass  # the long way says what is wrong
         cfg = _without_hydra(self._with_overrides(combination, values, label))
-        return GridPoint.of(cfg, label, task)
+        return GridPoint.of(cfg, label, task).with_values_told()
 
     def full(self, overrides: Sequence[str]) -> DictConfig:
         """Compose the whole config of one point, as `ConfigLoader.load_sweep_config` does.

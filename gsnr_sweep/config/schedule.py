@@ -7,16 +7,18 @@ from typing import Any
 
 MOST_EPOCHS = 10**12
 MOST_MEASURED = 100_000
-FORMS = "a list of epochs such as [20,100], every:K, or log:K"
+FORMS = "a list of epochs such as [20,100], auto, every:K, or log:K"
+_USUAL = (20, 100)
 
 
 def epochs_of(schedule: Any, epochs: int) -> list[int]:
     """Return the epochs that a schedule names.
 
     Args:
-        schedule: A list of epochs; ``every:K`` for every K-th one; or ``log:K`` for K epochs whose
-            logarithms are evenly spaced (fewer where they fall together). The last two begin at
-            epoch 0, that is at the initial weights, and end at the last epoch.
+        schedule: ``auto`` for epochs 20 and 100, of a shorter training its last epoch in place of
+            what lies beyond; a list of epochs; ``every:K`` for every K-th one; or ``log:K`` for K
+            epochs whose logarithms are evenly spaced (fewer where they fall together). These two
+            begin at epoch 0, that is at the initial weights, and end at the last epoch.
         epochs: Number of epochs E to train for.
 
     Returns:
@@ -37,6 +39,8 @@ def epochs_of(schedule: Any, epochs: int) -> list[int]:
         if wrong:
             raise ValueError(f"{wrong[0]!r} is no epoch; give {FORMS}")
         return list(schedule)
+    if schedule == "auto":
+        return sorted({min(epoch, epochs) for epoch in _USUAL})
     match = re.fullmatch(r"(every|log):(\d{1,18})", str(schedule))
     if not match or int(match[2]) < 1:
         raise ValueError(f"give {FORMS}, with K at least 1")

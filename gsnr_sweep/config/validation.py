@@ -19,9 +19,10 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
+from gsnr_sweep.wording import as_typed
 
 _MOST_LISTED = 12
-_JUDGED_BELOW = ("lr", "checkpoint_minutes")
+_JUDGED_BELOW = ("lr", "p_random", "checkpoint_minutes")
 
 DTYPES = ("float32", "float64")
 
@@ -114,7 +115,7 @@ def _few(listed: object) -> str:
     """Write a long list by its ends."""
     if isinstance(listed, list) and len(listed) > _MOST_LISTED:
         return f"[{', '.join(map(str, listed[:3]))}, …, {listed[-1]}]"
-    return str(listed)
+    return as_typed(listed)
 
 
 def _number_problems(cfg: Config) -> list[str]:
@@ -186,7 +187,7 @@ def _toy_problems(cfg: Config) -> list[str]:
     if isinstance(data, ToyConfig):
         if not data.eta >= 0:
             found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
-        if cfg.p_random > 0:
+        if 0 < cfg.p_random <= 1:
             found.append(
                 f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
                 "randomize; its noise is data.eta. Set p_random=0."

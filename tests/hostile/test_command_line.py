@@ -382,3 +382,18 @@ def test_another_launcher_says_what_it_lacks(
 def test_a_mapping_that_the_data_do_not_have_is_not_passed_over(here: Path, value: str) -> None:
     told = refusal(here, *TOY, f"+data.args.x={value}")
     assert "data.args: this key does not belong to the data chosen here but to data=custom." in told
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        *((key, "full-batch") for key in ("batch_size", "optim.batch_size", "momentum", "Batch")),
+        *((key, "Did you mean lr?") for key in ("learning_rate", "optim.learning_rate")),
+        *((key, "Did you mean epochs?") for key in ("steps", "num_epochs", "epoch")),
+        ("workers", "hydra.launcher.workers"),
+    ],
+)
+def test_what_other_tools_call_things(here: Path, key: str, words: str) -> None:
+    told = refusal(here, *TOY, f"{key}=3")
+    assert words in told
+    assert "chunk_size" not in told
