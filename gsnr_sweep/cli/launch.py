@@ -12,12 +12,13 @@ from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from gsnr_sweep._startup import load_torch_library, loading_quickly
+from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
 from gsnr_sweep.cli.help import help_text
-from gsnr_sweep.cli.terminal import paragraph
+from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
+from gsnr_sweep.cli.terminal import paragraph, prepare_output
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
-from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
         SystemExit: With 1 for a mistake in the command line or a failed run.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
-    apply_mlflow_settings()
+    prepare_output()
     try:
+        _search_here()
+        apply_mlflow_settings()
         command = CommandLine.parse(arguments, config_dir)
         if command.informative:
             if command.prints_config:
@@ -56,7 +58,22 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
             return
     except GsnrError as error:
         sys.exit(f"gsnr-sweep: {paragraph(str(error))}")
+    closing_at_ctrl_c()
     _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
+
+
+def _search_here() -> None:
+    """Find a user's own models and measures in the working folder.
+
+    Raises:
+        GsnrError: The folder is gone.
+    """
+    try:
+        search_launch_folder_last()
+    except OSError as error:
+        raise GsnrError(
+            f"The working folder is gone ({describe_exception(error)}). Change to another one."
+        ) from None
 
 
 def _prepare_help(command: CommandLine) -> None:

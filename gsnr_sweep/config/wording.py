@@ -15,8 +15,8 @@ _ELSEWHERE = {
     **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "minibatch"), _NO_BATCH),
     **dict.fromkeys(
         ("momentum", "weight_decay", "betas", "nesterov", "scheduler", "lr_scheduler"),
-        "Weights move by plain full-batch gradient descent with a constant learning rate, lr: of no other "
-        "update does eq. (19) speak.",
+        "Weights move by plain full-batch gradient descent with a constant learning rate, lr: of "
+        "no other update does eq. (19) speak.",
     ),
     **dict.fromkeys(("learning_rate", "eta0", "step_size"), "Did you mean lr?"),
     **dict.fromkeys(
