@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
 from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
+from gsnr_sweep.cli.output_folder import judge_folder
 from gsnr_sweep.cli.terminal import paragraph, prepare_output
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
@@ -122,6 +123,10 @@ def _checked(command: CommandLine) -> bool:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
+    if grid.sweep_dir:
+        judge_folder(Path(grid.sweep_dir), "hydra.sweep.dir", sweep=True)
+    elif grid.run_dir:
+        judge_folder(Path(grid.run_dir), "hydra.run.dir", sweep=False)
     if grid.launcher is not None and not is_ours(grid.launcher):
         print(_OTHER_LAUNCHER.format(target=grid.launcher._target_), file=sys.stderr)
     first = grid.points[0].cfg

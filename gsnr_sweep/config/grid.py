@@ -122,12 +122,14 @@ class Grid:
         axes: Swept keys with their values.
         launcher: Settings of Hydra's launcher; None for a single run.
         sweep_dir: Folder that the sweep would have if it were launched now; empty for a single run.
+        run_dir: The same of a single run.
     """
 
     points: tuple[GridPoint, ...]
     axes: dict[str, list[str]]
     launcher: DictConfig | None = None
     sweep_dir: str = ""
+    run_dir: str = ""
 
 
 def expand(command: CommandLine, composer: Composer | None = None) -> Grid:
@@ -252,8 +254,9 @@ def _grid(composer: Composer, command: CommandLine) -> Grid:
     _refuse_several_grids(parsed)
     if not command.multirun:
         point = composer.point(command.overrides)  # says first what is wrong with keys
-        judge_hydra(composer.full(command.overrides), multirun=False)
-        return Grid((point,), {})
+        full = composer.full(command.overrides)
+        judge_hydra(full, multirun=False)
+        return Grid((point,), {}, run_dir=str(output_folder(full, "hydra.run.dir")))
     _judge_size(parsed)
     base = composer.full([_first_value(override) for override in parsed])
     judge_hydra(base, multirun=True)

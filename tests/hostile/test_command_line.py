@@ -397,3 +397,62 @@ def test_what_other_tools_call_things(here: Path, key: str, words: str) -> None:
     told = refusal(here, *TOY, f"{key}=3")
     assert words in told
     assert "chunk_size" not in told
+
+
+FOLDERS = {
+    "a_file": "is a file, not a folder",
+    "a_file/below": "is a file, not a folder",
+    "loop/below": "levels of symbolic links",
+    "loop": "levels of symbolic links",
+    "dangling": "cannot be used",
+    "'~/out'": "${oc.env:HOME}",
+    "'~me/out'": "${oc.env:HOME}",
+    "x" * 300: "more than 255 characters",
+    "/".join(["x" * 200] * 25): "too long",
+    "/dev/null": "is a file, not a folder",
+    "/dev/null/x": "is a file, not a folder",
+}
+OF_SWEEPS = {
+    "a%j": "%j in its path",
+    "'50%%'": "%% in its path",
+    "a%4t/b": "%4t in its path",
+    ".": "the launch folder itself",
+    "sub/..": "the launch folder itself",
+    "mine": "table.csv there is of no sweep",
+}
+
+
+@pytest.fixture
+def with_files(here: Path) -> Path:
+    """A folder with a file, links that lead nowhere, and a table of the user's own."""
+    (here / "a_file").write_text("mine")
+    (here / "loop").symlink_to(here / "pool")
+    (here / "pool").symlink_to(here / "loop")
+    (here / "dangling").symlink_to(here / "nowhere")
+    (here / "sub").mkdir()
+    (here / "mine").mkdir()
+    (here / "mine" / "table.csv").write_text("mine")
+    return here
+
+
+@pytest.mark.parametrize(("given", "words"), FOLDERS.items(), ids=[f[:20] for f in FOLDERS])
+@pytest.mark.parametrize("sweep", [False, True])
+def test_an_output_folder_is_judged_first(
+    with_files: Path, sweep: bool, given: str, words: str
+) -> None:
+    key = "hydra.sweep.dir" if sweep else "hydra.run.dir"
+    _refused_folder(with_files, words, *(["-m"] if sweep else []), f"{key}={given}")
+
+
+@pytest.mark.parametrize(("given", "words"), OF_SWEEPS.items(), ids=OF_SWEEPS)
+def test_the_folder_of_a_sweep_is_its_own(with_files: Path, given: str, words: str) -> None:
+    _refused_folder(with_files, words, "-m", f"hydra.sweep.dir={given}")
+
+
+def _refused_folder(here: Path, words: str, *arguments: str) -> None:
+    before = sorted(here.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(CONF, [*TOY, *arguments])
+    assert words in str(ended.value.code)
+    assert "\n" not in str(ended.value.code)
+    assert sorted(here.rglob("*")) == before
