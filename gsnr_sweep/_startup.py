@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import importlib.util
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,19 @@ def leaving_quickly() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
+
+
+def search_launch_folder_last() -> None:
+    """Find modules of the working folder after all others.
+
+    A user's own models and measures lie there, but no file of it (``random.py``) may stand in for a
+    module that a library means.
+
+    Raises:
+        OSError: The folder is gone.
+    """
+    here = str(Path.cwd())
+    sys.path[:] = [*(path for path in sys.path if path not in ("", here)), here]
 
 
 _OBJECTS = 50_000  # new ones until the youngest are searched

@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from gsnr_sweep.analysis.preset import Preset
+from gsnr_sweep.config.schema import LAUNCH_KEYS
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
@@ -262,13 +263,17 @@ def _settings(record: RunRecord) -> dict[str, Any]:
     }
 
 
+_OF_A_LAUNCH = ("threads", "checkpoint_minutes", *LAUNCH_KEYS)  # no property of a run
+
+
 def _shown_settings(flat: Sequence[dict[str, Any]]) -> list[str]:
     """Return the settings worth a column, and make the values of each of one kind."""
     keys = dict.fromkeys(key for settings in flat for key in settings)
     varying = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
     shown = [key for key in SETTINGS if key in keys]
     shown += [key for key in SHOWN_IF_SET if any(s.get(key) not in _UNSET for s in flat)]
-    shown += [key for key in varying if key not in shown and not key.startswith("tracking.")]
+    others = [key for key in varying if key not in shown and not key.startswith("tracking.")]
+    shown += [key for key in others if key not in _OF_A_LAUNCH]
     for key in shown:
         if _mixed(settings.get(key) for settings in flat):
             for settings in flat:

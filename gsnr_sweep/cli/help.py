@@ -16,7 +16,7 @@ from gsnr_sweep.config.program import (
     is_installed_command,
     launch_program,
 )
-from gsnr_sweep.config.schema import describe_keys
+from gsnr_sweep.config.schema import describe_group_keys, describe_keys
 from gsnr_sweep.wording import as_typed
 
 _GROUPS = {
@@ -66,6 +66,9 @@ def help_text(folders: Sequence[Path], config_name: str = "config") -> str:
             "Keys (defaults in parentheses)",
             *[_key(name, text, defaults.get(name)) for name, text in describe_keys()],
             "",
+            "Keys of the groups (of what is chosen: its defaults; --cfg job shows all values)",
+            *[_wrapped(name, text) for name, text in describe_group_keys()],
+            "",
             "Groups",
             *[_group(folders, name, text) for name, text in _GROUPS.items()],
             "",
@@ -113,6 +116,11 @@ def _key(name: str, text: str, default: object) -> str:
 
 def _entry(name: str, text: str) -> str:
     return f"  {name:<18} {text}"
+
+
+def _wrapped(name: str, text: str) -> str:
+    indent = " " * 26
+    return textwrap.fill(text, 100, initial_indent=f"  {name:<23} ", subsequent_indent=indent)
 
 
 def _group(folders: Sequence[Path], name: str, text: str) -> str:

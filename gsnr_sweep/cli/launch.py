@@ -12,15 +12,23 @@ from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from gsnr_sweep._startup import load_torch_library, loading_quickly
+from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
 from gsnr_sweep.cli.help import help_text
+from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
+from gsnr_sweep.cli.output_folder import judge_folder
+from gsnr_sweep.cli.terminal import paragraph, prepare_output
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
-from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.runs.outcome import RunResult
+
+_OTHER_LAUNCHER = (
+    "gsnr-sweep: the launcher {target} only starts runs: all of them are computed again, nothing "
+    "shows how they go, and no table, figure or page is made. hydra/launcher=local does all that."
+)
 
 
 def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
@@ -34,9 +42,10 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
         SystemExit: With 1 for a mistake in the command line or a failed run.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    sys.path.append(str(Path.cwd()))  # where a user's own models and measures may lie
-    apply_mlflow_settings()
+    prepare_output()
     try:
+        _search_here()
+        apply_mlflow_settings()
         command = CommandLine.parse(arguments, config_dir)
         if command.informative:
             if command.prints_config:
@@ -49,8 +58,23 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
         if not to_launch:
             return
     except GsnrError as error:
-        sys.exit(f"gsnr-sweep: {error}")
+        sys.exit(f"gsnr-sweep: {paragraph(str(error))}")
+    closing_at_ctrl_c()
     _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
+
+
+def _search_here() -> None:
+    """Find a user's own models and measures in the working folder.
+
+    Raises:
+        GsnrError: The folder is gone.
+    """
+    try:
+        search_launch_folder_last()
+    except OSError as error:
+        raise GsnrError(
+            f"The working folder is gone ({describe_exception(error)}). Change to another one."
+        ) from None
 
 
 def _prepare_help(command: CommandLine) -> None:
@@ -88,6 +112,7 @@ def _checked(command: CommandLine) -> bool:
     Returns:
         Whether to launch: False for a dry run, which is over now.
     """
+    from gsnr_sweep.launcher.settings import is_ours
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
     from gsnr_sweep.tracking.uri import tracking_uri
@@ -98,6 +123,12 @@ def _checked(command: CommandLine) -> bool:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
+    if grid.sweep_dir:
+        judge_folder(Path(grid.sweep_dir), "hydra.sweep.dir", sweep=True)
+    elif grid.run_dir:
+        judge_folder(Path(grid.run_dir), "hydra.run.dir", sweep=False)
+    if grid.launcher is not None and not is_ours(grid.launcher):
+        print(_OTHER_LAUNCHER.format(target=grid.launcher._target_), file=sys.stderr)
     first = grid.points[0].cfg
     if first is not None and first.dry_run:
         _show(grid, first.tracking)

@@ -17,6 +17,8 @@ from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
 from gsnr_sweep.cli.commands import COMMANDS
 from gsnr_sweep.cli.completion import asks_for_completion, completions
+from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
+from gsnr_sweep.cli.terminal import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
 from gsnr_sweep.config.program import command_program
 from gsnr_sweep.errors import GsnrError
@@ -38,7 +40,7 @@ _WORD = re.compile(r"[a-z][\w-]*")
 def gsnr_sweep() -> int:
     """Run the installed command: what its first word says, else a launch as ``launch.py``'s."""
     arguments = sys.argv[1:]
-    with leaving_quickly():
+    with leaving_quickly(), heeding_ctrl_c():
         if arguments and _WORD.fullmatch(arguments[0]):
             return _command(arguments)
         if asks_for_completion(arguments) and not _complete(os.environ.get("COMP_LINE", "")):
@@ -69,12 +71,14 @@ def _complete(line: str) -> bool:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command on a sweep and return its exit code."""
+    prepare_output()
     options = _parser().parse_args(argv)
+    closing_at_ctrl_c()
     apply_mlflow_settings()
     try:
         return int(options.act(options))
     except GsnrError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {paragraph(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

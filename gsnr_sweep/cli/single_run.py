@@ -131,6 +131,7 @@ def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         if attempt.request.stopping:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left to do takes a moment
             raise KeyboardInterrupt
         attempt.request.stop("Ctrl-C")
         console.print("Stopping after this epoch. Ctrl-C again stops at once.", style="yellow")
@@ -142,7 +143,8 @@ def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if signal.getsignal(signal.SIGINT) is stop:
+            signal.signal(signal.SIGINT, before)
 
 
 def _show(result: RunResult, console: Console, problem: str = "") -> None:

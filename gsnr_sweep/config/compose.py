@@ -7,6 +7,7 @@ config is typed once, and a point is a copy of that with the point's own values 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -31,9 +32,12 @@ from gsnr_sweep.config.parse import (
     unknown_key,
 )
 from gsnr_sweep.config.program import launch_program
-from gsnr_sweep.config.schema import Config, known_keys
+from gsnr_sweep.config.schema import Config, known_keys, value_at
+from gsnr_sweep.config.unreadable import unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
+
+_LONGEST_KEY = 200  # longer ones would not even be names of files that may hold such a group
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,17 @@ class GridPoint:
             return cls(label, tuple(overrides), from_omegaconf(cfg))
         except GsnrError as error:
             return cls(label, tuple(overrides), None, str(error))
+
+    def with_values_told(self) -> GridPoint:
+        """Name the point by the values that its overrides refer to, where they refer to any."""
+        if self.cfg is None or "${" not in self.label:
+            return self
+        told = []
+        for override in self.label.split(" "):
+            key, _, value = override.partition("=")
+            value = as_typed(value_at(self.cfg, key)) if "${" in value else value
+            told.append(f"{key}={value}")
+        return dataclasses.replace(self, label=" ".join(told))
 
 
 @dataclass(frozen=True)
@@ -123,12 +138,12 @@ class Composer:
     def _parse_one(self, override: str) -> Override:
         if override not in self._parsed:
             try:
-                (self._parsed[override],) = self._parser.parse_overrides([override])
-            except OverrideParseException as error:
-                raise GsnrError(
-                    f"{error.override!r} cannot be read as KEY=VALUE. Put values with blanks, "
-                    "commas or brackets into quotes: 'measure_at=[20,100]'."
-                ) from None
+                (parsed,) = self._parser.parse_overrides([override])
+            except (HydraException, ValueError, RecursionError):
+                raise GsnrError(unreadable(override)) from None
+            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY:
+                raise GsnrError(unreadable(override))
+            self._parsed[override] = parsed
         return self._parsed[override]
 
     def point(self, overrides: Sequence[str], axes: Collection[str] = ()) -> GridPoint:
@@ -150,15 +165,17 @@ class Composer:
         label = " ".join(str(o.input_line) for o in parsed if o.get_key_element() in axes)
         task = tuple(str(o.input_line) for o in parsed if not o.is_hydra_override())
         combination, values = self._split(parsed)
-        if combination.typed is not None and all(map(_can_be_set_on_a_typed_config, values)):
+        if combination.typed is not None and all(
+            _can_be_set_on_a_typed_config(value, combination.cfg) for value in values
+        ):
             try:
                 cfg: DictConfig = pickle.loads(combination.typed)
                 apply_overrides(values, cfg)
-                return GridPoint(label, task, as_config(cfg))
+                return GridPoint(label, task, as_config(cfg)).with_values_told()
             except (HydraException, OmegaConfBaseException):
                 pass  # the long way says what is wrong
         cfg = _without_hydra(self._with_overrides(combination, values, label))
-        return GridPoint.of(cfg, label, task)
+        return GridPoint.of(cfg, label, task).with_values_told()
 
     def full(self, overrides: Sequence[str]) -> DictConfig:
         """Compose the whole config of one point, as `ConfigLoader.load_sweep_config` does.
@@ -354,7 +371,7 @@ def _typed_copy(cfg: DictConfig) -> bytes | None:
         return None
 
 
-def _can_be_set_on_a_typed_config(override: Override) -> bool:
+def _can_be_set_on_a_typed_config(override: Override, cfg: DictConfig) -> bool:
     """Tell whether an override means the same before and after typing.
 
     That is so for values of keys that are there, but the name that decides the type of the data's
@@ -363,4 +380,5 @@ def _can_be_set_on_a_typed_config(override: Override) -> bool:
     key = override.key_or_group
     if override.type is OverrideType.CHANGE:
         return key != "data.name"
-    return bool(open_mapping(key))
+    mapping = open_mapping(key)
+    return bool(mapping) and not _lacks(cfg, mapping)

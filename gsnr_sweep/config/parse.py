@@ -13,6 +13,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
+from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, _field, help_of, known_keys
 from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
@@ -79,6 +80,8 @@ def as_config(cfg: DictConfig) -> Config:
     """
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
+    if config.measure_at == "auto":  # told as what it is, and as runs of always have it
+        config.measure_at = epochs_of("auto", config.epochs)
     return config
 
 

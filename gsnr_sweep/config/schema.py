@@ -77,7 +77,9 @@ class Config:
     n_sets: int = key("number M of training sets, and so of replicas")
     n_test: int = key("size of the test set")
     epochs: int = key("gradient-descent steps to train for (full batch: one step an epoch)")
-    measure_at: Any = key("epochs to measure at: a list, every:10, or log:30 (30, log-spaced)")
+    measure_at: Any = key(
+        "epochs to measure at: a list, every:10, log:30 (log-spaced), or auto (20 and 100)"
+    )
     lr: float = key("learning rate λ")
     seed: int = key("decides the sets, the label noise and the initial weights")
     device: str = key("auto, cpu, cuda or cuda:K")
@@ -186,6 +188,32 @@ def describe_keys() -> list[tuple[str, str]]:
         for item in dataclasses.fields(Config)
         if "help" in item.metadata
     ]
+
+
+def describe_group_keys() -> list[tuple[str, str]]:
+    """List the keys within groups with their help, those of particular data with their data set."""
+    told: dict[str, str] = {}
+    data: dict[str, list[str]] = {}
+    for choice, schema in DATA_SCHEMAS.items():
+        for item in dataclasses.fields(schema):
+            data.setdefault(item.name, []).append(choice)
+    for cls, start in _sections():
+        for item in dataclasses.fields(cls):
+            if not start or "help" not in item.metadata:
+                continue
+            choices = data[item.name] if start == "data." else []
+            some = len(choices) < len(DATA_SCHEMAS) and choices
+            of = f" [{', '.join(choices)}]" if some else ""
+            told.setdefault(start + item.name, f"{item.metadata['help']}{of}")
+    return list(told.items())
+
+
+def value_at(cfg: Config, dotted: str) -> Any:
+    """Look up a dotted key; None where there is none."""
+    value: Any = cfg
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+    return value
 
 
 def memory_bytes(text: str) -> int:

@@ -15,7 +15,7 @@ from hydra import version
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigSource
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -86,7 +86,7 @@ def absolute(override: str) -> str:
     """
     try:
         (parsed,) = OverridesParser.create().parse_overrides([override])
-    except OverrideParseException:
+    except (HydraException, ValueError, RecursionError):
         return override  # the composition says what is wrong
     entries = None if parsed.is_sweep_override() else _entries(parsed.value())
     if entries is None:
@@ -126,7 +126,7 @@ def _named_sources(
 def _of_command_line(search: Sequence[str]) -> list[str]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(search))
-    except OverrideParseException:
+    except (HydraException, ValueError, RecursionError):
         return []  # the composition says what is wrong
     return [entry for override in parsed for entry in _entries(override.value()) or ()]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schedule import MOST_EPOCHS, epochs_of
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
@@ -22,6 +22,8 @@ from gsnr_sweep.data.settings import (
 from gsnr_sweep.wording import as_typed
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds
+_MOST_LISTED = 12
+_JUDGED_BELOW = ("lr", "p_random", "checkpoint_minutes")
 
 DTYPES = ("float32", "float64")
 
@@ -46,7 +48,9 @@ def problems(cfg: Config) -> list[str]:
     Returns:
         One sentence or two a problem: key, value, what is allowed. Empty if all is well.
     """
-    found = [
+    if unbounded := _unbounded_problems(cfg):
+        return unbounded
+    return [
         *_size_problems(cfg),
         *_schedule_problems(cfg),
         *_number_problems(cfg),
@@ -54,29 +58,27 @@ def problems(cfg: Config) -> list[str]:
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
-    return found + [
-        f"{key}={as_typed(value)}: only finite numbers are allowed."
-        for key, value in _not_finite(dataclasses.asdict(cfg))
-        if not any(problem.startswith(f"{key}=") for problem in found)
+
+
+def _unbounded_problems(cfg: Config) -> list[str]:
+    """Name every number that is none, which would pass all comparisons with limits."""
+    return [
+        f"{key}={value}: a finite number is needed."
+        for key, value in _numbers("", dataclasses.asdict(cfg))
+        if not math.isfinite(value) and key not in _JUDGED_BELOW
     ]
 
 
-def _not_finite(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Find the keys whose values, or an entry of their lists, are NaN or infinite."""
-    for name, value in part.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, dict):
-            yield from _not_finite(value, f"{key}.")
-        elif not _is_finite(value):
-            yield key, value
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_finite(entry) for entry in value)
+def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
+    """All floating-point numbers within a value, with the dotted keys that they stand at."""
     if isinstance(value, dict):
-        return all(_is_finite(entry) for entry in value.values())
-    return not isinstance(value, float) or math.isfinite(value)
+        for name, one in value.items():
+            yield from _numbers(f"{key}.{name}" if key else str(name), one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _numbers(key, one)
+    elif isinstance(value, float):
+        yield key, value
 
 
 def _size_problems(cfg: Config) -> list[str]:
@@ -94,22 +96,31 @@ def _schedule_problems(cfg: Config) -> list[str]:
     found = []
     if cfg.epochs < 0:
         return [f"epochs={cfg.epochs}: {help_of('epochs')} must not be negative."]
+    if cfg.epochs > MOST_EPOCHS:
+        return [f"epochs={cfg.epochs}: no run takes more than {MOST_EPOCHS:,} steps. Give fewer."]
     given = cfg.measure_at
     try:
         epochs = epochs_of(given, cfg.epochs)
     except ValueError as error:
-        return [f"measure_at={as_typed(given)}: {error}."]
+        return [f"measure_at={_few(given)}: {error}."]
     if not epochs:
         found.append("measure_at=[]: give at least one epoch, such as measure_at=[20,100].")
     beyond = [epoch for epoch in epochs if not 0 <= epoch <= cfg.epochs]
     if beyond:
         found.append(
-            f"measure_at={given}: {beyond} is outside 0..epochs={cfg.epochs}. "
+            f"measure_at={_few(given)}: {_few(beyond)} is outside 0..epochs={cfg.epochs}. "
             "Raise epochs or leave these out."
         )
     if len(set(epochs)) < len(epochs):
-        found.append(f"measure_at={given}: an epoch is listed twice.")
+        found.append(f"measure_at={_few(given)}: an epoch is listed twice.")
     return found
+
+
+def _few(listed: object) -> str:
+    """Write a long list by its ends."""
+    if isinstance(listed, list) and len(listed) > _MOST_LISTED:
+        return f"[{', '.join(map(str, listed[:3]))}, …, {listed[-1]}]"
+    return as_typed(listed)
 
 
 def _number_problems(cfg: Config) -> list[str]:
@@ -182,7 +193,7 @@ def _toy_problems(cfg: Config) -> list[str]:
     if isinstance(data, ToyConfig):
         if not data.eta >= 0:
             found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
-        if cfg.p_random > 0:
+        if 0 < cfg.p_random <= 1:
             found.append(
                 f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
                 "randomize; its noise is data.eta. Set p_random=0."

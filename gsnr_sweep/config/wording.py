@@ -6,9 +6,36 @@ from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import help_of
 from gsnr_sweep.wording import did_you_mean
 
+_NO_BATCH = (
+    "Each step takes the whole training set, since eq. (19) speaks of full-batch gradient descent; "
+    "its size is n."
+)
+# What other tools call things.
+_ELSEWHERE = {
+    **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "minibatch"), _NO_BATCH),
+    **dict.fromkeys(
+        ("momentum", "weight_decay", "betas", "nesterov", "scheduler", "lr_scheduler"),
+        "Weights move by plain full-batch gradient descent with a constant learning rate, lr: of "
+        "no other update does eq. (19) speak.",
+    ),
+    **dict.fromkeys(("learning_rate", "eta0", "step_size"), "Did you mean lr?"),
+    **dict.fromkeys(
+        ("steps", "n_steps", "max_steps", "iterations", "num_epochs"), "Did you mean epochs?"
+    ),
+    **dict.fromkeys(("width", "channels", "hidden", "hidden_size"), "Did you mean ch?"),
+    **dict.fromkeys(("n_train", "train_size", "num_samples"), "Did you mean n?"),
+    **dict.fromkeys(("label_noise", "noise"), "Did you mean p_random?"),
+    **dict.fromkeys(
+        ("gpu", "gpus", "cuda"), "Did you mean device, or with -m hydra.launcher.gpus?"
+    ),
+    **dict.fromkeys(("workers", "num_workers", "n_jobs"), "With -m it is hydra.launcher.workers."),
+}
+
 
 def suggest(name: str, known: list[str]) -> str:
-    """Propose the known key that looks like `name`, or whose last part does."""
+    """Propose the known key that looks like `name`, or whose last part does, or that is meant."""
+    if meant := _ELSEWHERE.get(name.rpartition(".")[2].lower()):
+        return meant
     last_parts = {key.rpartition(".")[2]: key for key in sorted(known)}
     proposed = did_you_mean(name, known) or did_you_mean(name, last_parts)
     return proposed or f"See `{launch_program()} --help` for the keys."

@@ -49,6 +49,7 @@ from gsnr_sweep.tracking.turns import LAUNCHER
 from gsnr_sweep.tracking.uri import describe_tracking, recorded_uri, without_passwords
 
 _SECONDS_TO_STOP = 60.0
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -92,22 +93,26 @@ class Sweep:
         refuse_folders_of_others(manifest)
         job_pool = JobPool(manifest, self.settings)
         self._show_plan(points, given, manifest, job_pool)
-        tracker = start_tracking(manifest, points, given)
-        close_killed_runs(history, launch_folder)
-        self._write(manifest, given, tracker)
-        try:
-            with _told_the_store(manifest):
-                if self.settings.detach:
-                    return self._leave(points, manifest, job_pool, tracker)
-                outcomes = self._follow(manifest, job_pool)
-        except GsnrError:  # the jobs were not accepted
-            if tracker is not None:
-                tracker.finish("FAILED")
-            raise
-        if outcomes is None:
-            interrupt(manifest, tracker, self.console)
-        else:
-            finish(manifest, outcomes, tracker, self.console)
+        with _heeding_interrupts() as interrupts:
+            tracker = start_tracking(manifest, points, given)
+            try:
+                close_killed_runs(history, launch_folder)
+                self._write(manifest, given, tracker)
+                try:
+                    with _told_the_store(manifest):
+                        if self.settings.detach:
+                            return self._leave(points, manifest, job_pool, tracker)
+                        outcomes = self._follow(manifest, job_pool, interrupts)
+                except GsnrError:  # the jobs were not accepted
+                    if tracker is not None:
+                        tracker.finish("FAILED")
+                    raise
+                if outcomes is not None:
+                    finish(manifest, outcomes, tracker, self.console)
+            except KeyboardInterrupt:
+                outcomes = None
+            if outcomes is None:
+                interrupt(manifest, tracker, self.console)
         folders = [manifest.folder_of(run) for run in manifest.runs]
         return [
             _returned(point, folder, run_result(folder))
@@ -193,14 +198,16 @@ class Sweep:
         say_that_it_is_submitted(manifest, len(runs), self.console)
         return [_returned(point, self.folder, None) for point in points]
 
-    def _follow(self, manifest: Manifest, job_pool: JobPool) -> list[Outcome] | None:
+    def _follow(
+        self, manifest: Manifest, job_pool: JobPool, interrupts: _Interrupts
+    ) -> list[Outcome] | None:
         """Follow the runs to their end; None if the user stopped them."""
         pool = job_pool
         monitor = Monitor(manifest, pool.backend, pool.workers, pool.shared, pool.at_once)
         outcomes: list[Outcome] = []
         threading.Thread(target=_load_what_comes_last, daemon=True).start()
         progress = SweepProgress(manifest.to_run(), manifest.folder_of, self.console)
-        with _ending_politely(), exporting_sweep(manifest, LAUNCHER) as export, progress:
+        with exporting_sweep(manifest, LAUNCHER) as export, progress:
 
             def look() -> None:
                 progress.look()
@@ -211,9 +218,29 @@ class Sweep:
                     outcomes.append(outcome)
                     progress.ended(outcome)
             except KeyboardInterrupt:
-                _stop(monitor, progress)
+                _stop(monitor, progress, interrupts)
                 return None
         return outcomes
+
+
+class _Interrupts:
+    """Ctrl-C, or a request to end as batch systems send it: heard where it can be acted on.
+
+    Attributes:
+        asked: How often it came.
+        may_raise: Whether the next one raises KeyboardInterrupt; the others are counted only, so
+            that none comes in the way of closing what is at work.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.may_raise = True
+
+    def __call__(self, *_: object) -> None:
+        self.asked += 1
+        if self.may_raise:
+            self.may_raise = False
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -227,13 +254,18 @@ def _told_the_store(manifest: Manifest) -> Iterator[None]:
 
 
 @contextmanager
-def _ending_politely() -> Iterator[None]:
-    """Treat a request to end, as batch systems send it, like Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _heeding_interrupts() -> Iterator[_Interrupts]:
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts  # somebody else hears them
+        return
+    before = {number: signal.signal(number, interrupts) for number in _INTERRUPTS}
     try:
-        yield
+        yield interrupts
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            heard = interrupts.asked and number == signal.SIGINT
+            signal.signal(number, signal.SIG_IGN if heard else handler)
 
 
 def _load_what_comes_last() -> None:
@@ -243,13 +275,19 @@ def _load_what_comes_last() -> None:
         import gsnr_sweep.analysis.statistics  # noqa: F401
 
 
-def _stop(monitor: Monitor, progress: SweepProgress) -> None:
+def _stop(monitor: Monitor, progress: SweepProgress, interrupts: _Interrupts) -> None:
     """Stop cleanly, or at once if asked a second time."""
     progress.say("Stopping: runs write their checkpoints. Ctrl-C again stops at once.")
     try:
+        interrupts.may_raise = True
+        if interrupts.asked > 1:
+            raise KeyboardInterrupt
         monitor.stop(progress.look, _SECONDS_TO_STOP)
     except KeyboardInterrupt:
+        interrupts.may_raise = False
         monitor.kill()
+    finally:
+        interrupts.may_raise = False
 
 
 def _returned(point: CheckedPoint, folder: Path, result: RunResult | None) -> JobReturn:

@@ -133,9 +133,10 @@ def _relative(earlier: Earlier, sweep_dir: Path) -> str:
 def name_run(
     point: CheckedPoint, overrides: Sequence[str], axes: Mapping[str, Sequence[str]]
 ) -> str:
-    """Name a run of a sweep after n, ch and p_random and whatever else is swept."""
+    """Name a run of a sweep after n, ch and p_random, or as asked for, and what else is swept."""
     base = run_name(point.cfg)
-    told = {"n", "ch", "p_random", "data.eta"}
+    named = point.cfg.tracking.run_name is not None  # one name for all of them
+    told = {"tracking.run_name"} if named else {"n", "ch", "p_random", "data.eta"}
     others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
     return " ".join([base, *others])
 

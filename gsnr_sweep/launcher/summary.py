@@ -126,10 +126,7 @@ def _known_failures(manifest: Manifest) -> list[Outcome]:
 
 
 def _failures(failed: Sequence[Outcome], total: int) -> str:
-    lines = [
-        f"{len(failed)} of {total} runs failed; the others are complete. "
-        "The same command tries again what failed."
-    ]
+    lines = [f"{_how_many(len(failed), total)} The same command tries again what failed."]
     for outcome in failed:
         logs = [path for path in (outcome.folder / "run.log", *outcome.logs) if path.is_file()]
         where = f"  (log: {relative(logs[0])})" if logs else ""
@@ -138,6 +135,12 @@ def _failures(failed: Sequence[Outcome], total: int) -> str:
             told = [line for line in last_lines(logs[0]) if not line.startswith(_CHATTER)]
             lines += [f"      | {line}" for line in told[-_LOG_LINES:]]
     return "\n".join(lines)
+
+
+def _how_many(failed: int, total: int) -> str:
+    if failed < total:
+        return f"{failed} of {total} runs failed; the others are complete."
+    return "The run failed." if total == 1 else f"All {total} runs failed."
 
 
 def relative(path: Path) -> Path:

@@ -92,6 +92,17 @@ class Worker:
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_session"}
 
+    @property
+    def python_path(self) -> list[str]:
+        """The folders to be searched before Python's own: the launch folder is none of them.
+
+        A file there (``random.py``) would stand in for a module that libraries mean. Only where
+        this package itself lies there, not installed, it cannot be left out.
+        """
+        here = str(Path.cwd().resolve())
+        package = str(Path(__file__).resolve().parents[2])
+        return [path for path in self.path if path != here or path == package]
+
     def _set_up(self) -> None:
         for name, value in self.environment.items():
             if value is None:
@@ -100,7 +111,7 @@ class Worker:
                 os.environ[name] = value
         for name in _THREAD_VARIABLES:
             os.environ[name] = str(self.threads)
-        sys.path[:] = list(dict.fromkeys([*self.path, *sys.path]))
+        sys.path[:] = list(dict.fromkeys([*sys.path, *self.path]))
 
 
 class _Session:

@@ -19,11 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schema import value_at
 from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
-from gsnr_sweep.wording import describe_duration
+from gsnr_sweep.wording import as_typed, describe_duration
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
@@ -56,23 +57,25 @@ def show_plan(
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in _lines(points, axes):
-        table.add_row(name, text)
+        table.add_row(name, Text(text))
     for doubt in dict.fromkeys(doubt for point in points for doubt in _spec_doubts(point)):
         table.add_row("doubtful", Text(doubt))
     if estimated:
         table.add_row("estimate", Text(estimated))
     if reuse:
-        table.add_row("reused", Text(reuse))
-    table.add_row("workers", workers)
-    table.add_row("records", str(records))
-    table.add_row("tracking", tracking)
+        table.add_row("earlier", Text(reuse))
+    table.add_row("workers", Text(workers))
+    table.add_row("records", Text(str(records)))
+    table.add_row("tracking", Text(tracking))
     runs = "1 run" if len(points) == 1 else f"{len(points)} runs"
     return Panel(Group(table), title=Text(f"plan: {runs}"), title_align="left", expand=False)
 
 
 def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[tuple[str, str]]:
     cfg = points[0].cfg
-    grid = " × ".join(f"{key} ∈ {{{', '.join(values)}}}" for key, values in axes.items())
+    grid = " × ".join(
+        f"{key} ∈ {{{', '.join(_told(points, key, values))}}}" for key, values in axes.items()
+    )
     parameters = sorted({point.n_parameters for point in points})
     span = f"{parameters[0]:,}" + (f" to {parameters[-1]:,}" if len(parameters) > 1 else "")
     fixed = [key for key in ("n", "ch", "p_random") if key not in axes]
@@ -89,8 +92,8 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         ("model", f"{'as swept' if swept['model'] else _model_line(points[0])}, {span} parameters"),
         (
             "training",
-            f"{_span(points, 'n_sets')} replicas, {_span(points, 'epochs')} epochs of full-batch "
-            f"gradient descent, lr {_span(points, 'lr')}",
+            f"{_spanned(points, 'n_sets', 'replica')}, {_spanned(points, 'epochs', 'epoch')} of "
+            f"full-batch gradient descent, lr {_span(points, 'lr')}",
         ),
         (
             "measured",
@@ -136,6 +139,18 @@ def _model_line(point: CheckedPoint) -> str:
 def _span(points: Sequence[CheckedPoint], key: str) -> str:
     values = sorted({getattr(point.cfg, key) for point in points})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _told(points: Sequence[CheckedPoint], key: str, values: list[str]) -> list[str]:
+    """The values of an axis; those that it refers to, where it does (``${oc.env:N}``)."""
+    if not any("${" in value for value in values):
+        return values
+    return list(dict.fromkeys(as_typed(value_at(point.cfg, key)) for point in points))
+
+
+def _spanned(points: Sequence[CheckedPoint], key: str, name: str) -> str:
+    span = _span(points, key)
+    return f"{span} {name}" if span == "1" else f"{span} {name}s"
 
 
 def _schedules(points: Sequence[CheckedPoint]) -> str:

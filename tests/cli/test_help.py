@@ -36,7 +36,7 @@ def test_every_key_is_explained_in_a_line(helped: Launched) -> None:
 
 
 def test_defaults_are_those_of_conf(helped: Launched) -> None:
-    for name, default in {"n": "1000", "measure_at": "[20, 100]", "threads": "null"}.items():
+    for name, default in {"n": "1000", "measure_at": "auto", "threads": "null"}.items():
         (line,) = [line for line in helped.out.splitlines() if line.startswith(f"  {name} ")]
         assert line.endswith(f"({default})")
 

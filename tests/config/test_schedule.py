@@ -9,7 +9,7 @@ from gsnr_sweep.config.identity import config_hash, run_identity, science_part
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.preflight.check import check
-from tests.conftest import TINY, expanded, tiny_config
+from tests.conftest import TINY, expanded, tiny_config, typed_config
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,25 @@ def test_a_sweep_over_schedules() -> None:
     points = check(expanded(*line).points)
     schedules = [epochs_of(point.cfg.measure_at, point.cfg.epochs) for point in points]
     assert schedules == [[0, 3, 6], [0, 1, 6], [2]]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "measured"),
+    [(100, [20, 100]), (5000, [20, 100]), (50, [20, 50]), (20, [20]), (7, [7]), (0, [0])],
+)
+def test_the_usual_epochs_follow_a_shorter_training(epochs: int, measured: list[int]) -> None:
+    """Of 100 epochs and more they are what they always were, and so are the runs' identities."""
+    assert typed_config(f"epochs={epochs}").measure_at == measured
+    assert epochs_of("auto", epochs) == measured
+
+
+def test_a_schedule_that_is_given_is_taken_as_it_is() -> None:
+    cfg = typed_config("epochs=50", "measure_at=[20,100]")
+    assert cfg.measure_at == [20, 100]
+    assert "[100] is outside 0..epochs=50" in problems(cfg)[0]
+
+
+@pytest.mark.parametrize(("schedule", "epochs"), [("every:1", 10**9), ("log:1000000000", 5)])
+def test_a_schedule_is_counted_before_it_is_made(schedule: str, epochs: int) -> None:
+    with pytest.raises(ValueError, match="measurements, more than 100,000"):
+        epochs_of(schedule, epochs)

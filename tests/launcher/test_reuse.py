@@ -17,6 +17,7 @@ from gsnr_sweep.launcher.reuse import (
     describe_action,
     describe_reuse,
     name_run,
+    name_runs,
     plan_runs,
     read_history,
 )
@@ -298,3 +299,11 @@ def test_what_is_resumed_has_a_checkpoint_there(folder: Path) -> None:
     sweep_dir = _sweep_dir(folder)
     (run,) = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
     assert (sweep_dir / run.resume_from / CHECKPOINT_FILE).resolve() == old / CHECKPOINT_FILE
+
+
+def test_a_name_that_is_asked_for_tells_the_runs_of_a_sweep_apart() -> None:
+    grid = [("n=20", "ch=2"), ("n=20", "ch=3"), ("n=30", "ch=2")]
+    points = [_point(*overrides, "tracking.run_name=mine") for overrides in grid]
+    assert name_runs(points, grid) == ["mine n=20 ch=2", "mine n=20 ch=3", "mine n=30 ch=2"]
+    named = [("tracking.run_name=a",), ("tracking.run_name=b",)]
+    assert name_runs([_point(*one) for one in named], named) == ["a", "b"]

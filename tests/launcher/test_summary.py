@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from gsnr_sweep.launcher.monitor import Outcome
-from gsnr_sweep.launcher.summary import SweepFailedError, finish, interrupt
-from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.launcher.summary import SweepFailedError, _failures, finish, interrupt
+from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.state import Action, State
 from tests.conftest import tiny_config
 from tests.fakes import put_run, put_status, put_sweep
@@ -59,3 +59,19 @@ def test_failures_are_named_with_the_end_of_their_logs(sweep: Manifest) -> None:
 def test_a_stopped_sweep_says_how_to_go_on(sweep: Manifest) -> None:
     with pytest.raises(SweepFailedError, match=r"Stopped with 1 of 2 runs complete.*same command"):
         interrupt(sweep, None, Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "words"),
+    [
+        (2, 3, "2 of 3 runs failed; the others are complete. The same command tries"),
+        (2, 2, "All 2 runs failed. The same command tries"),
+        (1, 1, "The run failed. The same command tries"),
+    ],
+)
+def test_others_are_complete_if_there_are_any(
+    tmp_path: Path, failed: int, total: int, words: str
+) -> None:
+    runs = [SweepRun(i, f"run {i}", "0" * 16, 0.0, folder=str(i)) for i in range(failed)]
+    outcomes = [Outcome(run, tmp_path / run.folder, State.FAILED, "why") for run in runs]
+    assert _failures(outcomes, total).startswith(words)

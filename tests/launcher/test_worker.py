@@ -94,12 +94,12 @@ def test_threads_and_environment_are_set_before_anything_is_loaded(
         monkeypatch.setenv(name, "9")
     monkeypatch.setenv("YOURS", "9")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    Worker("", [], 3, ["first"], {"MINE": "1", "YOURS": None})._set_up()
+    Worker("", [], 3, ["last"], {"MINE": "1", "YOURS": None})._set_up()
     assert [os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MINE")] == [
         *("3", "3", "1"),
     ]
     assert "YOURS" not in os.environ
-    assert sys.path[0] == "first"
+    assert sys.path[-1] == "last"  # after the libraries: PYTHONPATH holds what is to come before
 
 
 @pytest.mark.parametrize(

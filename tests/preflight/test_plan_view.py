@@ -87,11 +87,11 @@ def test_what_is_doubtful_of_the_users_data_is_said() -> None:
 def test_lines_that_are_shown_only_if_there_is_something_to_say() -> None:
     plain = _shown()
     assert "estimate" not in plain
-    assert "reused" not in plain
+    assert "earlier" not in plain
     shown = _shown(estimated="1 run in 1 job, about 40 s", reuse="2 of 3 runs [finished]")
     assert "estimate 1 run in 1 job, about 40 s" in shown
-    assert "reused 2 of 3 runs [finished]" in shown
-    assert shown.index("reused") < shown.index("workers")
+    assert "earlier 2 of 3 runs [finished]" in shown
+    assert shown.index("earlier") < shown.index("workers")
 
 
 # --- the table of a dry run
@@ -228,3 +228,21 @@ def test_a_single_point_without_settings_of_its_own() -> None:
 def test_a_short_time_is_at_least_a_second() -> None:
     estimate = Estimate(1e9, 10**8, 0.2, "timing")
     assert "about 1 s" in summarize([PlanRow("", "run", estimate, 1)], 1)
+
+
+def test_one_of_a_kind_is_one() -> None:
+    shown = _shown("n_sets=1", "epochs=1", "measure_at=[1]")
+    assert "1 replica, 1 epoch of full-batch" in shown
+    assert "1 to 2 replicas, 2 epochs" in _shown("-m", "n_sets=1,2")
+
+
+def test_values_with_brackets_are_shown_as_they_are() -> None:
+    shown = _shown("-m", "data=toy", "model=mlp", "model.frozen=[fc1],[fc2],[]")
+    assert "model.frozen ∈ {[fc1], [fc2], []}" in shown
+
+
+def test_values_are_told_that_a_grid_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIZE", "77")
+    assert "n ∈ {40, 77}" in _shown("-m", "n=40,'${oc.env:SIZE}'")
+    labels = [point.label for point in expanded(*TINY, "-m", "n=40,'${oc.env:SIZE}'").points]
+    assert labels == ["n=40", "n=77"]

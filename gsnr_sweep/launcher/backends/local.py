@@ -61,8 +61,8 @@ class LocalBackend:
         for worker in workers:
             # submitit hides all GPUs from a local job unless told how many it gets
             worker.environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
-            paths = os.pathsep.join(worker.path)
-            with deaf_to_the_terminal(), environment(PYTHONPATH=paths):
+            paths = os.pathsep.join(worker.python_path)
+            with deaf_to_the_terminal(), environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"):
                 job = _started_by(executor, worker)
             jobs.append(
                 SweepJob(job.job_id, worker.runs, socket.gethostname(), _started(int(job.job_id)))

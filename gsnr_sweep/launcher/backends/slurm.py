@@ -71,7 +71,9 @@ class SlurmBackend:
 
     def _submit_array(self, workers: Sequence[Worker], n_arrays: int) -> list[SweepJob]:
         executor = SlurmExecutor(jobs_folder(self._folder), max_num_timeout=_WITHOUT_LIMIT)
-        executor.update_parameters(**sbatch_parameters(self._settings, workers[0].path, n_arrays))
+        executor.update_parameters(
+            **sbatch_parameters(self._settings, workers[0].python_path, n_arrays)
+        )
         try:
             # submitit prints what sbatch says, which is part of our own message
             with contextlib.redirect_stderr(io.StringIO()), executor.batch():
@@ -166,7 +168,10 @@ def sbatch_parameters(
         "cpus_per_task": settings.cpus_per_task or settings.threads_per_worker,
         "mem": _memory(settings.mem_gb),
         "signal_delay_s": settings.signal_delay_s,
-        "setup": [f"export PYTHONPATH={shlex.quote(os.pathsep.join(path))}", *settings.setup],
+        "setup": [
+            f"export PYTHONSAFEPATH=1 PYTHONPATH={shlex.quote(os.pathsep.join(path))}",
+            *settings.setup,
+        ],
         "wckey": None,
         "additional_parameters": {"requeue": True, **(settings.sbatch or {})},
         # one worker that fails must not take the others of its job with it

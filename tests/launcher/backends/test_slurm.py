@@ -336,7 +336,10 @@ def test_what_a_job_asks_for() -> None:
     assert (found["time"], found["signal_delay_s"], found["mem"]) == (30, 60, "1536M")
     assert (found["ntasks_per_node"], found["cpus_per_task"], found["gpus_per_node"]) == (3, 2, 1)
     assert found["array_parallelism"] == 8
-    assert found["setup"] == ["export PYTHONPATH='/one place:/other'", "module load cuda"]
+    assert found["setup"] == [
+        "export PYTHONSAFEPATH=1 PYTHONPATH='/one place:/other'",
+        "module load cuda",
+    ]
     assert found["additional_parameters"] == {"requeue": False, "nice": 100}
     assert found["srun_args"] == ["--kill-on-bad-exit=0"]
 
