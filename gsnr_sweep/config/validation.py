@@ -63,22 +63,28 @@ def problems(cfg: Config) -> list[str]:
 def _unbounded_problems(cfg: Config) -> list[str]:
     """Name every number that is none, which would pass all comparisons with limits."""
     return [
-        f"{key}={value}: a finite number is needed."
-        for key, value in _numbers("", dataclasses.asdict(cfg))
-        if not math.isfinite(value) and key not in _JUDGED_BELOW
+        f"{key}={as_typed(value)}: only finite numbers are allowed."
+        for key, value in _not_finite(dataclasses.asdict(cfg))
+        if key not in _JUDGED_BELOW
     ]
 
 
-def _numbers(key: str, value: Any) -> Iterator[tuple[str, float]]:
-    """All floating-point numbers within a value, with the dotted keys that they stand at."""
+def _not_finite(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Find the keys whose values, or an entry of their lists, are NaN or infinite."""
+    for name, value in part.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict):
+            yield from _not_finite(value, f"{key}.")
+        elif not _is_finite(value):
+            yield key, value
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_finite(entry) for entry in value)
     if isinstance(value, dict):
-        for name, one in value.items():
-            yield from _numbers(f"{key}.{name}" if key else str(name), one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _numbers(key, one)
-    elif isinstance(value, float):
-        yield key, value
+        return all(_is_finite(entry) for entry in value.values())
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _size_problems(cfg: Config) -> list[str]:

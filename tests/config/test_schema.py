@@ -339,7 +339,7 @@ def test_a_config_survives_a_round_trip_through_plain_containers() -> None:
         ("model.args.x=[1,[2,.inf]]", "model.args.x=[1, [2, inf]]: only finite numbers"),
         ("lr=.inf", "lr=inf: the learning rate must be a positive, finite number."),
         ("p_random=.nan", "p_random=nan: probability that a label"),
-        ("data.shear=.nan", "data.shear=nan: must not be negative."),
+        ("data.shear=.nan", "data.shear=nan: only finite numbers are allowed."),
     ],
 )
 def test_numbers_that_are_not_finite_are_refused_once(override: str, words: str) -> None:
