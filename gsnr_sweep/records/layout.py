@@ -27,4 +27,5 @@ def run_folders(roots: Iterable[Path]) -> list[Path]:
     places = ["*/", "*/*/", "*/*/*/", "*/*/from-*/*/"]
     patterns = [f"{place}{STATUS_FILE}" for place in places]
     found = {path.parent.resolve() for root in roots for p in patterns for path in root.glob(p)}
-    return sorted(found)
+    # A sweep's process that sends to MLflow has a status of its own, in a hidden folder.
+    return sorted(folder for folder in found if not folder.name.startswith("."))

@@ -192,7 +192,9 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
     )
 
     def statuses(state: str) -> list[Status]:
-        found = [read_status(path.parent) for path in tmp_path.glob("multirun/*/*/*/status.json")]
+        found = [
+            read_status(path.parent) for path in tmp_path.glob("multirun/*/*/[0-9]*/status.json")
+        ]
         return [status for status in found if status is not None and status.state == state]
 
     try:
@@ -210,7 +212,7 @@ def test_a_sweep_that_is_interrupted_closes_its_runs(tmp_path: Path, migrated_st
     assert "Traceback" not in err
     stopped = statuses("interrupted")
     assert len(stopped) == 2
-    folders = [path.parent for path in tmp_path.glob("multirun/*/*/*/status.json")]
+    folders = [path.parent for path in tmp_path.glob("multirun/*/*/[0-9]*/status.json")]
     assert all(map(has_checkpoint, folders))
     assert all(status.message.startswith("Stopped at epoch ") for status in stopped)
     runs = _runs(tmp_path).values()
@@ -239,7 +241,6 @@ def test_a_sweep_outlives_its_store(tmp_path: Path, migrated_store: Path) -> Non
     ended = launch(tmp_path, "-m", *TINY, "data=toy", "ch=2,3", measure)
     assert ended.code == 0
     out = " ".join(ended.out.split())
-    assert out.count("(record on disk only)") == 2
     assert "2 run(s) could not be sent to MLflow" in out
     assert "Their records are in multirun/" in out
     assert "python -m gsnr_sweep sync " in out

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.records.record import RunRecord
-from gsnr_sweep.records.sent import SENT_FILE, is_sent
+from gsnr_sweep.records.sent import SENT_FILE, is_sent, read_sent
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking.exporter import Exporter
@@ -58,7 +58,8 @@ def orphaned(tmp_path_factory: pytest.TempPathFactory, tracking: Server) -> Laun
     sweep = start_sweep(folder, *GRID, *more, "tracking.experiment=orphaned")
 
     def one_has_ended() -> bool:
-        return sweep.poll() is not None or any(map(is_sent, run_folders(folder)))
+        sent = {read_sent(path).state for path in run_folders(folder) if is_sent(path)}
+        return sweep.poll() is not None or "finished" in sent
 
     try:
         wait_for("the first run's end", one_has_ended)

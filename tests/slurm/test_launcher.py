@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from mlflow import MlflowClient
@@ -272,7 +273,7 @@ def undisturbed(folder: Path, *overrides: str) -> Numbers:
     """What such a network gives in this process, from the first epoch to the last."""
     calm = ("model=custom", "model._target_=tests.slurm.calm.Calm")
     cfg = tiny_config(*TOY, "tracking=none", *calm, *overrides)
-    return numbers(run_point(cfg, folder).record)
+    return numbers(run_point(cfg, Path(mkdtemp(dir=folder))).record)
 
 
 def pre_empt(slurm: Cluster, job: str) -> None:
