@@ -94,24 +94,24 @@ def _set_problems(spec: DataSpec, n: int, drawn: Samples) -> Iterator[str]:
             yield f"{name}{describe_index(index)} = {value}; finite values are needed"
 
 
+def _shape_problem(name: str, values: Tensor, needed: tuple[int, ...], said: str) -> Iterator[str]:
+    if values.shape != needed:
+        yield (
+            f"{name} of shape {tuple(values.shape)}; {needed} is needed for n={needed[0]} and "
+            f"spec.{said}"
+        )
+
+
 def _input_problems(spec: DataSpec, n: int, x: Tensor) -> Iterator[str]:
     if x.dtype not in (torch.uint8, torch.float32, torch.float64):
         yield f"x of type {_dtype(x)}; uint8, float32 or float64 is needed"
-    if x.shape != (n, *spec.input_shape):
-        yield (
-            f"x of shape {tuple(x.shape)}; {(n, *spec.input_shape)} is needed for n={n} and "
-            f"spec.input_shape={spec.input_shape}"
-        )
+    yield from _shape_problem("x", x, (n, *spec.input_shape), f"input_shape={spec.input_shape}")
 
 
 def _target_problems(spec: DataSpec, n: int, y: Tensor) -> Iterator[str]:
     if y.dtype != torch.float64:
         yield f"y of type {_dtype(y)}; floats are needed for a regression"
-    if y.shape != (n, spec.n_outputs):
-        yield (
-            f"y of shape {tuple(y.shape)}; {(n, spec.n_outputs)} is needed for n={n} and "
-            f"spec.n_outputs={spec.n_outputs}"
-        )
+    yield from _shape_problem("y", y, (n, spec.n_outputs), f"n_outputs={spec.n_outputs}")
 
 
 def _label_problems(spec: DataSpec, n: int, y: Tensor) -> Iterator[str]:

@@ -6,11 +6,9 @@ is taken over by whoever creates the next attempt's file first.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.periodic import every
 from gsnr_sweep.records.record import holds_result, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import (
@@ -170,24 +168,17 @@ def renewing(folder: Path, lease: Lease) -> Iterator[None]:
     To read a large pool of a user's own for that may take longer than others wait for a process
     of another machine.
     """
-    over = threading.Event()
 
-    def renew() -> None:
-        while not over.wait(_SECONDS_BETWEEN_RENEWALS):
-            status = read_status(folder)
-            if status is not None and status.attempt >= lease.number:
-                return
-            renewed = json.dumps(asdict(replace(lease, made=time.time())))
-            with contextlib.suppress(GsnrError):  # the run itself will meet a full disk
-                write_atomically(folder / f"{_CLAIM}{lease.number}", renewed)
+    def renew() -> bool:
+        status = read_status(folder)
+        if status is not None and status.attempt >= lease.number:
+            return False
+        renewed = json.dumps(asdict(replace(lease, made=time.time())))
+        write_atomically(folder / f"{_CLAIM}{lease.number}", renewed)
+        return True
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
+    with every(_SECONDS_BETWEEN_RENEWALS, renew, "lease"):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def close_killed(folder: Path, number: int, why: str = "") -> bool:

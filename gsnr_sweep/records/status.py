@@ -22,6 +22,7 @@ import psutil
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.periodic import every
 from gsnr_sweep.records.state import State
 
 STATUS_FILE = "status.json"
@@ -139,21 +140,14 @@ class StatusFile:
     @contextmanager
     def heartbeat(self) -> Iterator[None]:
         """Report every few seconds even where an epoch takes longer."""
-        over = threading.Event()
 
-        def beat() -> None:
-            while not over.wait(_SECONDS_BETWEEN_HEARTBEATS):
-                if time.time() - self.status.updated >= _SECONDS_BETWEEN_HEARTBEATS:
-                    with contextlib.suppress(GsnrError):  # the run itself will meet a full disk
-                        self.write()
+        def beat() -> bool:
+            if time.time() - self.status.updated >= _SECONDS_BETWEEN_HEARTBEATS:
+                self.write()
+            return True
 
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
-        try:
+        with every(_SECONDS_BETWEEN_HEARTBEATS, beat, "heartbeat"):
             yield
-        finally:
-            over.set()
-            thread.join()
 
 
 def read_status(folder: Path) -> Status | None:

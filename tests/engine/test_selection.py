@@ -62,7 +62,7 @@ def test_others_do_not(override: str) -> None:
 
 
 def test_kernels_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gsnr_sweep.engine.cpu.kernels.library.available", lambda: ("baseline",))
+    monkeypatch.setattr("gsnr_sweep.engine.cpu.kernels.compiled.available", lambda: ("baseline",))
     with pytest.raises(GsnrError, match=r"kernels=avx512: .*auto, none, baseline"):
         _plan(CASES["table2"], _config("kernels=avx512"))
 
@@ -176,7 +176,7 @@ def test_a_network_without_trained_layers_before_the_head() -> None:
 
 
 def test_linear_layers_need_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gsnr_sweep.engine.cpu.kernels.library.available", lambda: ())
+    monkeypatch.setattr("gsnr_sweep.engine.cpu.kernels.compiled.available", lambda: ())
     cfg = _config("dtype=float32", "n=20", "n_sets=1", "epochs=1", "measure_at=[1]")
     ensemble = _ensemble(CASES["mlp"], cfg)
     assert _uses_kernels(ensemble)

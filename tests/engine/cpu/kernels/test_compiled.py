@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gsnr_sweep.engine.cpu.kernels import Kernels, available, load_kernels
-from gsnr_sweep.engine.cpu.kernels import library as compiled
+from gsnr_sweep.engine.cpu.kernels import Kernels, available, compiled, load_kernels
 from gsnr_sweep.errors import GsnrError
 from tests.engine.instruction_sets import EACH
 
@@ -94,7 +93,7 @@ def test_kernels_of_other_sources_are_not_used(
     for path in Path(compiled.__file__).parent.iterdir():
         if path.is_file():
             shutil.copy(path, tmp_path)
-    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "library.py"))
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
     assert available.__wrapped__() == available()
     (tmp_path / "lanes.h").write_text("/* edited since */")
     assert available.__wrapped__() == ()
