@@ -16,7 +16,7 @@ from gsnr_sweep._startup import load_torch_library, loading_quickly, search_laun
 from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
 from gsnr_sweep.cli.output_folder import judge_folder
-from gsnr_sweep.cli.terminal import paragraph, prepare_output
+from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError, describe_exception

@@ -18,7 +18,7 @@ from gsnr_sweep.cli import aggregate
 from gsnr_sweep.cli.commands import COMMANDS
 from gsnr_sweep.cli.completion import asks_for_completion, completions
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
-from gsnr_sweep.cli.terminal import paragraph, prepare_output
+from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
 from gsnr_sweep.config.program import command_program
 from gsnr_sweep.errors import GsnrError

@@ -30,6 +30,7 @@ from gsnr_sweep.data.fingerprint import samples_digest
 from gsnr_sweep.data.map_style import is_map_style, read_pool
 from gsnr_sweep.data.own_distribution import OwnDistribution, attempt, kind
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.seeding import global_generators_restored
 from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.targets import AUTO, Targets
@@ -278,13 +279,8 @@ def _find(where: str, target: str) -> Callable[..., Any]:
 @contextmanager
 def _same_random_numbers() -> Iterator[None]:
     """Let all global generators of random numbers start at one place, and put them back after."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            np.random.seed(0)
-            random.seed(0)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+    with global_generators_restored():
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        yield

@@ -7,9 +7,13 @@ whom; a larger n extends the smaller set instead of replacing it.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy as np
+import torch
 
 
 class Stream(IntEnum):
@@ -33,6 +37,22 @@ def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.ran
     """
     root = np.random.SeedSequence(seed, spawn_key=(int(stream), index))
     return [np.random.Generator(np.random.Philox(child)) for child in root.spawn(count)]
+
+
+@contextmanager
+def global_generators_restored(*devices: torch.device) -> Iterator[None]:
+    """Put Python's, NumPy's and PyTorch's global random numbers back to where they stood.
+
+    Args:
+        devices: GPUs whose generators count, too.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def torch_seed(seed: int, stream: Stream) -> int:

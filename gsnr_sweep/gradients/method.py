@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.data.seeding import global_generators_restored
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, norms_of, set_modes
 from gsnr_sweep.gradients.loss import Task, sample_losses
@@ -164,7 +163,7 @@ def refuse_training_mode(model: nn.Module, x: Tensor) -> None:
     Raises:
         GsnrError: It does; the modules that do are named where they can be told.
     """
-    with _random_numbers_restored(x.device), torch.no_grad():
+    with global_generators_restored(x.device), torch.no_grad():
         trial, x = copy.deepcopy(model).double().eval(), x.double()
         try:
             _perturb(trial, x)
@@ -233,15 +232,3 @@ def _random_state(device: torch.device) -> tuple[object, ...]:
         states.append(torch.cuda.get_rng_state(device))
     torch_states = tuple(state.numpy().tobytes() for state in states)
     return (kind, np.asarray(keys).tobytes(), *rest, random.getstate(), *torch_states)
-
-
-@contextmanager
-def _random_numbers_restored(device: torch.device) -> Iterator[None]:
-    """Put all global generators of random numbers back to where they stood."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

@@ -9,6 +9,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from gsnr_sweep.wording import printable
+
 _LONG = re.compile(r"\S{400,}")
 _HEAD, _TAIL = 120, 40
 
@@ -16,10 +18,9 @@ _HEAD, _TAIL = 120, 40
 def paragraph(text: str) -> str:
     """Write a message so that a terminal shows it and nothing else happens there.
 
-    Control characters are spelt out, words of hundreds of letters shortened.
+    Control characters are left out, words of hundreds of letters shortened.
     """
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-    return _LONG.sub(lambda word: f"{word[0][:_HEAD]}…{word[0][-_TAIL:]}", shown)
+    return _LONG.sub(lambda word: f"{word[0][:_HEAD]}…{word[0][-_TAIL:]}", printable(text))
 
 
 def prepare_output() -> None:
