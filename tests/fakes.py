@@ -8,21 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from gsnr_sweep.config.identity import code_version, run_identity
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import Lease
 from gsnr_sweep.records.manifest import Manifest, SweepRun
+from gsnr_sweep.records.processes import identify
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.records.sent import is_sent, read_sent
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, write_status
 from gsnr_sweep.tracking.exporter import Exporter
 
-LONG_AGO = 1000.0
-"""When processes started that are gone: ours has the same number and started later."""
 METRICS = {"osgr_lhs": 0.5, "osgr_rhs": 0.25, "osgr_diff": 0.25}
 
 
@@ -36,8 +33,7 @@ def put_claim(
 ) -> Lease:
     """Write the file of an attempt, of this process or of one that is gone."""
     folder.mkdir(parents=True, exist_ok=True)
-    started = float(psutil.Process().create_time()) if alive else LONG_AGO
-    lease = Lease(number, **{"process_started": started, **fields})
+    lease = Lease(number, **{"process": identify() if alive else gone_process(), **fields})
     text = json.dumps(asdict(lease)) if raw is None else raw
     (folder / f"attempt.{number}").write_text(text)
     return lease
@@ -48,8 +44,8 @@ def put_status(folder: Path, state: str, *, alive: bool = True, **fields: Any) -
     folder.mkdir(parents=True, exist_ok=True)
     if State(state).has_result and not (folder / RECORD_FILE).exists():
         put_record(folder, state=state)
-    started = float(psutil.Process().create_time()) if alive else LONG_AGO
-    status = Status(state, **{"process_started": started, "updated": time.time(), **fields})
+    process = identify() if alive else gone_process()
+    status = Status(state, **{"process": process, "updated": time.time(), **fields})
     write_status(folder, status)
     return status
 
@@ -116,6 +112,16 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
     }
+
+
+def gone_process(pid: int | None = None) -> str:
+    """The identity of a process that is gone: ours, or `pid`, has its number and started later."""
+    return f"{identify(pid).rpartition('/')[0]}/1"
+
+
+def process_elsewhere() -> str:
+    """The identity of a process that cannot be asked for from here."""
+    return "another-boot/pid:[1]/1/1"
 
 
 def gone_pid() -> int:

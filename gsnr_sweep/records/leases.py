@@ -15,19 +15,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import psutil
-
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
+from gsnr_sweep.records.processes import UNKNOWN, alive, identify
 from gsnr_sweep.records.record import holds_result, read_record
 from gsnr_sweep.records.state import State
-from gsnr_sweep.records.status import (
-    SECONDS_UNTIL_SILENT,
-    Status,
-    process_alive,
-    read_status,
-    write_status,
-)
+from gsnr_sweep.records.status import Status, read_status, write_status
+from gsnr_sweep.records.versions import known_fields
 
 PROCESS_DIED = "its process died; was memory short?"
 RECORD_LOST = "it ended, but its record.json is missing or damaged"
@@ -46,7 +40,7 @@ class Lease:
         failures: How many earlier attempts died or failed; interruptions do not count.
         host: Machine.
         pid: Process.
-        process_started: When the process started, seconds since 1970.
+        process: Its identity, see `gsnr_sweep.records.processes`.
         made: When, seconds since 1970.
     """
 
@@ -56,15 +50,13 @@ class Lease:
     failures: int = 0
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
-    process_started: float = field(default_factory=lambda: float(psutil.Process().create_time()))
+    process: str = field(default_factory=identify)
     made: float = field(default_factory=time.time)
 
     @property
     def alive(self) -> bool:
         """Whether its process is there, as far as can be told from here."""
-        if self.host == socket.gethostname():
-            return process_alive(self.pid, self.process_started)
-        return time.time() - self.made < SECONDS_UNTIL_SILENT
+        return alive(self.process, self.made)
 
 
 @dataclass(frozen=True)
@@ -130,10 +122,11 @@ def last_lease(folder: Path) -> Lease | None:
     path = folder / f"{_CLAIM}{number}"
     for _ in range(20):  # between its creation and its content lies an instant
         try:
-            return Lease(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
+            known = known_fields(Lease, json.loads(path.read_text()))
+            return Lease(**UNKNOWN | {"made": 0.0} | known)
+        except (OSError, ValueError, TypeError, AttributeError):
             time.sleep(0.01)
-    return Lease(number, host="?", pid=0, process_started=0.0, made=0.0)
+    return Lease(number, **UNKNOWN, made=0.0)
 
 
 def take_lease(folder: Path, job: str, restart: int, max_retries: int) -> Lease | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.state import Action
+from gsnr_sweep.records.versions import known_fields
 
 SWEEP_FILE = "sweep.json"
 STOP_FILE = "stop"
@@ -62,13 +64,15 @@ class SweepJob:
         id: The backend's name for it: a process number, or SLURM's job id.
         runs: Indices of the runs that it may work on.
         host: Machine that submitted it.
-        started: When its process started, seconds since 1970; of a local job.
+        submitted: When, seconds since 1970.
+        process: Identity of a local job's process, see `gsnr_sweep.records.processes`.
     """
 
     id: str
     runs: list[int]
     host: str = ""
-    started: float = 0.0
+    submitted: float = field(default_factory=time.time)
+    process: str = ""
 
 
 @dataclass
@@ -136,7 +140,10 @@ class Manifest:
             if content.pop("schema") != _SCHEMA:
                 raise ValueError("another version wrote it")
             content["runs"] = [SweepRun(**run) for run in content["runs"]]
-            content["jobs"] = [SweepJob(**job) for job in content["jobs"]]
+            content["jobs"] = [
+                SweepJob(**{"submitted": 0.0} | known_fields(SweepJob, job))
+                for job in content["jobs"]
+            ]
             return cls(folder=folder.absolute(), **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None

@@ -15,25 +15,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import psutil
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
+from gsnr_sweep.records.processes import UNKNOWN, alive, identify
 from gsnr_sweep.records.state import State
+from gsnr_sweep.records.versions import known_fields
 
 STATUS_FILE = "status.json"
-SECONDS_UNTIL_SILENT = 90.0
-"""A run on another machine that has not reported for this long counts as dead."""
 _SECONDS_BETWEEN_WRITES = 0.5
 _SECONDS_BETWEEN_HEARTBEATS = 5.0
-
-
-def _process_start() -> float:
-    return float(psutil.Process().create_time())
 
 
 @dataclass
@@ -50,8 +44,7 @@ class Status:
         message: For a failed run, why; otherwise what was measured last.
         host: Machine.
         pid: Process.
-        process_started: When that process started, seconds since 1970: tells it from a later one
-            with the same number.
+        process: That process's identity, see `gsnr_sweep.records.processes`.
         started: Start of this attempt, seconds since 1970.
         started_at: Steps that had been taken by earlier attempts.
         attempt: Number of this attempt, from 1.
@@ -73,7 +66,7 @@ class Status:
     message: str = ""
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
-    process_started: float = field(default_factory=_process_start)
+    process: str = field(default_factory=identify)
     started: float = field(default_factory=time.time)
     started_at: int = 0
     attempt: int = 1
@@ -92,21 +85,7 @@ class Status:
     @property
     def alive(self) -> bool:
         """Whether a process is working on the run, as far as can be told from here."""
-        if not self.state.under_way:
-            return False
-        if self.host == socket.gethostname():
-            return process_alive(self.pid, self.process_started)
-        return time.time() - self.updated < SECONDS_UNTIL_SILENT
-
-
-def process_alive(pid: int, started: float) -> bool:
-    """Tell whether the process of this machine that started then is still there."""
-    try:
-        process = psutil.Process(pid)
-        same = not started or abs(process.create_time() - started) < 1.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+        return self.state.under_way and alive(self.process, self.updated)
 
 
 class StatusFile:
@@ -152,12 +131,11 @@ class StatusFile:
 
 def read_status(folder: Path) -> Status | None:
     """Read a run's status; None if it has not reported yet."""
-    known = {item.name for item in fields(Status)}
     try:
         content = json.loads((folder / STATUS_FILE).read_text())
         if "state" not in content:
             return None
-        return Status(**{key: value for key, value in content.items() if key in known})
+        return Status(**UNKNOWN | known_fields(Status, content))
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 

@@ -18,7 +18,13 @@ from gsnr_sweep.launcher.backends.slurm import SlurmBackend
 from gsnr_sweep.launcher.jobs import JobPool, backend_of, make_backend, own_path
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
-from tests.fakes import gone_pid, job_command
+from gsnr_sweep.records.processes import identify
+from tests.fakes import (
+    gone_pid,
+    gone_process,
+    job_command,
+    process_elsewhere,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -185,34 +191,35 @@ def test_backends(tmp_path: Path) -> None:
 # --- processes of this machine
 
 
-def _job(pid: int, started: float, host: str | None = None) -> SweepJob:
-    return SweepJob(str(pid), [0], host or socket.gethostname(), started)
+def _job(pid: int, process: str = "") -> SweepJob:
+    return SweepJob(str(pid), [0], socket.gethostname(), 1000.0, process or identify(pid))
 
 
 def test_states_of_processes(tmp_path: Path) -> None:
-    own = psutil.Process()
-    jobs = {
-        "running": _job(own.pid, own.create_time()),
-        "gone": _job(gone_pid(), 1000.0),
-    }
+    own = os.getpid()
+    jobs = {"running": _job(own), "gone": _job(gone_pid())}
     states = LocalBackend(tmp_path).states(list(jobs.values()))
     assert {name: states[job.id].phase for name, job in jobs.items()} == {
         "running": "running",
         "gone": "gone",
     }
-    later = _job(own.pid, own.create_time() - 1000)  # the number has been given to another process
+    later = _job(own, gone_process())  # the number has been given to another process
     assert LocalBackend(tmp_path).states([later])[later.id].phase == "gone"
     assert LocalBackend(tmp_path).states([]) == {}
 
 
 def test_only_the_sweeps_own_processes_are_killed(tmp_path: Path) -> None:
     """A process with the same number on another machine, or at another time, is not ours."""
-    started = psutil.Process().create_time()
-    backend = LocalBackend(tmp_path)
-    backend.cancel([_job(os.getpid(), started, "another-machine")])
-    backend.cancel([_job(os.getpid(), started - 1000)])
-    backend.cancel([_job(os.getpid(), started)], pending_only=True)
-    backend.cancel([_job(gone_pid(), 1000.0)])
+    with psutil.Popen(job_command(tmp_path, "input()"), stdin=-1) as process:
+        backend, ours = LocalBackend(tmp_path), _job(process.pid)
+        backend.cancel([_job(process.pid, process_elsewhere())])
+        backend.cancel([_job(process.pid, gone_process(process.pid))])
+        backend.cancel([ours], pending_only=True)
+        backend.cancel([_job(gone_pid())])
+        time.sleep(0.05)
+        assert process.poll() is None
+        backend.cancel([ours])
+        assert process.wait(60) < 0
 
 
 @pytest.mark.parametrize("sweep", ["", "another"])
@@ -221,7 +228,7 @@ def test_a_process_that_is_no_job_of_the_sweep_is_not_killed(tmp_path: Path, swe
     plain = [sys.executable, "-c", "input()", str(tmp_path / "jobs")]
     command = job_command(tmp_path / sweep, "input()") if sweep else plain
     with psutil.Popen(command, stdin=-1) as process:
-        LocalBackend(tmp_path).cancel([_job(process.pid, process.create_time())])
+        LocalBackend(tmp_path).cancel([_job(process.pid)])
         time.sleep(0.05)
         assert process.poll() is None
         process.kill()
@@ -229,7 +236,7 @@ def test_a_process_that_is_no_job_of_the_sweep_is_not_killed(tmp_path: Path, swe
 
 @pytest.mark.parametrize("text", ["--user=root", "", "0", "-1", "1_0", "12a", "9" * 30])
 def test_what_is_no_process_number_is_gone(tmp_path: Path, text: str) -> None:
-    job = SweepJob(text, [0], socket.gethostname(), 0.0)
+    job = SweepJob(text, [0], socket.gethostname(), process=identify())
     assert LocalBackend(tmp_path).states([job])[text].phase == "gone"
     LocalBackend(tmp_path).cancel([job])
 
@@ -246,7 +253,7 @@ def test_a_process_is_killed_with_its_children(tmp_path: Path) -> None:
         while not process.children():
             pass
         (child,) = process.children()
-        LocalBackend(tmp_path).cancel([_job(process.pid, process.create_time())])
+        LocalBackend(tmp_path).cancel([_job(process.pid)])
         psutil.wait_procs([child], timeout=60)
         assert process.wait(60) < 0
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

@@ -6,7 +6,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -25,9 +24,16 @@ from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.checkpoint import CHECKPOINT_FILE
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.processes import identify
 from gsnr_sweep.records.state import State
 from tests.conftest import tiny_config
-from tests.fakes import listing, put_run, put_sweep
+from tests.fakes import (
+    gone_process,
+    listing,
+    process_elsewhere,
+    put_run,
+    put_sweep,
+)
 
 SMALL = ("model=mlp", "ch=4", "tracking.experiment=tests")
 
@@ -263,7 +269,7 @@ def test_what_another_sweep_has_queued_is_left_to_it(folder: Path) -> None:
     point = _point()
     other = folder / "multirun" / "2026-11-20" / "09-00-00.0"
     run = SweepRun(0, "", run_identity(point.cfg), folder="0")
-    job = SweepJob(str(os.getpid()), [0], socket.gethostname(), psutil.Process().create_time())
+    job = SweepJob(str(os.getpid()), [0], socket.gethostname(), process=identify())
     put_sweep(other, runs=[run], jobs=[job], experiment="tests")
     sweep_dir = _sweep_dir(folder)
     (planned,) = _plan([point], read_history([point], folder, sweep_dir), sweep_dir)
@@ -274,9 +280,8 @@ def test_what_another_sweep_has_queued_is_left_to_it(folder: Path) -> None:
 def test_what_a_dead_sweep_had_planned_is_run(folder: Path) -> None:
     point = _point()
     run = SweepRun(0, "", run_identity(point.cfg), folder="0")
-    for name, host in (("gone", socket.gethostname()), ("never", "")):
-        job = SweepJob(str(os.getpid()), [0], host, 1000.0)
-        jobs = [job] if host else []
+    gone = SweepJob(str(os.getpid()), [0], socket.gethostname(), process=gone_process())
+    for name, jobs in (("gone", [gone]), ("never", [])):
         put_sweep(folder / "multirun" / "d" / name, runs=[run], jobs=jobs, experiment="tests")
     assert read_history([point], folder, None).runs == {}
 
@@ -286,10 +291,10 @@ def test_a_sweep_of_another_machine_that_has_been_silent_for_long_is_dead(folder
     point = _point()
     run = SweepRun(0, "", run_identity(point.cfg), folder="0")
     other = SweepRun(1, "", "beef", folder="1")
-    job = SweepJob("17", [0, 1], "another-machine", 1000.0)
+    job = SweepJob("17", [0, 1], "another-machine", 1000.0, process_elsewhere())
     sweep = folder / "multirun" / "d" / "t"
     put_sweep(sweep, runs=[run, other], jobs=[job], experiment="tests")
-    put_run(sweep / "1", "running", host="another-machine", pid=17, updated=2000.0, alive=False)
+    put_run(sweep / "1", "running", process=process_elsewhere(), updated=2000.0)
     assert read_history([point], folder, None).runs == {}
 
 

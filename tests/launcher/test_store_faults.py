@@ -35,7 +35,10 @@ from tests.campaign import (
     wait_for,
 )
 from tests.conftest import TINY, Launched, launch, tiny_config
-from tests.fakes import put_record
+from tests.fakes import (
+    gone_process,
+    put_record,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +129,7 @@ def test_what_nobody_closed_does_not_keep_sync_from_the_rest(
         status = json.loads((path / "status.json").read_text())
         (path / SENT_FILE).unlink()
         if path != complete:
-            status |= {"state": "running", "process_started": 1.0}
+            status |= {"state": "running", "process": gone_process()}
         (path / "status.json").write_text(json.dumps(status))
         record = RunRecord.read(path / "record.json")
         record.state = State.FINISHED if path == complete else State.RUNNING

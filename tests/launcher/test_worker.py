@@ -19,7 +19,10 @@ from gsnr_sweep.records.manifest import PAYLOAD_FILE
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import Status, read_status, write_status
 from gsnr_sweep.runs.outcome import run_result
-from tests.fakes import put_status
+from tests.fakes import (
+    gone_process,
+    put_status,
+)
 
 SLURM = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "12"}
 
@@ -160,7 +163,7 @@ def test_a_run_is_taken_once(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_process_died_is_taken_over_so_many_times(tmp_path: Path) -> None:
-    dead = {"pid": 2**22 + 1, "process_started": 1.0}
+    dead = {"process": gone_process()}
     (tmp_path / "attempt.1").write_text(_json(Lease(1, "7", **dead)))
     second = take_lease(tmp_path, "8", 0, max_retries=1)
     assert second is not None

@@ -26,13 +26,23 @@ from gsnr_sweep.records.leases import (
     standing,
     take_lease,
 )
+from gsnr_sweep.records.processes import SECONDS_UNTIL_SILENT, identify
 from gsnr_sweep.records.record import RunRecord
-from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, Status, read_status
+from gsnr_sweep.records.status import Status, read_status
 from tests.conftest import ROOT
-from tests.fakes import gone_pid, put_claim, put_record, put_run, put_status
+from tests.fakes import (
+    gone_pid,
+    gone_process,
+    process_elsewhere,
+    put_claim,
+    put_record,
+    put_run,
+    put_status,
+)
 
 STATES = ("finished", "diverged", "failed", "interrupted", "killed")
 AWAY = "another-machine"
+ELSEWHERE = process_elsewhere()
 
 
 def _claim(folder: Path, job: str = "j2", restart: int = 0, max_retries: int = 2) -> Lease | None:
@@ -142,9 +152,9 @@ def test_a_process_that_died_before_its_first_status(tmp_path: Path) -> None:
 
 
 def test_a_number_that_another_process_has_got_meanwhile(tmp_path: Path) -> None:
-    put_claim(tmp_path, 1, alive=True, process_started=1000.0)
+    put_claim(tmp_path, 1, alive=True, process=gone_process())
     assert standing(tmp_path).state == "killed"
-    put_claim(tmp_path, 1, pid=gone_pid())
+    put_claim(tmp_path, 1, process=identify(gone_pid()))
     assert standing(tmp_path).state == "killed"
 
 
@@ -225,10 +235,10 @@ def test_a_job_that_the_cluster_starts_again_takes_its_run_back(
     tmp_path: Path, state: str, alive: bool
 ) -> None:
     """Whatever the run's files say: two lives of a job never overlap. Nothing is counted."""
-    put_run(tmp_path, state, alive=alive, job="7_1", failures=2, host=AWAY)
+    put_run(tmp_path, state, alive=alive, job="7_1", failures=2, process=ELSEWHERE)
     assert _claim(tmp_path, "7_1", 0) is None or state == "interrupted"
     place = tmp_path / "again"
-    put_run(place, state, alive=alive, job="7_1", failures=2, host=AWAY)
+    put_run(place, state, alive=alive, job="7_1", failures=2, process=ELSEWHERE)
     assert _claim(place, "7_2", 1, 0) is None or state == "interrupted"
     lease = _claim(place, "7_1", 1, 0)
     if state == "interrupted":
@@ -256,8 +266,8 @@ def _age(seconds: float) -> float:
 def test_runs_of_other_machines_live_as_long_as_they_report(
     tmp_path: Path, age: float, alive: bool
 ) -> None:
-    put_claim(tmp_path, host=AWAY, pid=1, process_started=1.0, made=_age(10_000))
-    put_status(tmp_path, "running", host=AWAY, pid=1, process_started=1.0, updated=_age(age))
+    put_claim(tmp_path, host=AWAY, process=ELSEWHERE, made=_age(10_000))
+    put_status(tmp_path, "running", host=AWAY, process=ELSEWHERE, updated=_age(age))
     assert standing(tmp_path).state == ("running" if alive else "killed")
     assert (_claim(tmp_path) is None) == alive
 
@@ -266,7 +276,7 @@ def test_runs_of_other_machines_live_as_long_as_they_report(
 def test_claims_of_other_machines_live_for_a_while_without_a_report(
     tmp_path: Path, age: float, alive: bool
 ) -> None:
-    put_claim(tmp_path, host=AWAY, pid=1, process_started=1.0, made=_age(age))
+    put_claim(tmp_path, host=AWAY, process=ELSEWHERE, made=_age(age))
     assert standing(tmp_path).state == ("preparing" if alive else "killed")
     assert (_claim(tmp_path) is None) == alive
 
@@ -275,12 +285,12 @@ def test_a_lease_is_renewed_until_its_run_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gsnr_sweep.records.leases._SECONDS_BETWEEN_RENEWALS", 0.01)
-    lease = Lease(host=AWAY, pid=1, process_started=1.0, made=_age(10_000))
+    lease = Lease(host=AWAY, process=ELSEWHERE, made=_age(10_000))
     put_claim(tmp_path, **asdict(lease))
     assert standing(tmp_path).state == "killed"
     with renewing(tmp_path, lease):
         _until(lambda: standing(tmp_path).state == "preparing")
-        put_status(tmp_path, "running", host=AWAY, pid=1, process_started=1.0)
+        put_status(tmp_path, "running", host=AWAY, process=ELSEWHERE)
         time.sleep(0.1)
         made = (tmp_path / "attempt.1").read_text()
         time.sleep(0.1)

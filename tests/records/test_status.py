@@ -1,7 +1,6 @@
 """Status files: small, whole at any moment, and not written too often, nor too seldom."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep.records import status as status_module
-from gsnr_sweep.records.status import Status, StatusFile, process_alive, read_status
+from gsnr_sweep.records.processes import identify
+from gsnr_sweep.records.status import Status, StatusFile, read_status
+from tests.fakes import process_elsewhere
 
 
 def test_a_run_is_seen_from_its_beginning(tmp_path: Path) -> None:
@@ -51,7 +52,8 @@ def test_what_cannot_be_read_is_no_status(tmp_path: Path, content: str | None) -
 def test_all_fields_survive(tmp_path: Path) -> None:
     file = StatusFile(tmp_path, Status(epochs=3))
     file.status = Status(
-        *("failed", 2, 3, 0.0, "a1b2", "why", "there", 42, 1.5, 2.5, 1, 4, "name", "feed", "0.1"),
+        *("failed", 2, 3, 0.0, "a1b2", "why", "there", 42, "a/b/1/2", 2.5, 1, 4),
+        *("name", "feed", "0.1"),
         *("experiment", True, True),
     )
     file.write()
@@ -76,14 +78,13 @@ def test_a_long_epoch_is_told_from_a_dead_run(
 
 def test_a_run_lives_as_long_as_its_process() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        here = Status("running", pid=process.pid, process_started=0.0, host=socket.gethostname())
+        here = Status("running", process=identify(process.pid))
         assert here.alive
-        assert not process_alive(process.pid, 1.0)  # another one has its number now
         process.kill()
     assert not here.alive
     assert not Status("finished").alive
 
 
 def test_a_run_elsewhere_lives_as_long_as_it_reports() -> None:
-    assert Status("running", host="elsewhere", pid=1, updated=time.time()).alive
-    assert not Status("running", host="elsewhere", pid=1, updated=time.time() - 3600).alive
+    assert Status("running", process=process_elsewhere(), updated=time.time()).alive
+    assert not Status("running", process=process_elsewhere(), updated=time.time() - 3600).alive

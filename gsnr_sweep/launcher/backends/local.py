@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import socket
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from gsnr_sweep.launcher.backends.base import (
 )
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
-from gsnr_sweep.records.status import SECONDS_UNTIL_SILENT, process_alive, read_status
+from gsnr_sweep.records.processes import alive, identify, is_here
+from gsnr_sweep.records.status import STATUS_FILE, read_status
 
 _CONTROLLER = "submitit.local._local"  # the module that submitit starts for a job
 _MINUTES_WITHOUT_END = 60 * 24 * 3650
@@ -64,9 +64,9 @@ class LocalBackend:
             paths = os.pathsep.join(worker.python_path)
             with deaf_to_the_terminal(), environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"):
                 job = _started_by(executor, worker)
-            jobs.append(
-                SweepJob(job.job_id, worker.runs, socket.gethostname(), _started(int(job.job_id)))
-            )
+            process = identify(int(job.job_id))
+            host = socket.gethostname()
+            jobs.append(SweepJob(job.job_id, worker.runs, host, process=process))
             self._processes = [*getattr(self, "_processes", []), job]
         return jobs
 
@@ -74,14 +74,14 @@ class LocalBackend:
         """Look for the processes."""
         for job in getattr(self, "_processes", []):
             job.done()  # lets go of the process once it has ended
-        return {job.id: _state(job, self._folder) for job in jobs}
+        return {job.id: self._state(job) for job in jobs}
 
     def cancel(self, jobs: Sequence[SweepJob], pending_only: bool = False) -> None:
         """Kill the processes that are this sweep's jobs; nothing is ever pending here."""
         if pending_only:
             return
         for job in jobs:
-            if job.host != socket.gethostname() or not _alive(job):
+            if not (is_here(job.process) and _alive(job)):
                 continue
             with contextlib.suppress(psutil.Error):
                 controller = psutil.Process(int(job.id))
@@ -90,6 +90,18 @@ class LocalBackend:
                     continue
                 for process in [controller, *controller.children(recursive=True)]:
                     process.kill()
+
+    def _state(self, job: SweepJob) -> JobState:
+        heard_of = job.submitted
+        if not is_here(job.process):  # only what its runs report can tell
+            reports = [read_status(path.parent) for path in self._folder.glob(f"*/{STATUS_FILE}")]
+            heard_of = max([heard_of, *(report.updated for report in reports if report)])
+        there = _alive(job, heard_of)
+        return JobState("running", host=job.host) if there else JobState("gone")
+
+
+def _alive(job: SweepJob, heard_of: float = 0.0) -> bool:
+    return is_job_id(job.id) and job.id.isdigit() and alive(job.process, heard_of)
 
 
 def _started_by(executor: LocalExecutor, worker: Worker) -> Any:
@@ -100,20 +112,6 @@ def _started_by(executor: LocalExecutor, worker: Worker) -> Any:
             f"No worker can be started: {executor.folder} cannot be written ({error.strerror}). "
             "Free some space and start the same command again."
         ) from error
-
-
-def _state(job: SweepJob, folder: Path) -> JobState:
-    if job.host != socket.gethostname():  # only its runs' reports can tell
-        reports = [read_status(folder / str(run)) for run in job.runs]
-        last = max((report.updated for report in reports if report), default=job.started)
-        silent = time.time() - last > SECONDS_UNTIL_SILENT
-        return JobState("gone") if silent else JobState("running", host=job.host)
-    return JobState("running", host=job.host) if _alive(job) else JobState("gone")
-
-
-def _alive(job: SweepJob) -> bool:
-    """Whether a process of this number, started then, is there."""
-    return is_job_id(job.id) and job.id.isdigit() and process_alive(int(job.id), job.started)
 
 
 def _is_ours(process: psutil.Process, folder: Path) -> bool:
@@ -129,9 +127,3 @@ def _is_ours(process: psutil.Process, folder: Path) -> bool:
         program == _CONTROLLER and os.path.realpath(given) == jobs
         for program, given in itertools.pairwise(command)
     )
-
-
-def _started(pid: int) -> float:
-    with contextlib.suppress(psutil.Error):
-        return float(psutil.Process(pid).create_time())
-    return 0.0

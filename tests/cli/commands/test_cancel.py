@@ -14,6 +14,7 @@ from rich.console import Console
 
 from gsnr_sweep.cli.commands.cancel import cancel
 from gsnr_sweep.records.manifest import Manifest, SweepJob
+from gsnr_sweep.records.processes import identify
 from gsnr_sweep.records.status import read_status
 from tests.cli.commands.test_status import dead_job
 from tests.conftest import tiny_config
@@ -43,7 +44,7 @@ def sweep(tmp_path: Path, process: psutil.Popen) -> Manifest:
     put_run(manifest.folder / "0", "finished")
     put_run(manifest.folder / "1", "running", job=str(process.pid))
     host = socket.gethostname()
-    manifest.jobs = [SweepJob(str(process.pid), [0, 1, 2], host, process.create_time())]
+    manifest.jobs = [SweepJob(str(process.pid), [0, 1, 2], host, process=identify(process.pid))]
     manifest.write()
     return manifest
 

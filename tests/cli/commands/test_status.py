@@ -6,26 +6,25 @@ import socket
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from rich.console import Console
 
 from gsnr_sweep.cli.commands.overview import RunView, cost_done, headline, view_runs
 from gsnr_sweep.cli.commands.status import is_over, show_status
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.processes import identify
 from tests.fakes import gone_pid, listing, put_claim, put_run, put_sweep
 
 STATES = ("finished", "running", "preparing", "interrupted", "killed", "failed", "diverged")
 
 
 def alive_job(*runs: int) -> SweepJob:
-    return SweepJob(
-        str(os.getpid()), list(runs), socket.gethostname(), psutil.Process().create_time()
-    )
+    return SweepJob(str(os.getpid()), list(runs), socket.gethostname(), process=identify())
 
 
 def dead_job(*runs: int) -> SweepJob:
-    return SweepJob(str(gone_pid()), list(runs), socket.gethostname(), 1000.0)
+    pid = gone_pid()
+    return SweepJob(str(pid), list(runs), socket.gethostname(), process=identify(pid))
 
 
 def _shown(manifest: Manifest, width: int = 160) -> str:
