@@ -16,7 +16,8 @@ import gsnr_sweep
 from gsnr_sweep.config.built_ins import identified_path
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config
-from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
+from gsnr_sweep.data.files import file_digest, own_path
+from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
 
 _DIGITS = 12
 _OWN = Path(gsnr_sweep.__file__).parent
@@ -31,7 +32,7 @@ def run_identity(cfg: Config) -> str:
     """Identify what a run computes by 16 hexadecimal digits.
 
     Two configs have the same identity if they must give the same numbers: their science part is the
-    same, and so is the content of a user's own data: of a file wherever it lies, and of a pair of
+    same, and so is the content of their data: of files wherever they lie, and of a user's pair of
     data sets. A built-in model or measure counts by its name, not by where its module lies.
     """
     return _hash(_content(cfg))
@@ -40,13 +41,24 @@ def run_identity(cfg: Config) -> str:
 def _content(cfg: Config) -> dict[str, Any]:
     """Return what a run's identity is made of."""
     content = science_part(cfg)
-    if isinstance(cfg.data, NpzConfig):
-        content["data"]["path"] = file_digest(Path(cfg.data.path).expanduser())
-    if isinstance(cfg.data, CustomDataConfig):
-        from gsnr_sweep.data.custom import content_digest  # imports PyTorch
-
-        content["data"]["content"] = content_digest(cfg.data)
+    content["data"] |= _data_content(cfg.data)
     return content
+
+
+def _data_content(cfg: DataConfig) -> dict[str, str]:
+    """Return what of the data's content is not said by their config; imports where it is needed."""
+    if isinstance(cfg, NpzConfig):
+        return {"path": file_digest(own_path(cfg.path))}
+    if isinstance(cfg, CustomDataConfig):
+        from gsnr_sweep.data.custom import content_digest
+
+        return {"content": content_digest(cfg)}
+    if isinstance(cfg, TorchvisionConfig):
+        from gsnr_sweep.data.torchvision_files import unpublished_content
+
+        own = unpublished_content(cfg)
+        return {"files": own} if own else {}
+    return {}
 
 
 def _hash(content: dict[str, Any]) -> str:
@@ -120,21 +132,6 @@ def _version(digest: str, targets: Iterable[str]) -> str:
     for path in sorted(files):
         joined.update(file_digest(path).encode())
     return f"{gsnr_sweep.__version__}+{joined.hexdigest()[:_DIGITS]}"
-
-
-def file_digest(path: Path) -> str:
-    """Return a digest of a file's content; of a missing file, its name."""
-    try:
-        found = path.stat()
-    except OSError:
-        return str(path)
-    return _file_digest(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _file_digest(path: Path, _size: int, _modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=4)

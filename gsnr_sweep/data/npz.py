@@ -23,6 +23,7 @@ from gsnr_sweep.data.arrays import (
     standardization_by,
 )
 from gsnr_sweep.data.base import DataSpec
+from gsnr_sweep.data.files import own_path
 from gsnr_sweep.data.npz_reader import check_file, read_array, read_headers
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.settings import NpzConfig
@@ -47,7 +48,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     Raises:
         GsnrError: The file is missing, is not an .npz, or its arrays do not fit together.
     """
-    path = Path(cfg.path).absolute()
+    path = own_path(cfg.path)
     file = _File(str(path), check_file(path))
     headers = read_headers(path)
     check(f"data.path={path}", headers, cfg.task)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from gsnr_sweep.data.base import Distribution
+from gsnr_sweep.data.files import own_path
 from gsnr_sweep.data.settings import (
     CustomDataConfig,
     DataConfig,
@@ -23,6 +25,17 @@ def distribution(cfg: DataConfig) -> Distribution:
     """
     build = _BUILDERS[type(cfg)]
     return build(cfg)
+
+
+def files_of(cfg: DataConfig) -> list[Path]:
+    """Return the files that a data set is read from, those that are there."""
+    if isinstance(cfg, NpzConfig):
+        return [path for path in [own_path(cfg.path)] if path.is_file()]
+    if isinstance(cfg, TorchvisionConfig):
+        from gsnr_sweep.data.torchvision_files import data_root, present_files
+
+        return [file.path for file in present_files(cfg.dataset, data_root(cfg))]
+    return []
 
 
 def _digits(cfg: DataConfig) -> Distribution:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import inspect
 import io
-import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -19,28 +16,21 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.data.base import DataSpec
+from gsnr_sweep.data.files import file_digest
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.sources import PoolDistribution
-from gsnr_sweep.data.torchvision_import import import_torchvision
+from gsnr_sweep.data.torchvision_files import (
+    DATA_ROOT_VARIABLE,
+    data_root,
+    dataset_class,
+    expected_place,
+    pool_files,
+    present_files,
+)
 from gsnr_sweep.errors import GsnrError, describe_exception
 
-DATA_ROOT_VARIABLE = "GSNR_DATA_ROOT"
-DEFAULT_ROOT = "data_cache"
 _SECONDS_TO_ANSWER = 20.0
-
-# Bytes and MD5 sums of MNIST's four files, unpacked.
-_PUBLISHED_MNIST = {
-    "train-images-idx3-ubyte": (47_040_016, "6bbc9ace898e44ae57da46a324031adb"),
-    "train-labels-idx1-ubyte": (60_008, "a25bea736e30d166cdddb491f175f624"),
-    "t10k-images-idx3-ubyte": (7_840_016, "2646ac647ad5339dbf082846283269ea"),
-    "t10k-labels-idx1-ubyte": (10_008, "27ae3e4e09519cfbb04c329615203637"),
-}
-
-
-def data_root(cfg: TorchvisionConfig) -> Path:
-    """Return the folder of the files: ``data.root``, else GSNR_DATA_ROOT, else data_cache."""
-    return Path(cfg.root or os.environ.get(DATA_ROOT_VARIABLE) or DEFAULT_ROOT).absolute()
 
 
 def torchvision_distribution(cfg: TorchvisionConfig) -> PoolDistribution:
@@ -82,27 +72,9 @@ class _Needed(NamedTuple):
     test_pool: int
 
 
-def _dataset_class(dataset: str) -> Any:
-    """Find a data set of torchvision's that is opened as these are.
-
-    Raises:
-        GsnrError: There is no such data set, or it takes other arguments.
-    """
-    found = getattr(import_torchvision("torchvision.datasets"), dataset, None)
-    accepted = inspect.signature(found).parameters if isinstance(found, type) else {}
-    if not {"root", "train", "download"} <= set(accepted):
-        raise GsnrError(
-            f"data.dataset={dataset}: this is no data set of torchvision.datasets that is opened "
-            "by root, train and download, as MNIST, FashionMNIST, KMNIST, QMNIST, CIFAR10 and "
-            "CIFAR100 are. Others can be given as arrays (data=npz) or by a function of your own "
-            "(data=custom)."
-        )
-    return found
-
-
 def _open(dataset: str, root: Path, train: bool, download: bool) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
-        return _dataset_class(dataset)(str(root), train=train, download=download)
+        return dataset_class(dataset)(str(root), train=train, download=download)
 
 
 @lru_cache(maxsize=2)
@@ -143,28 +115,19 @@ def _images(data: Any, where: str, needed: _Needed, train: bool) -> tuple[Tensor
         raise GsnrError(
             f"data.{key}={wanted}: there are {len(x)} images in {where}. Give data.{key}={len(x)}."
         )
-    return x, y
+    return x[:wanted], y[:wanted]
 
 
 def _described(dataset: str, root: Path, train: bool) -> str:
     """Name the files of a pool."""
-    files = _files(dataset, train)
-    place = _expected_place(dataset, root)
+    files = [file.path.name for file in pool_files(dataset, root) if file.train == train]
+    place = expected_place(dataset, root)
     shown = ", ".join(files[:2]) + (f", … {files[-1]}" if len(files) > 2 else "")
     return f"{place} ({shown})" if files else str(place)
 
 
-def _files(dataset: str, train: bool) -> list[str]:
-    """List the files of a pool, as far as torchvision names them."""
-    found = _dataset_class(dataset)
-    if hasattr(found, "train_list"):
-        return [name for name, _ in (found.train_list if train else found.test_list)]
-    names = [Path(name).stem for name, _ in getattr(found, "resources", [])]
-    return [name for name in names if name.startswith("train") == train]
-
-
 def _fetch(dataset: str, root: Path, needed: _Needed) -> None:
-    place = _expected_place(dataset, root)
+    place = expected_place(dataset, root)
     try:
         pools = [(train, _open(dataset, root, train, download=False)) for train in (True, False)]
     except Exception as error:
@@ -173,8 +136,7 @@ def _fetch(dataset: str, root: Path, needed: _Needed) -> None:
             pools = [(train, _open(dataset, root, train, False)) for train in (True, False)]
         else:
             raise _unreadable(dataset, place, error) from None
-    if dataset == "MNIST":
-        _check_published(place)
+    _check_published(dataset, root)
     for train, data in pools:
         where = _described(dataset, root, train)
         try:
@@ -199,25 +161,23 @@ def _unreadable(dataset: str, place: Path, error: Exception) -> GsnrError:
     )
 
 
-def _check_published(place: Path) -> None:
-    """Refuse a file of MNIST that has the published one's size and another content.
+def _check_published(dataset: str, root: Path) -> None:
+    """Refuse a file that has the published one's size and another content.
 
-    Files of other sizes are a user's own images in MNIST's format.
+    Files of other sizes are a user's own images in the same format.
 
     Raises:
         GsnrError: A file is damaged.
     """
-    for name, (size, md5) in _PUBLISHED_MNIST.items():
-        path = place / name
-        if path.is_file() and path.stat().st_size == size:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "md5").hexdigest()
-            if found != md5:
-                raise GsnrError(
-                    f"{path}: it is as large as MNIST's, but its MD5 sum is {found} where MNIST's "
-                    f"is {md5}: the file is damaged, or another data set's. Delete the folder to "
-                    "have it downloaded anew; other data sets are named by data.dataset."
-                )
+    for file in present_files(dataset, root):
+        md5, size = file.published()
+        as_large = file.path.stat().st_size == size
+        if as_large and (found := file_digest(file.path, "md5")) != md5:
+            raise GsnrError(
+                f"{file.path}: it is as large as {dataset}'s, but its MD5 sum is {found} where "
+                f"{dataset}'s is {md5}: the file is damaged, or another data set's. Delete the "
+                "folder to have it downloaded anew; other data sets are named by data.dataset."
+            )
 
 
 def _download(dataset: str, root: Path, place: Path) -> None:
@@ -234,11 +194,6 @@ def _download(dataset: str, root: Path, place: Path) -> None:
             f"data.root=FOLDER or the environment variable {DATA_ROOT_VARIABLE}. "
             "data=digits and data=toy need no download; data=npz reads your own arrays."
         ) from None
-
-
-def _expected_place(dataset: str, root: Path) -> Path:
-    dataset_class = _dataset_class(dataset)
-    return root / getattr(dataset_class, "base_folder", Path(dataset_class.__name__, "raw"))
 
 
 def _one_line(error: Exception) -> str:

@@ -18,7 +18,7 @@ from gsnr_sweep.config.identity import code_version, equal_codes, run_identity, 
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.data.fingerprint import describe_data
-from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.registry import distribution, files_of
 from gsnr_sweep.data.sampling import RunSets, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.errors import GsnrError, describe_exception
@@ -192,7 +192,7 @@ class _Run:
         cfg = dataclasses.replace(run.cfg, threads=run.cfg.threads or available_cores())
         source = distribution(cfg.data)
         sets = draw_sets(source, cfg.sampling)
-        data = run.record.data = describe_data(source.spec.name, source.spec.source, sets)
+        data = run.record.data = describe_data(source.spec, sets, files_of(cfg.data))
         run.data_digest = f"{data['train_digest']}+{data['test_digest']}"
         measures = load_measures(cfg.measures.functions)
         ensemble = run.ensemble = build_ensemble(cfg, sets, self.device)

@@ -20,7 +20,6 @@ from gsnr_sweep.config.identity import (
     _package_digest,
     code_version,
     equal_codes,
-    file_digest,
     run_identity,
     science_part,
     training_identity,
@@ -210,8 +209,25 @@ def test_other_settings_of_own_data_count(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_goes_by_its_name(tmp_path: Path) -> None:
-    assert file_digest(tmp_path / "gone") == str(tmp_path / "gone")
     assert run_identity(_npz(tmp_path / "a")) != run_identity(_npz(tmp_path / "b"))
+
+
+def test_images_count_by_their_content_if_they_are_not_the_published_ones(tmp_path: Path) -> None:
+    """MNIST is MNIST under any root; other files under it are other runs."""
+    identities = set()
+    for root, labels in (("none", None), ("one", b"1"), ("other", b"2"), ("again", b"2")):
+        raw = tmp_path / root / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        if labels is not None:
+            (raw / "train-labels-idx1-ubyte").write_bytes(labels)
+        identities.add(run_identity(tiny_config("data=mnist", f"data.root={tmp_path / root}")))
+    assert len(identities) == 3
+    assert run_identity(tiny_config("data=mnist", "data.root=nowhere")) in identities
+
+
+def test_the_published_images_are_the_same_run_wherever_they_lie(real_data: Path) -> None:
+    here, there = (tiny_config("data=mnist", f"data.root={r}") for r in (real_data, "nowhere"))
+    assert run_identity(here) == run_identity(there)
 
 
 def _own_data(*more: str, name: str = "pair") -> Config:

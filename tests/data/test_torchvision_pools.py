@@ -16,11 +16,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gsnr_sweep.data import torchvision_pools
+from gsnr_sweep.data import torchvision_files, torchvision_pools
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.settings import TorchvisionConfig
+from gsnr_sweep.data.torchvision_files import data_root
 from gsnr_sweep.data.torchvision_import import import_torchvision
-from gsnr_sweep.data.torchvision_pools import data_root
 from gsnr_sweep.errors import GsnrError
 from tests.conftest import tiny_config
 
@@ -31,7 +31,7 @@ MNIST_FILES = {  # the published md5 sums of the uncompressed files
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-PUBLISHED = torchvision_pools._PUBLISHED_MNIST
+PUBLISHED = torchvision_files._MNIST
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 N_TRAIN, N_TEST = 12, 7
@@ -338,12 +338,12 @@ def test_published_files_are_known_by_their_checksums(
 ) -> None:
     name = "t10k-labels-idx1-ubyte"
     content = files[name]
-    published = {name: (len(content), hashlib.md5(content).hexdigest())}
-    monkeypatch.setattr(torchvision_pools, "_PUBLISHED_MNIST", published)
+    published = {name: (hashlib.md5(content).hexdigest(), len(content))}
+    monkeypatch.setattr(torchvision_files, "_MNIST", published)
     distribution(_small(stocked)).prepare()
     _rewrite(stocked, name, np.frombuffer(content[8:], np.uint8)[::-1])
     assert f"{name}: it is as large as MNIST's, but its MD5 sum is" in _told(_small(stocked))
-    assert {name: md5 for name, (_, md5) in PUBLISHED.items()} == MNIST_FILES
+    assert {name: md5 for name, (md5, _) in PUBLISHED.items()} == MNIST_FILES
 
 
 def test_files_that_may_not_be_read(stocked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
