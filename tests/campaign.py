@@ -302,9 +302,14 @@ def kill_all(folder: Path) -> None:
         os.kill(status.pid, signal.SIGKILL)
 
 
-def table(folder: Path) -> list[dict[str, str]]:
-    """Read the sweep's table as it is written, without the columns that say which run it was."""
-    (path,) = folder.glob("multirun/*/*/table.csv")
+def table(folder: Path, written: Path | None = None) -> list[dict[str, str]]:
+    """Read a sweep's table as it is written, without the columns that say which run it was.
+
+    Args:
+        folder: Where the sweep was launched, the only one there.
+        written: The table, where there are several.
+    """
+    (path,) = [written] if written else folder.glob("multirun/*/*/table.csv")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [{key: cell for key, cell in row.items() if key not in IDENTITY} for row in rows]
