@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.errors import GsnrError, resolve_name
 from gsnr_sweep.records.state import State
+from gsnr_sweep.user_code import UserCodeError, call
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,18 +71,20 @@ def judge_own(function: Callable[[Analysis], Any], analysis: Analysis) -> list[C
 def load(path: str, launch_folder: str = "") -> Callable[[Analysis], Any]:
     """Import a function by its dotted path, also from where the sweep was launched, and from here.
 
+    Whatever it raises when it is called is a `UserCodeError`.
+
     Raises:
         GsnrError: It cannot be imported, or is no function.
     """
     folders = [folder for folder in (str(Path.cwd()), launch_folder) if folder]
     sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
     try:
-        function: Callable[[Analysis], Any] = resolve_name(path)
-    except Exception as error:
-        raise GsnrError(f"it cannot be imported ({describe_exception(error)})") from None
+        function: Callable[[Analysis], Any] = call(path, resolve_name, path)
+    except UserCodeError as error:
+        raise GsnrError(f"it cannot be imported ({error})") from None
     if not callable(function):
         raise GsnrError(f"it is {_kind(function)}, which cannot be called")
-    return function
+    return lambda analysis: call(path, function, analysis)
 
 
 def try_figure(path: str) -> None:
@@ -149,16 +152,16 @@ def _problem_of(path: str, use: Callable[..., object]) -> str:
     except GsnrError as error:
         return str(error)
     try:
-        use(function, made_up_analysis())
-    except WrongReturnError as error:
-        return str(error)
-    except Exception as error:
-        if not _lacks_a_metric(error):
-            return f"it fails on a small made-up sweep ({describe_exception(error)})"
+        call(path, use, function, made_up_analysis())
+    except UserCodeError as error:
+        if isinstance(error.__cause__, WrongReturnError):
+            return str(error)
+        if not _lacks_a_metric(error.__cause__):
+            return f"it fails on a small made-up sweep ({error})"
     return ""
 
 
-def _lacks_a_metric(error: Exception) -> bool:
+def _lacks_a_metric(error: BaseException | None) -> bool:
     """Tell whether a function missed something that only the sweep's own runs have measured."""
     from pandas import DataFrame
 

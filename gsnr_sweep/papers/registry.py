@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import extension
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
@@ -15,6 +15,7 @@ from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
+from gsnr_sweep.user_code import UserCodeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +88,8 @@ def _judge_own(path: str, analysis: Analysis) -> list[Claim]:
     """Judge a user's own claim; one that fails takes nothing else with it."""
     try:
         return extension.judge_own(extension.load(path, analysis.table.launch_folder), analysis)
+    except UserCodeError as error:
+        told = f"it fails on these runs ({error})"
     except GsnrError as error:
         told = str(error)
-    except Exception as error:
-        told = f"it fails on these runs ({describe_exception(error)})"
     return [Claim(f"The claim {path} could not be judged.", path, UNCLEAR, f"{told}.")]

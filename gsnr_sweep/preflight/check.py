@@ -13,7 +13,6 @@ from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.size_check import check_sets
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         inspections.claim(path)
     inspections.device(cfg.device)
     inspections.measures(cfg.measures)
-    cost = inspections.model(cfg.model, cfg.ch, spec)
+    cost = inspections.model(cfg, spec)
     if cfg.measures.parameters:
         from gsnr_sweep.gradients.parameters import followed_parameters
 
@@ -191,10 +190,10 @@ class _Inspections:
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
 
     def own_measures(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
-        from gsnr_sweep.preflight.measure_check import try_measures
+        from gsnr_sweep.preflight.measure_check import own_network, try_measures
         from gsnr_sweep.runs.device import on_one_core
 
-        key = ("own measures", repr(cfg.measures), spec.task)
+        key = ("own measures", repr(cfg.measures), spec.task, own_network(cfg))
         self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
@@ -211,13 +210,14 @@ class _Inspections:
 
         self._once(("claim", path), lambda: try_claim(path))
 
-    def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
+    def model(self, cfg: Config, spec: DataSpec) -> ModelCost:
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
         from gsnr_sweep.runs.device import on_one_core
 
-        fit = self._once((repr(cfg), spec), lambda: Fit.of(cfg, spec))
+        about = (repr(cfg.model), cfg.dtype, repr(cfg.data), spec)
+        fit = self._once(about, lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model
-        cost = self._once((fit, ch), lambda: on_one_core(look, fit, ch))
+        cost = self._once((fit, cfg.ch), lambda: on_one_core(look, fit, cfg.ch))
         self._tried.add(fit)
         return cost
 

@@ -228,7 +228,9 @@ def test_a_claim_that_fails_at_the_end_takes_nothing_with_it() -> None:
     )
     failed, held = judge(analysis)
     assert (failed.verdict, held.verdict) == (UNCLEAR, HOLDS)
-    assert failed.evidence == "it fails on these runs (ValueError: two runs)."
+    assert (
+        failed.evidence == "it fails on these runs (ValueError: two runs, mine_of_test.py line 61)."
+    )
     assert held.evidence == "14 rows."
 
 

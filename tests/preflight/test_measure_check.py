@@ -1,6 +1,7 @@
 """Measures of the user's own, tried before a launch."""
 
 import math
+import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,7 +46,7 @@ def told(name: str, *more: str) -> str:
     start = f"measures.functions.noise={__name__}.{name}: "
     assert said.startswith(start)
     assert "\n" not in said
-    return said.removeprefix(start)
+    return re.sub(r", test_measure_check.py line \d+", "", said.removeprefix(start))
 
 
 # --- what it is tried on
@@ -238,7 +239,7 @@ def unmarked_itself(snapshot: Any) -> Any:
         ),
         ("two_lines", "it fails on a tiny training (KeyError: 'first\\nsecond')."),
         ("wrong_arguments", "it fails on a tiny training (TypeError: wrong_arguments() takes 0"),
-        ("speaks", "it fails on a tiny training (GsnrError: it needs images)."),
+        ("speaks", "it fails on a tiny training (it needs images)."),
         (
             "unmarked",
             "it fails on a tiny training (NotRequiredError: the snapshot does not hold this: mark",

@@ -1,0 +1,68 @@
+"""A process that waits for the one in which code of the user's is called, and says how that ended.
+
+``os._exit``, a crash in a compiled extension and the kernel's answer to short memory end a process
+without a word. Where a launch calls code of the user's, it goes on in a fork of itself, made before
+anything large is loaded (a few milliseconds); without such code there is no second process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from gsnr_sweep.cli.interrupts import CODE as STOPPED
+from gsnr_sweep.user_code import at_work
+
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+def go_on_guarded(own: Sequence[str]) -> None:
+    """Go on in a fork of this process, if there is code of the user's; this one only waits.
+
+    Args:
+        own: Keys and values that name the code.
+    """
+    if not own or not hasattr(os, "fork") or threading.active_count() > 1:
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    guard = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _end_with(guard)
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both
+    for number in _FORWARDED:
+        signal.signal(number, lambda heard, _: os.kill(child, heard))
+    _, status = os.waitpid(child, 0)
+    os._exit(_told(os.waitstatus_to_exitcode(status)))
+
+
+def _told(code: int) -> int:
+    """Say how the process ended, if it was within code of the user's; return the exit code."""
+    where = at_work()
+    if not where or code == STOPPED:
+        return code if code >= 0 else 128 - code
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    print(
+        f"gsnr-sweep: {where}: it ended the whole process ({how}), as os._exit, a crash in "
+        "compiled code or too little memory do. Mend that code: python -X faulthandler shows where "
+        "it crashes.",
+        file=sys.stderr,
+        flush=True,
+    )
+    return 1
+
+
+def _end_with(guard: int) -> None:
+    """Be killed when the waiting process is, where the system offers that."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != guard:
+        os._exit(1)
