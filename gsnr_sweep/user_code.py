@@ -70,11 +70,11 @@ def working(where: str) -> Iterator[None]:
         _note(before)
 
 
-def as_error(raised: BaseException) -> BaseException:
-    """Return what a run failed of: no code of the user's may end or interrupt the process."""
+def as_error(where: str, raised: BaseException) -> BaseException:
+    """Return what some work failed of: no code of the user's may end or interrupt the process."""
     if isinstance(raised, Exception) or is_ctrl_c(raised):
         return raised
-    error = UserCodeError(told(raised))
+    error = UserCodeError(f"{where}: it ends the run ({told(raised)}).")
     error.__cause__ = raised
     return error
 

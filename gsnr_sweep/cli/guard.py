@@ -13,22 +13,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 
 from gsnr_sweep.cli.interrupts import CODE as STOPPED
 from gsnr_sweep.user_code import at_work
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_ASKED_TO_END = (signal.SIGINT, *_FORWARDED)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
-def go_on_guarded(own: Sequence[str]) -> None:
-    """Go on in a fork of this process, if there is code of the user's; this one only waits.
+def go_on_guarded() -> None:
+    """Go on in a fork of this process; this one waits for it and passes signals on.
 
-    Args:
-        own: Keys and values that name the code.
+    Where there is no fork, or where other threads are at work, the process goes on alone.
     """
-    if not own or not hasattr(os, "fork") or threading.active_count() > 1:
+    if not hasattr(os, "fork") or threading.active_count() > 1:
         return
     sys.stdout.flush()
     sys.stderr.flush()
@@ -47,7 +46,7 @@ def go_on_guarded(own: Sequence[str]) -> None:
 def _told(code: int) -> int:
     """Say how the process ended, if it was within code of the user's; return the exit code."""
     where = at_work()
-    if not where or code == STOPPED:
+    if not where or code == STOPPED or -code in _ASKED_TO_END:
         return code if code >= 0 else 128 - code
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,9 +126,9 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
 
     library = load_torch_library()
     grid = expand(command)
-    if guarded and (own := {key: None for p in grid.points if p.cfg for key in own_code(p.cfg)}):
+    if guarded and any(own_code(asdict(point.cfg)) for point in grid.points if point.cfg):
         library.join()
-        go_on_guarded(list(own))
+        go_on_guarded()
     if swept := [key for key in LAUNCH_KEYS if key in grid.axes]:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -111,34 +112,41 @@ def _refuse_parameters(model: nn.Module, cfg: ModelConfig) -> None:
     Raises:
         GsnrError: This is one; the text names the parameter or the module, and what to do.
     """
+    for name, problem in (*_module_problems(model), *_tensor_problems(model)):
+        raise GsnrError(f"{describe_model(cfg)}: {name or 'the network itself'} {problem}.")
+
+
+def _module_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
     for name, module in model.named_modules():
+        hooks = {type(hook).__name__ for hook in module._forward_pre_hooks.values()}
         if isinstance(module, torch.jit.ScriptModule):
-            raise GsnrError(
-                f"{describe_model(cfg)}: {name or 'the network itself'} is a TorchScript module, "
-                "whose layers cannot be looked into. Give the Python class that it was made from."
+            yield (
+                name,
+                "is a TorchScript module, whose layers cannot be looked into. Give the Python "
+                "class that it was made from",
             )
-        if any(type(hook).__name__ == "WeightNorm" for hook in module._forward_pre_hooks.values()):
-            raise GsnrError(
-                f"{describe_model(cfg)}: {name or 'the network itself'} has the deprecated "
-                "torch.nn.utils.weight_norm, which cannot be copied. Take "
-                "torch.nn.utils.parametrizations.weight_norm."
+        if "WeightNorm" in hooks:
+            yield (
+                name,
+                "has the deprecated torch.nn.utils.weight_norm, which cannot be copied. Take "
+                "torch.nn.utils.parametrizations.weight_norm",
             )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+            yield name, "has sparse gradients. Leave its argument sparse out"
+
+
+def _tensor_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if nn.parameter.is_lazy(tensor):
-            problem = (
+            yield (
+                name,
                 "has no size before the first pass (a lazy layer). Give its sizes to the "
-                "constructor: input_shape and n_outputs are offered to it"
+                "constructor: input_shape and n_outputs are offered to it",
             )
         elif tensor.is_complex():
-            problem = f"is complex ({_dtype(tensor)}). Keep real and imaginary part as two tensors"
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            yield name, f"is complex ({dtype}). Keep real and imaginary part as two tensors"
         elif tensor.is_meta:
-            problem = "has no values (device 'meta'). Make it on the CPU"
+            yield name, "has no values (device 'meta'). Make it on the CPU"
         elif tensor.is_sparse:
-            problem = "is sparse. Make it dense"
-        else:
-            continue
-        raise GsnrError(f"{describe_model(cfg)}: {name} {problem}.")
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+            yield name, "is sparse. Make it dense"

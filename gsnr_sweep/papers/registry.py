@@ -57,7 +57,9 @@ def draw(name: str, analysis: Analysis) -> Figure:
         raise GsnrError(problem[0].upper() + problem[1:])
     if name in FIGURES:
         return FIGURES[name].draw(analysis)
-    return extension.draw_own(extension.load(name, analysis.table.launch_folder), analysis)
+    return extension.draw_own(
+        extension.load(extension.FIGURES, name, analysis.table.launch_folder), analysis
+    )
 
 
 def caption(name: str) -> str:
@@ -87,7 +89,8 @@ def claims_title(preset: Preset) -> str:
 def _judge_own(path: str, analysis: Analysis) -> list[Claim]:
     """Judge a user's own claim; one that fails takes nothing else with it."""
     try:
-        return extension.judge_own(extension.load(path, analysis.table.launch_folder), analysis)
+        judge_it = extension.load(extension.CLAIMS, path, analysis.table.launch_folder)
+        return extension.judge_own(judge_it, analysis)
     except UserCodeError as error:
         told = f"it fails on these runs ({error})"
     except GsnrError as error:

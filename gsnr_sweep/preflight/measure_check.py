@@ -7,8 +7,10 @@ what may be due to so few samples, such as a division by zero, does not.
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -33,12 +35,14 @@ from gsnr_sweep.user_code import UserCodeError, call, is_ours
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
+    from gsnr_sweep.measures.registry import Value
     from gsnr_sweep.preflight.model_check import ModelCost
 
 _REPLICAS, _SAMPLES, _TEST_SAMPLES = 2, 8, 64
 # A network beyond these takes longer than half a second, so that a small one stands in for it.
 _MOST_WEIGHTS, _MOST_FLOPS = 200_000, 20e6
 _STAND_IN_WIDTH = 4
+_SLOW_S = 2.0
 _MOST_REMEMBERED = 64  # a launcher checks the points of its sweep again
 
 # What a measure may raise on a few samples and not on many, and what it cannot owe to another
@@ -47,7 +51,7 @@ _OF_FEW_SAMPLES = (ArithmeticError, ValueError, IndexError, torch.linalg.LinAlgE
 _OF_ANY_NETWORK = (NameError, TypeError, AttributeError, ImportError, NotRequiredError)
 
 
-def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
+def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...]:
     """Train a network that is not in the package a little; apply measures that are not, either.
 
     Each set of measures is tried once for a classification and once for a regression, and once for
@@ -58,6 +62,9 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
         spec: Its data.
         cost: Of its network.
 
+    Returns:
+        What is doubtful: values that are not finite, and measures that take long.
+
     Raises:
         GsnrError: The network cannot be trained; a measure fails, returns something else than
             values by metric name, or changes what is not its own; or two of them return the same
@@ -65,13 +72,15 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
     """
     functions, network = cfg.measures.functions, own_network(cfg)
     if not network and all(map(is_ours, functions.values())):
-        return
+        return ()
     loaded = load_measures(functions)
     measures = tuple(_Measure(name, functions[name], found) for name, found in loaded.items())
     cheap = cost.n_parameters <= _MOST_WEIGHTS and cost.forward_flops <= _MOST_FLOPS
     trial = _Trial(measures, spec.task, network, requirements_of(loaded), cfg, spec, cheap)
-    if problem := _problem_of(trial):
+    problem, doubts = _outcome_of(trial)
+    if problem:
         raise GsnrError(problem)
+    return doubts
 
 
 def own_network(cfg: Config) -> str:
@@ -99,8 +108,8 @@ class _Measure:
 
     def apply(
         self, trial: _Trial, snapshot: Snapshot, failed: dict[str, UserCodeError]
-    ) -> list[str]:
-        """Apply it as a run does and return the names of its metrics; none if it may fail here.
+    ) -> Mapping[str, Value]:
+        """Apply it as a run does and return its values; none if it may fail here.
 
         Raises:
             GsnrError: It fails as it would in a run, or returns something else.
@@ -111,11 +120,21 @@ class _Measure:
             with unchanged_global_state(self.where):
                 returned = call(self.where, self.function, snapshot)
         except UserCodeError as error:
-            if self.is_own and _is_its_own(error.__cause__, trial.own_network):
+            if (self.is_own or trial.network) and _is_its_own(error.__cause__, trial.own_network):
                 told = _describe(error, snapshot)
                 raise GsnrError(f"{self.where}: it fails on a tiny training ({told}).") from None
-            return []
-        return list(checked_values(self.where, returned))
+            return {}
+        return checked_values(self.where, returned)
+
+    def doubts(self, values: Mapping[str, Value], seconds: float) -> Iterator[str]:
+        """Say what refuses no measure and may be unexpected."""
+        if undefined := [name for name, value in values.items() if not _is_finite(value)]:
+            yield (
+                f"{self.where}: on a tiny training {', '.join(undefined)} is not finite; a run "
+                "notes such values and leaves them out of tables"
+            )
+        if seconds > _SLOW_S:
+            yield f"{self.where}: it takes {seconds:.0f} s on a tiny training"
 
 
 @dataclass(frozen=True)
@@ -177,36 +196,53 @@ def _noting(
 
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
-def _problem_of(trial: _Trial) -> str:
-    """Return what is wrong with the measures, empty for nothing."""
-    failed: dict[str, UserCodeError] = {}
+def _outcome_of(trial: _Trial) -> tuple[str, tuple[str, ...]]:
+    """Return what is wrong with the network or the measures, empty for nothing, and doubts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of few samples much is undefined
-        model = describe_model(trial.cfg.model)
         try:
-            snapshot = call(model, trial.snapshot, failed)
-        except UserCodeError as error:
-            if trial.network and trial.own_network:
-                return f"{model}: a tiny training of it fails ({error})."
-            return ""  # no fault of a measure's: the run will say
-        owners: dict[str, _Measure] = {}
-        for measure in trial.measures:
-            before = _tensors(vars(snapshot))
-            try:
-                metrics = measure.apply(trial, snapshot, failed)
-            except GsnrError as error:
-                return str(error)
-            if changed := _changed(before, vars(snapshot)):
-                return (
-                    f"{measure.where}: it changes the snapshot's {', '.join(changed)}, which other "
-                    "measures read. Let it change a clone()."
+            return "", tuple(_doubts(trial))
+        except GsnrError as error:
+            return str(error), ()
+
+
+def _doubts(trial: _Trial) -> Iterator[str]:
+    """Train and measure.
+
+    Raises:
+        GsnrError: Something is wrong.
+    """
+    failed: dict[str, UserCodeError] = {}
+    model = describe_model(trial.cfg.model)
+    try:
+        snapshot = call(model, trial.snapshot, failed)
+    except UserCodeError as error:
+        if trial.network and trial.own_network:
+            raise GsnrError(f"{model}: a tiny training of it fails ({error}).") from None
+        return  # no fault of a measure's: the run will say
+    owners: dict[str, _Measure] = {}
+    for measure in trial.measures:
+        before, started = _tensors(vars(snapshot)), time.perf_counter()
+        values = measure.apply(trial, snapshot, failed)
+        if measure.is_own:
+            yield from measure.doubts(values, time.perf_counter() - started)
+        if changed := _changed(before, vars(snapshot)):
+            raise GsnrError(
+                f"{measure.where}: it changes the snapshot's {', '.join(changed)}, which other "
+                "measures read. Let it change a clone()."
+            )
+        for metric in values:
+            first = owners.setdefault(metric, measure)
+            if first is not measure:
+                mine, its = (measure, first) if measure.is_own else (first, measure)
+                raise GsnrError(
+                    f"{mine.where}: metric {metric!r} is one of {its.where} too. Rename it."
                 )
-            for metric in metrics:
-                first = owners.setdefault(metric, measure)
-                if first is not measure:
-                    mine, its = (measure, first) if measure.is_own else (first, measure)
-                    return f"{mine.where}: metric {metric!r} is one of {its.where} too. Rename it."
-    return ""
+
+
+def _is_finite(value: Value) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(math.isfinite(one) for one in values)
 
 
 def _tensors(values: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -142,12 +142,13 @@ class _Run:
             for callback in self.callbacks:
                 callback.on_start(run)
             reset_peak_memory(self.device)
+            own = "; ".join(own_code(run.record.config))
             try:
-                with working("; ".join(own_code(run.cfg))):
+                with working(own):
                     self._train_and_measure()
                 run.record.state = State.FINISHED
             except BaseException as raised:
-                error = as_error(raised)
+                error = as_error(own, raised)
                 self._failed(error)
                 raise error  # noqa: B904 - the same one, but for what would end the process
             finally:
