@@ -109,7 +109,7 @@ def told(error: BaseException) -> str:
         said = f"it asks to leave Python: SystemExit {error.code!r}"[:300]
     else:
         said = describe_exception(error)
-    place = _place(error.__traceback__)
+    place = "" if is_ctrl_c(error) else _place(error.__traceback__)
     return printable(f"{said}, {place}" if place else said)
 
 
