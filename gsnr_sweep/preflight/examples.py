@@ -17,7 +17,6 @@ from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets, draw_sets
 from gsnr_sweep.data.settings import TorchvisionConfig
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.user_code import is_ours
 
 if TYPE_CHECKING:
@@ -40,10 +39,10 @@ def example_sets(cfg: Config, spec: DataSpec, n: int, n_test: int, n_sets: int =
         sampling = replace(cfg, n=n, n_test=n_test, n_sets=n_sets).sampling
         try:
             return draw_sets(distribution(cfg.data), sampling)
-        except GsnrError:
+        except Exception:
             if not isinstance(cfg.data, TorchvisionConfig):
                 raise
-            # They are not fetched yet, and standardized images are much like noise.
+            # They are not there yet: `check.prepare` will fetch them, or say what is wrong.
     x, y = noise(spec, n_sets * n + n_test)
     train = [Samples(x[i * n : (i + 1) * n], y[i * n : (i + 1) * n]) for i in range(n_sets)]
     return RunSets(train, Samples(x[n_sets * n :], y[n_sets * n :]))

@@ -175,7 +175,7 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
     with unchanged_global_state(where):
         model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
         network = prepare_network(model, x.dtype, x.device) if ours else _copied(model, x, where)
-        outputs, flops = _count_flops(lambda: network(x), fit)
+        outputs, flops = _count_flops(lambda: network(x), fit, x.dtype)
     if problem := _output_problem(outputs, len(x), fit.n_outputs):
         raise GsnrError(
             f"{where}: it returns {problem}; one tensor of shape ({len(x)}, {fit.n_outputs}) is "
@@ -191,13 +191,14 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
     return network, ModelCost(n_parameters, flops / len(x), parameters)
 
 
-def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
+def _count_flops(forward: Callable[[], object], fit: Fit, dtype: torch.dtype) -> tuple[object, int]:
     try:
         return call(describe_model(fit.config), count_flops, forward)
     except UserCodeError as error:
         raise GsnrError(
             f"{describe_model(fit.config)} does not take this data's inputs of shape "
-            f"{fit.input_shape}: {error}. Choose a model that fits the data."
+            f"{fit.input_shape} in {str(dtype).removeprefix('torch.')}: {error}. Choose a model "
+            "that fits the data."
         ) from error.__cause__
 
 

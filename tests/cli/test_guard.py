@@ -72,16 +72,27 @@ def test_a_process_with_threads_goes_on_alone() -> None:
     assert ended("print(os.getpid() == me)", waits) == (0, "True\n", "")
 
 
-def test_a_signal_reaches_the_process_that_works() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_reaches_the_process_that_works(number: signal.Signals) -> None:
     process = started(
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('ready', flush=True)\n"
-        "call('key=value', time.sleep, 60)"
+        f"signal.signal({number:d}, lambda *_: os._exit(130)); print('ready', flush=True)\n"
+        "call('key=value', time.sleep, 600)"
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+
+
+def test_a_process_that_is_stopped_goes_on() -> None:
+    process = started("print(os.getpid(), flush=True); time.sleep(0.2); sys.exit(5)")
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        os.kill(child, number)
     process.communicate(timeout=60)
-    assert process.returncode in (1, 7)  # SystemExit within code of the user's is its mistake
+    assert process.returncode == 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends a child with its parent")

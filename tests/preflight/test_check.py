@@ -259,6 +259,11 @@ def test_a_users_model_that_is_well() -> None:
     assert point.n_parameters == 7850
 
 
+def test_a_users_model_is_tried_before_its_data_are_fetched(tmp_path: Path) -> None:
+    (point,) = _check(*_custom("Adds"), "data=mnist", f"data.root={tmp_path}")
+    assert point.n_parameters == 7850
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
