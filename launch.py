@@ -12,4 +12,4 @@ if __name__ == "__main__":
             search_launch_folder_last()
         with loading_quickly():
             from gsnr_sweep.cli.launch import main
-        main(Path(__file__).resolve().parent / "conf")
+        main(Path(__file__).resolve().parent / "conf", guarded=True)

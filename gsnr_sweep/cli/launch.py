@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
+from gsnr_sweep.cli.guard import go_on_guarded
 from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
 from gsnr_sweep.cli.output_folder import judge_folder
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
+from gsnr_sweep.config.own_code import own_code
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
@@ -31,12 +34,16 @@ _OTHER_LAUNCHER = (
 )
 
 
-def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
+def main(
+    config_dir: Path, arguments: Sequence[str] | None = None, *, guarded: bool = False
+) -> None:
     """Run ``launch.py``.
 
     Args:
         config_dir: Folder of the configs.
         arguments: Command line; None for this process's own.
+        guarded: Whether a launch with code of the user's goes on in a fork of this process, so that
+            what ends it without a word is said.
 
     Raises:
         SystemExit: With 1 for a mistake in the command line or a failed run.
@@ -54,7 +61,7 @@ def main(config_dir: Path, arguments: Sequence[str] | None = None) -> None:
             _hand_to_hydra(_not_called, config_dir, command.arguments)
             return
         with loading_quickly():
-            to_launch = _checked(command)
+            to_launch = _checked(command, guarded)
         if not to_launch:
             return
     except GsnrError as error:
@@ -106,7 +113,7 @@ def _single_run(cfg: DictConfig) -> RunResult:
         raise CompactHydraException(str(error)) from error
 
 
-def _checked(command: CommandLine) -> bool:
+def _checked(command: CommandLine, guarded: bool) -> bool:
     """Check the whole grid and fetch its data, before Hydra creates any folder.
 
     Returns:
@@ -117,8 +124,11 @@ def _checked(command: CommandLine) -> bool:
     from gsnr_sweep.preflight.check import check, prepare
     from gsnr_sweep.tracking.uri import tracking_uri
 
-    load_torch_library()
+    library = load_torch_library()
     grid = expand(command)
+    if guarded and any(own_code(asdict(point.cfg)) for point in grid.points if point.cfg):
+        library.join()
+        go_on_guarded()
     if swept := [key for key in LAUNCH_KEYS if key in grid.axes]:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):

@@ -47,7 +47,7 @@ def gsnr_sweep() -> int:
             return 0
         with loading_quickly():
             from gsnr_sweep.cli.launch import main as launch
-        launch(config_folder(), arguments)
+        launch(config_folder(), arguments, guarded=True)
         return 0
 
 

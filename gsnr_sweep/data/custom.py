@@ -34,7 +34,8 @@ from gsnr_sweep.data.seeding import global_generators_restored
 from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.targets import AUTO, Targets
-from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.user_code import UserCodeError, call, load
 
 _METHODS = ("prepare", "train_set", "test_set")
 _TRIED = 64  # samples of a set that is drawn to try a distribution
@@ -79,11 +80,8 @@ def try_draws(cfg: CustomDataConfig) -> None:
         return  # pools were looked through as they were read
     n, n_test = (min(_TRIED, most or _TRIED) for most in (source.spec.n_train, source.spec.n_test))
     source.prepare()
-    first, again, other = (
-        attempt(source.where, "train_set", partial(source.train_set, n, m, seed=0))
-        for m in (0, 0, 1)
-    )
-    attempt(source.where, "test_set", partial(source.test_set, n_test, seed=0))
+    first, again, other = (source.train_set(n, m, seed=0) for m in (0, 0, 1))
+    source.test_set(n_test, seed=0)
     if not _equal(first, again):
         raise GsnrError(
             f"{source.where}: train_set(n={n}, m=0, seed=0) gave other samples the second time. "
@@ -153,13 +151,12 @@ class _Asked:
             GsnrError: It fails.
         """
         try:
-            return self.function(**json.loads(self.args))
-        except Exception as error:
-            told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
-            raise GsnrError(
-                f"{self.where}: it fails ({told}); it was given {self.given or 'no arguments'}. "
+            return call(self.where, self.function, **json.loads(self.args))
+        except UserCodeError as error:
+            raise UserCodeError(
+                f"{self.where}: it fails ({error}); it was given {self.given or 'no arguments'}. "
                 "Its arguments are given as +data.args.NAME=VALUE."
-            ) from None
+            ) from error.__cause__
 
 
 class _Known(NamedTuple):
@@ -235,7 +232,7 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
     where, layout = asked.where, asked.layout
     names = ("training", "test")
     for name, dataset in zip(names, pair, strict=True):
-        if not is_map_style(dataset):
+        if not attempt(where, f"{name} set", partial(is_map_style, dataset)):
             raise GsnrError(
                 f"{where}: its {name} set is {kind(dataset)}, which has no length or cannot be "
                 f"indexed; {_NEEDED}."
@@ -264,13 +261,12 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
 
 
 def _find(where: str, target: str) -> Callable[..., Any]:
-    try:
-        found = resolve_name(target)
-    except Exception as error:
-        raise GsnrError(
-            f"{where}: it cannot be imported ({describe_exception(error)}). Give the dotted path "
-            "of a class or function, such as my_data.Spirals for a file my_data.py here."
-        ) from None
+    found = load(
+        where,
+        target,
+        "Give the dotted path of a class or function, such as my_data.Spirals for a file "
+        "my_data.py here.",
+    )
     if not callable(found):
         raise GsnrError(f"{where}: it is {kind(found)}, which cannot be called; {_NEEDED}.")
     return cast(Callable[..., Any], found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsnr_sweep.data.arrays import describe_index, first_not_finite
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.user_code import UserCodeError, call
 
 
 class Pool(NamedTuple):
@@ -42,8 +44,7 @@ def read_pool(where: str, name: str, dataset: Any) -> Pool:
     """
     reader = _Reader(where, name, dataset)
     first = reader.sample(0)
-    x = np.empty((reader.length, *(first.x.shape or (1,))), first.x.dtype)
-    y = np.empty((reader.length, *first.y.shape), first.y.dtype)
+    x, y = reader.arrays(first)
     for i in range(reader.length):
         one = reader.sample(i) if i else first
         reader.check_alike(i, one, first)
@@ -53,25 +54,27 @@ def read_pool(where: str, name: str, dataset: Any) -> Pool:
     return Pool(x, y)
 
 
+def _as_array(value: Any) -> NDArray[Any]:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
 class _Reader:
     """Reads samples by number and names the one that is wrong."""
 
     def __init__(self, where: str, name: str, dataset: Any) -> None:
         self._where, self._name, self._dataset = where, name, dataset
         try:
-            self.length = len(dataset)
-        except Exception as error:
-            raise self._wrong(
-                f"the {name} set has no length ({describe_exception(error)})"
-            ) from None
+            self.length = call(where, len, dataset)
+        except UserCodeError as error:
+            raise self._wrong(f"the {name} set has no length ({error})") from None
         if self.length == 0:
             raise self._wrong(f"the {name} set is empty")
 
     def sample(self, i: int) -> Pool:
         try:
-            entry = self._dataset[i]
-        except Exception as error:
-            raise self._of(i, f"cannot be read ({describe_exception(error)})") from None
+            entry = call(self._where, operator.getitem, self._dataset, i)
+        except UserCodeError as error:
+            raise self._of(i, f"cannot be read ({error})") from None
         if not isinstance(entry, tuple | list) or len(entry) != 2:
             raise self._of(i, f"is of type {type(entry).__name__}; a pair (x, y) is needed")
         x, y = (self._array(i, axis, value) for axis, value in zip("xy", entry, strict=True))
@@ -79,11 +82,9 @@ class _Reader:
 
     def _array(self, i: int, axis: str, value: Any) -> NDArray[Any]:
         try:
-            array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-        except Exception as error:
-            raise self._of(
-                i, f"has an {axis} that is no array ({describe_exception(error)})"
-            ) from None
+            array = call(self._where, _as_array, value)
+        except UserCodeError as error:
+            raise self._of(i, f"has an {axis} that is no array ({error})") from None
         if array.dtype.kind not in "uifb":
             raise self._of(
                 i,
@@ -91,6 +92,17 @@ class _Reader:
                 "number is needed",
             )
         return array
+
+    def arrays(self, first: Pool) -> Pool:
+        """Make room for all samples."""
+        shapes = [(self.length, *shape) for shape in (first.x.shape or (1,), first.y.shape)]
+        try:
+            return Pool(np.empty(shapes[0], first.x.dtype), np.empty(shapes[1], first.y.dtype))
+        except (MemoryError, ValueError):
+            raise self._wrong(
+                f"the {self._name} set has {self.length} samples by its length, for which there "
+                "is no memory"
+            ) from None
 
     def check_alike(self, i: int, one: Pool, first: Pool) -> None:
         for axis, mine, its in (("x", one.x, first.x), ("y", one.y, first.y)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from gsnr_sweep.data.arrays import describe_index, first_not_finite
 from gsnr_sweep.data.base import DataSpec, Distribution
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.user_code import UserCodeError, call
 
 _TASKS = ("classification", "regression")
 
@@ -30,7 +32,8 @@ class OwnDistribution:
         Raises:
             GsnrError: Its `spec` is none.
         """
-        self.where, self.spec = where, _checked_spec(where, own.spec)
+        spec = attempt(where, "spec", lambda: own.spec)
+        self.where, self.spec = where, _checked_spec(where, spec)
         self._own, self._prepared = own, False
 
     def prepare(self) -> None:
@@ -47,20 +50,21 @@ class OwnDistribution:
         """Draw training set number `m` of size `n`.
 
         Raises:
-            GsnrError: What is drawn does not fit the `spec`.
+            GsnrError: That fails, or what is drawn does not fit the `spec`.
         """
-        return self._judged("train_set", n, self._own.train_set(n, m, seed))
+        return self._judged("train_set", n, partial(self._own.train_set, n, m, seed))
 
     def test_set(self, n: int, seed: int) -> Samples:
         """Draw the test set of size `n`.
 
         Raises:
-            GsnrError: What is drawn does not fit the `spec`.
+            GsnrError: That fails, or what is drawn does not fit the `spec`.
         """
-        return self._judged("test_set", n, self._own.test_set(n, seed))
+        return self._judged("test_set", n, partial(self._own.test_set, n, seed))
 
-    def _judged(self, method: str, n: int, drawn: Any) -> Samples:
-        """Return what was drawn, its targets in the types that losses take."""
+    def _judged(self, method: str, n: int, draw: Callable[[], Any]) -> Samples:
+        """Return what is drawn, its targets in the types that losses take."""
+        drawn = attempt(self.where, method, draw)
         if not isinstance(drawn, Samples):
             raise GsnrError(f"{self.where}: {method} returned {kind(drawn)}; Samples are needed.")
         for name, values in (("x", drawn.x), ("y", drawn.y)):
@@ -159,12 +163,11 @@ def _is_count(value: object) -> bool:
 def attempt(where: str, name: str, work: Callable[[], Any]) -> Any:
     """Do some of the user's work and say in one line how it fails."""
     try:
-        return work()
-    except Exception as error:
-        if isinstance(error, GsnrError) and str(error).startswith(f"{where}: "):
+        return call(where, work)
+    except UserCodeError as error:
+        if str(error).startswith(f"{where}: "):
             raise
-        told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
-        raise GsnrError(f"{where}: its {name} fails ({told}).") from None
+        raise UserCodeError(f"{where}: its {name} fails ({error}).") from error.__cause__
 
 
 def _dtype(tensor: Tensor) -> str:

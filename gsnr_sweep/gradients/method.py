@@ -17,7 +17,8 @@ from gsnr_sweep.gradients.loss import Task, sample_losses
 from gsnr_sweep.gradients.moments import Method, gradient_moments
 from gsnr_sweep.gradients.per_sample import SampleLosses
 
-_TOLERANCE = 1e-8  # relative, in float64
+# Relative, of two right computations in float64, and of networks that do not compute in it.
+_TOLERANCE, _COARSE_TOLERANCE = 1e-8, 1e-4
 _PERTURBATION = 0.1
 _PASSES = 4  # in training mode, for what is random by generators of a network's own
 _MOST_NAMED = 3
@@ -26,8 +27,9 @@ _MOST_NAMED = 3
 def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses) -> Method:
     """Choose the fastest way that gives the right per-sample gradients of this network.
 
-    A float64 copy with perturbed weights (so that a head or a gain initialized to zero hides
-    nothing) is tried on the given samples. Each sample's output must not depend on the others, and
+    A float64 copy (in the network's own dtype, if it does not compute in float64) with perturbed
+    weights (so that a head or a gain initialized to zero hides nothing) is tried on the given
+    samples. Each sample's output must not depend on the others, and
     Σ g_i and Σ g_i² must be those of one ordinary backward pass a sample.
 
     Args:
@@ -41,9 +43,8 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
     """
     if not any(p.requires_grad for p in model.parameters()):
         raise GsnrError("This network has no trained parameters: there is nothing to measure.")
-    trial = copy.deepcopy(model).double()
-    x = x.double()
     try:
+        trial, x = _in_float64(model, x)
         _perturb(trial, x)
         _refuse_random_or_mixing(trial, x)
         expected = _sums(trial, x, y, sample_losses, Method.PER_SAMPLE)
@@ -61,9 +62,24 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
             found = _sums(trial, x, y, sample_losses, method)
         except Exception:  # whatever it is, this way is not for this network
             continue
-        if all(_close(a, b) for a, b in zip(found, expected, strict=True)):
+        if all(_close(a, b, x.dtype) for a, b in zip(found, expected, strict=True)):
             return method
     return Method.PER_SAMPLE
+
+
+def _in_float64(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    """Copy a network and inputs in float64, where it computes in it, else as they are.
+
+    A network that makes a tensor of its own in a fixed dtype, such as an initial state by
+    ``torch.zeros(n, h)``, computes in that one alone.
+    """
+    exact = copy.deepcopy(model).double()
+    try:
+        with torch.no_grad():
+            exact(x.double())
+    except Exception:
+        return copy.deepcopy(model), x
+    return exact, x.double()
 
 
 def _sums(
@@ -84,7 +100,7 @@ def _perturb(model: nn.Module, x: Tensor) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.add_(noise.to(parameter.device), alpha=_PERTURBATION)
+            parameter.add_(noise.to(parameter), alpha=_PERTURBATION)
     if not bool(torch.isfinite(model(x)).all()):
         for parameter, value in zip(model.parameters(), before, strict=True):
             parameter.copy_(value)
@@ -110,12 +126,13 @@ def _refuse_random_or_mixing(model: nn.Module, x: Tensor) -> None:
         )
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    """Compare up to rounding; False where there is NaN."""
+def _close(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Compare what was computed in a dtype (its own, if None) up to rounding; False for NaN."""
     if not a.numel():
         return True
     scale = max(float(a.abs().max()), float(b.abs().max()), 1e-300)
-    return float((a - b).abs().max()) <= _TOLERANCE * scale
+    tolerance = _TOLERANCE if (dtype or b.dtype) == torch.float64 else _COARSE_TOLERANCE
+    return float((a - b).abs().max()) <= tolerance * scale
 
 
 def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) -> Method:
@@ -164,9 +181,9 @@ def refuse_training_mode(model: nn.Module, x: Tensor) -> None:
         GsnrError: It does; the modules that do are named where they can be told.
     """
     with global_generators_restored(x.device), torch.no_grad():
-        trial, x = copy.deepcopy(model).double().eval(), x.double()
         try:
-            _perturb(trial, x)
+            trial, x = _in_float64(model, x)
+            _perturb(trial.eval(), x)
             expected, again = _passed(trial, x), _passed(trial, x)
         except Exception:  # said by the trial of its gradients
             return

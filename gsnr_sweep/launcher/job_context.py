@@ -16,10 +16,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from gsnr_sweep.config.compose import Composer
-from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.atomic import PRIVATE, replace_file
 from gsnr_sweep.records.manifest import PAYLOAD_FILE, SweepRun
 from gsnr_sweep.runs.control import Attempt
+from gsnr_sweep.user_code import told
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,8 @@ def execute(job_context: JobContext, run: SweepRun, attempt: Attempt, device: st
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-    except (SystemExit, KeyboardInterrupt) as error:  # of a user's module; Hydra lets them pass
-        return describe_exception(error)
-    except Exception as error:
-        return str(error) if isinstance(error, GsnrError) else describe_exception(error)
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # Hydra lets the last two pass
+        return told(error)
     finally:
         _close_log()
     return _error(done)
@@ -109,10 +107,7 @@ def execute(job_context: JobContext, run: SweepRun, attempt: Attempt, device: st
 def _error(done: JobReturn) -> str:
     if done.status is JobStatus.COMPLETED:
         return ""
-    error = done._return_value
-    return (
-        " ".join(str(error).split()) if isinstance(error, GsnrError) else describe_exception(error)
-    )
+    return " ".join(told(done._return_value).split())
 
 
 def _close_log() -> None:

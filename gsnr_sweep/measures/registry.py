@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.user_code import UserCodeError, call, load
 
 if TYPE_CHECKING:
     from gsnr_sweep.training.snapshot import Snapshot
@@ -30,16 +31,15 @@ def load_measures(functions: dict[str, str]) -> dict[str, Measure]:
 
 
 def _load(name: str, path: str) -> Any:
-    try:
-        found = resolve_name(path)
-    except Exception as error:
-        raise GsnrError(
-            f"measures.functions.{name}={path}: it cannot be imported "
-            f"({describe_exception(error)}). Give the dotted path of a function "
-            "that takes a Snapshot and returns values by metric name."
-        ) from None
+    where = f"measures.functions.{name}={path}"
+    found = load(
+        where,
+        path,
+        "Give the dotted path of a function that takes a Snapshot and returns values by metric "
+        "name.",
+    )
     if not callable(found):
-        raise GsnrError(f"measures.functions.{name}={path}: this is no function.")
+        raise GsnrError(f"{where}: this is no function.")
     return found
 
 
@@ -50,12 +50,16 @@ def measure_all(measures: dict[str, Measure], snapshot: Snapshot) -> dict[str, V
         Values by metric name: numbers, or lists of them.
 
     Raises:
-        GsnrError: A measure returns something else.
+        GsnrError: A measure fails or returns something else.
         ValueError: Two measures return the same metric name.
     """
     values: dict[str, Value] = {}
     for name, measure in measures.items():
-        found = checked_values(f"measures.functions.{name}", measure(snapshot))
+        where = f"measures.functions.{name}"
+        try:
+            found = checked_values(where, call(where, measure, snapshot))
+        except UserCodeError as error:
+            raise UserCodeError(f"{where}: it fails ({error}).") from error.__cause__
         twice = values.keys() & found.keys()
         if twice:
             raise ValueError(f"measure {name} returns {sorted(twice)}, which another one has too")
@@ -78,7 +82,8 @@ def checked_values(where: str, returned: Any) -> Mapping[str, Value]:
             f"{where}: it returned {_kind(returned)}; a dictionary of values by metric name is "
             "needed, such as {'noise_scale': 0.5}."
         )
-    for metric, value in returned.items():
+    found = dict(returned)
+    for metric, value in found.items():
         if not isinstance(metric, str):
             raise GsnrError(
                 f"{where}: the metric name {metric!r} is of type {type(metric).__name__}; a text "
@@ -86,7 +91,7 @@ def checked_values(where: str, returned: Any) -> Mapping[str, Value]:
             )
         for problem in _value_problems(value):
             raise GsnrError(f"{where}: metric {metric!r} {problem}.")
-    return returned
+    return found
 
 
 _ALLOWED = "a float, an int, or a list of floats is needed"
@@ -96,23 +101,35 @@ def _value_problems(value: Any) -> Iterator[str]:
     if not isinstance(value, list):
         if not _is_number(value):
             yield f"is of type {type(value).__name__}{_shape(value)}; {_ALLOWED}{_advice(value)}"
+        elif _is_too_large(value):
+            yield f"is a whole number beyond the largest float; {_ALLOWED}"
         return
     for i, item in enumerate(value):
         if not isinstance(item, Real):
             yield f"is a list whose item {i} is of type {type(item).__name__}; {_ALLOWED}"
+        elif _is_too_large(item):
+            yield f"is a list whose item {i} is a whole number beyond the largest float; {_ALLOWED}"
 
 
 def _is_number(value: Any) -> bool:
     """Tell whether a record can hold it as one number: a tensor or array may be one."""
     if isinstance(value, Real):
         return True
-    if getattr(value, "ndim", None) != 0:
+    if getattr(value, "ndim", None) != 0 or "complex" in str(getattr(value, "dtype", "")):
         return False
     try:
         float(value)
     except (TypeError, ValueError, RuntimeError):
         return False
     return True
+
+
+def _is_too_large(value: Any) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return True
+    return False
 
 
 def _shape(value: Any) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
 
-from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.init import he_normal, small_normal
 from gsnr_sweep.models.settings import ModelConfig
+from gsnr_sweep.user_code import UserCodeError, call, is_ours, load
 
 _INITS = {"he": he_normal, "small": small_normal}
 
@@ -30,8 +32,8 @@ def build_model(
         seed: Decides the initial weights, whatever was drawn before.
 
     Raises:
-        GsnrError: The class cannot be found, refuses its arguments, or is no `torch.nn.Module`; or
-            a frozen layer does not exist.
+        GsnrError: The class cannot be found, refuses its arguments, or is no `torch.nn.Module`; its
+            parameters cannot be trained here; or a frozen layer does not exist.
     """
     constructor = _find(cfg._target_)
     offered = {"ch": ch, "input_shape": tuple(input_shape), "n_outputs": n_outputs}
@@ -39,6 +41,8 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _construct(constructor, arguments, cfg)
+        if not is_ours(cfg._target_):
+            _refuse_parameters(model, cfg)
         if cfg.init in _INITS:
             _INITS[cfg.init](model)
     _freeze(model, cfg.frozen)
@@ -64,16 +68,15 @@ def _freeze(model: nn.Module, names: list[str]) -> None:
 
 
 def _find(target: str) -> Any:
-    try:
-        found = resolve_name(target)
-    except Exception as error:
-        raise GsnrError(
-            f"model._target_={target}: it cannot be imported ({describe_exception(error)}). "
-            "Give the dotted path of a torch.nn.Module, such as my_models.MyNetwork for a file "
-            "my_models.py here."
-        ) from None
+    where = f"model._target_={target}"
+    found = load(
+        where,
+        target,
+        "Give the dotted path of a torch.nn.Module, such as my_models.MyNetwork for a file "
+        "my_models.py here.",
+    )
     if not isinstance(found, type) or not issubclass(found, nn.Module):
-        raise GsnrError(f"model._target_={target}: this is no torch.nn.Module.")
+        raise GsnrError(f"{where}: this is no torch.nn.Module.")
     return found
 
 
@@ -84,14 +87,66 @@ def _accepted(constructor: Any, offered: dict[str, Any]) -> dict[str, Any]:
 
 def _construct(constructor: Any, arguments: dict[str, Any], cfg: ModelConfig) -> nn.Module:
     try:
-        model = constructor(**arguments)
-    except Exception as error:
+        model = call(describe_model(cfg), constructor, **arguments)
+    except UserCodeError as error:
         given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-        told = str(error) if isinstance(error, ValueError) else describe_exception(error)
+        speaks = is_ours(cfg._target_) and isinstance(error.__cause__, ValueError)
+        told = str(error.__cause__) if speaks else str(error)
         raise GsnrError(
-            f"model={cfg.name}: {told}; it was given {given or 'no arguments'}. Choose a model "
-            "that fits the data (table2_cnn and table3_cnn: images; mlp: anything) or other "
+            f"{describe_model(cfg)}: {told}; it was given {given or 'no arguments'}. Choose a "
+            "model that fits the data (table2_cnn and table3_cnn: images; mlp: anything) or other "
             "model.args."
-        ) from None
+        ) from error.__cause__
     assert isinstance(model, nn.Module)
     return model
+
+
+def describe_model(cfg: ModelConfig) -> str:
+    """Return the key and value that name a model: a user's own is its class."""
+    return f"model={cfg.name}" if is_ours(cfg._target_) else f"model._target_={cfg._target_}"
+
+
+def _refuse_parameters(model: nn.Module, cfg: ModelConfig) -> None:
+    """Refuse networks that cannot be copied to replicas or brought to a run's dtype.
+
+    Raises:
+        GsnrError: This is one; the text names the parameter or the module, and what to do.
+    """
+    for name, problem in (*_module_problems(model), *_tensor_problems(model)):
+        raise GsnrError(f"{describe_model(cfg)}: {name or 'the network itself'} {problem}.")
+
+
+def _module_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
+    for name, module in model.named_modules():
+        hooks = {type(hook).__name__ for hook in module._forward_pre_hooks.values()}
+        if isinstance(module, torch.jit.ScriptModule):
+            yield (
+                name,
+                "is a TorchScript module, whose layers cannot be looked into. Give the Python "
+                "class that it was made from",
+            )
+        if "WeightNorm" in hooks:
+            yield (
+                name,
+                "has the deprecated torch.nn.utils.weight_norm, which cannot be copied. Take "
+                "torch.nn.utils.parametrizations.weight_norm",
+            )
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+            yield name, "has sparse gradients. Leave its argument sparse out"
+
+
+def _tensor_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            yield (
+                name,
+                "has no size before the first pass (a lazy layer). Give its sizes to the "
+                "constructor: input_shape and n_outputs are offered to it",
+            )
+        elif tensor.is_complex():
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            yield name, f"is complex ({dtype}). Keep real and imaginary part as two tensors"
+        elif tensor.is_meta:
+            yield name, "has no values (device 'meta'). Make it on the CPU"
+        elif tensor.is_sparse:
+            yield name, "is sparse. Make it dense"

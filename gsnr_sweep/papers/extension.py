@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, describe_exception, resolve_name
+from gsnr_sweep.errors import GsnrError, resolve_name
 from gsnr_sweep.records.state import State
+from gsnr_sweep.user_code import UserCodeError, call
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ METRICS = (
     *("train_loss", "test_loss", "gen_gap", "gsnr_mean", "p_same_sign"),
 )
 """Metrics of the made-up table; a function may read others, which are then missing in the trial."""
+FIGURES, CLAIMS = "preset.figures", "preset.claims"
 FIGURE_KIND = "a function that takes the sweep's Analysis and returns a matplotlib Figure"
 CLAIM_KIND = "a function that takes the sweep's Analysis and returns a Claim or a list of Claims"
 
@@ -67,21 +69,29 @@ def judge_own(function: Callable[[Analysis], Any], analysis: Analysis) -> list[C
     return claims
 
 
-def load(path: str, launch_folder: str = "") -> Callable[[Analysis], Any]:
+def load(key: str, path: str, launch_folder: str = "") -> Callable[[Analysis], Any]:
     """Import a function by its dotted path, also from where the sweep was launched, and from here.
+
+    Whatever it raises when it is called is a `UserCodeError`.
+
+    Args:
+        key: That names it: `FIGURES` or `CLAIMS`.
+        path: The dotted path.
+        launch_folder: Where the sweep was launched.
 
     Raises:
         GsnrError: It cannot be imported, or is no function.
     """
+    where = f"{key}=[{path}]"
     folders = [folder for folder in (str(Path.cwd()), launch_folder) if folder]
     sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
     try:
-        function: Callable[[Analysis], Any] = resolve_name(path)
-    except Exception as error:
-        raise GsnrError(f"it cannot be imported ({describe_exception(error)})") from None
+        function: Callable[[Analysis], Any] = call(where, resolve_name, path)
+    except UserCodeError as error:
+        raise GsnrError(f"it cannot be imported ({error})") from None
     if not callable(function):
         raise GsnrError(f"it is {_kind(function)}, which cannot be called")
-    return function
+    return lambda analysis: call(where, function, analysis)
 
 
 def try_figure(path: str) -> None:
@@ -90,7 +100,7 @@ def try_figure(path: str) -> None:
     Raises:
         GsnrError: It cannot be drawn, or is no figure.
     """
-    _try("preset.figures", path, _drawn_once, FIGURE_KIND)
+    _try(FIGURES, path, _drawn_once, FIGURE_KIND)
 
 
 def try_claim(path: str) -> None:
@@ -99,7 +109,7 @@ def try_claim(path: str) -> None:
     Raises:
         GsnrError: It cannot be judged, or is no claim.
     """
-    _try("preset.claims", path, judge_own, CLAIM_KIND)
+    _try(CLAIMS, path, judge_own, CLAIM_KIND)
 
 
 def made_up_analysis() -> Analysis:
@@ -134,7 +144,7 @@ def _drawn_once(function: Callable[[Analysis], Any], analysis: Analysis) -> None
 
 
 def _try(key: str, path: str, use: Callable[..., object], kind: str) -> None:
-    problem = _problem_of(path, use)
+    problem = _problem_of(key, path, use)
     if problem:
         raise GsnrError(
             f"{key}=[{path}]: {problem}. Give the dotted path of {kind}, such as "
@@ -142,23 +152,23 @@ def _try(key: str, path: str, use: Callable[..., object], kind: str) -> None:
         )
 
 
-def _problem_of(path: str, use: Callable[..., object]) -> str:
+def _problem_of(key: str, path: str, use: Callable[..., object]) -> str:
     """Return what is wrong with a function, empty for nothing."""
     try:
-        function = load(path)
+        function = load(key, path)
     except GsnrError as error:
         return str(error)
     try:
-        use(function, made_up_analysis())
-    except WrongReturnError as error:
-        return str(error)
-    except Exception as error:
-        if not _lacks_a_metric(error):
-            return f"it fails on a small made-up sweep ({describe_exception(error)})"
+        call(f"{key}=[{path}]", use, function, made_up_analysis())
+    except UserCodeError as error:
+        if isinstance(error.__cause__, WrongReturnError):
+            return str(error)
+        if not _lacks_a_metric(error.__cause__):
+            return f"it fails on a small made-up sweep ({error})"
     return ""
 
 
-def _lacks_a_metric(error: Exception) -> bool:
+def _lacks_a_metric(error: BaseException | None) -> bool:
     """Tell whether a function missed something that only the sweep's own runs have measured."""
     from pandas import DataFrame
 

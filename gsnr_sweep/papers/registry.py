@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import extension
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
@@ -15,6 +15,7 @@ from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
+from gsnr_sweep.user_code import UserCodeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,9 @@ def draw(name: str, analysis: Analysis) -> Figure:
         raise GsnrError(problem[0].upper() + problem[1:])
     if name in FIGURES:
         return FIGURES[name].draw(analysis)
-    return extension.draw_own(extension.load(name, analysis.table.launch_folder), analysis)
+    return extension.draw_own(
+        extension.load(extension.FIGURES, name, analysis.table.launch_folder), analysis
+    )
 
 
 def caption(name: str) -> str:
@@ -86,9 +89,10 @@ def claims_title(preset: Preset) -> str:
 def _judge_own(path: str, analysis: Analysis) -> list[Claim]:
     """Judge a user's own claim; one that fails takes nothing else with it."""
     try:
-        return extension.judge_own(extension.load(path, analysis.table.launch_folder), analysis)
+        judge_it = extension.load(extension.CLAIMS, path, analysis.table.launch_folder)
+        return extension.judge_own(judge_it, analysis)
+    except UserCodeError as error:
+        told = f"it fails on these runs ({error})"
     except GsnrError as error:
         told = str(error)
-    except Exception as error:
-        told = f"it fails on these runs ({describe_exception(error)})"
     return [Claim(f"The claim {path} could not be judged.", path, UNCLEAR, f"{told}.")]

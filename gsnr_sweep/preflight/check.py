@@ -13,7 +13,6 @@ from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.size_check import check_sets
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class CheckedPoint:
         flops: Estimated floating-point operations of the whole run.
         forward_flops: Floating-point operations of one sample's forward pass.
         data: What its data are.
+        doubts: What may be unexpected, in words.
     """
 
     label: str
@@ -46,6 +46,7 @@ class CheckedPoint:
     flops: float
     forward_flops: float
     data: DataSpec | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def check(points: Sequence[GridPoint]) -> list[CheckedPoint]:
@@ -108,7 +109,7 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
     if wrong:
         return wrong
     try:
-        cost = _check_with_data(point.cfg, inspections)
+        cost, doubts = _check_with_data(point.cfg, inspections)
     except GsnrError as error:
         return [str(error)]
     return CheckedPoint(
@@ -119,11 +120,12 @@ def _check_point(point: GridPoint, inspections: _Inspections) -> CheckedPoint | 
         flops=cost.forward_flops * sample_passes(point.cfg),
         forward_flops=cost.forward_flops,
         data=inspections.data(point.cfg.data),
+        doubts=doubts,
     )
 
 
-def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
-    """Return what the model costs."""
+def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost, tuple[str, ...]]:
+    """Return what the model costs, and what may be unexpected."""
     spec = inspections.data(cfg.data)
     named = f"data={spec.name}"
     if isinstance(cfg.data, CustomDataConfig):
@@ -148,13 +150,12 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> ModelCost:
         inspections.claim(path)
     inspections.device(cfg.device)
     inspections.measures(cfg.measures)
-    cost = inspections.model(cfg.model, cfg.ch, spec)
+    cost = inspections.model(cfg, spec)
     if cfg.measures.parameters:
         from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
-    inspections.own_measures(cfg, spec, cost)
-    return cost
+    return cost, spec.doubts + inspections.own_code(cfg, spec, cost)
 
 
 def _tried_data(cfg: DataConfig) -> DataSpec:
@@ -190,12 +191,12 @@ class _Inspections:
 
         self._once(repr(cfg), lambda: load_measures(cfg.functions))
 
-    def own_measures(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> None:
-        from gsnr_sweep.preflight.measure_check import try_measures
+    def own_code(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...]:
+        from gsnr_sweep.preflight.measure_check import own_network, try_measures
         from gsnr_sweep.runs.device import on_one_core
 
-        key = ("own measures", repr(cfg.measures), spec.task)
-        self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
+        key = ("own measures", repr(cfg.measures), spec.task, own_network(cfg))
+        return self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
         from gsnr_sweep.papers.extension import is_dotted, try_figure
@@ -211,13 +212,14 @@ class _Inspections:
 
         self._once(("claim", path), lambda: try_claim(path))
 
-    def model(self, cfg: ModelConfig, ch: int, spec: DataSpec) -> ModelCost:
+    def model(self, cfg: Config, spec: DataSpec) -> ModelCost:
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
         from gsnr_sweep.runs.device import on_one_core
 
-        fit = self._once((repr(cfg), spec), lambda: Fit.of(cfg, spec))
+        about = (repr(cfg.model), cfg.dtype, repr(cfg.data), spec)
+        fit = self._once(about, lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model
-        cost = self._once((fit, ch), lambda: on_one_core(look, fit, ch))
+        cost = self._once((fit, cfg.ch), lambda: on_one_core(look, fit, cfg.ch))
         self._tried.add(fit)
         return cost
 

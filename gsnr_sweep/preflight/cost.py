@@ -19,6 +19,7 @@ from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.preflight.check import sample_passes
+from gsnr_sweep.user_code import UserCodeError, call
 
 if TYPE_CHECKING:
     from gsnr_sweep.engine.selection import EngineChoice
@@ -225,7 +226,7 @@ def _count(
 def _try(work: Callable[..., T], *arguments: object) -> T | None:
     """Return what `work` returns, or None if it fails, which is no reason to stop a launch."""
     try:
-        return work(*arguments)
-    except Exception:
+        return call("the estimate of its cost", work, *arguments)
+    except UserCodeError:
         log.debug("no estimate", exc_info=True)
         return None

@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
@@ -17,6 +16,7 @@ from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.models.build import build_model
+from gsnr_sweep.preflight.examples import examples
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
@@ -44,22 +44,13 @@ _DEFORMING = 8
 _ALLOCATOR = 1.1
 
 
-def noise(spec: DataSpec, n: int) -> tuple[Tensor, Tensor]:
-    """Draw inputs and targets of the data's shapes."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(n, *spec.input_shape, generator=generator)
-    if spec.task == "regression":
-        return x, torch.randn(n, spec.n_outputs, generator=generator, dtype=torch.float64)
-    return x, torch.randint(spec.n_outputs, (n,), generator=generator)
-
-
 def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> EngineChoice:
-    """Build the network of a run on its device and try it on noise."""
+    """Build the network of a run on its device and try it on a few samples."""
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
-    x, y = (tensor.to(device) for tensor in noise(spec, 3))
+    x, y = examples(cfg, spec, 3, device)
     network = prepare_network(model, dtype, device)
-    return EngineChoice.of(network, x.to(dtype), y, spec.task, cfg.engine)
+    return EngineChoice.of(network, x, y, spec.task, cfg.engine)
 
 
 def memory_bytes(

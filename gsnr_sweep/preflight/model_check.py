@@ -3,32 +3,39 @@
 The full trial computes gradients, which takes seconds for wide networks. A grid over many widths
 needs it once: whether gradients exist is a matter of the architecture. The other widths are only
 built and passed through, which still finds those that the model does not take.
+
+A user's own model is given a few of the run's samples in the run's dtype. Ours take noise.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.data.own_distribution import kind
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
-from gsnr_sweep.models.build import build_model
+from gsnr_sweep.models.build import build_model, describe_model
 from gsnr_sweep.models.settings import ModelConfig
+from gsnr_sweep.preflight.examples import examples
 from gsnr_sweep.preflight.flops import count_flops
+from gsnr_sweep.preflight.global_state import unchanged_global_state
 from gsnr_sweep.preflight.size_check import check_weights
+from gsnr_sweep.user_code import UserCodeError, call, is_ours
 
 if TYPE_CHECKING:
+    from gsnr_sweep.config.schema import Config
     from gsnr_sweep.data.base import DataSpec
 
-_OURS = "gsnr_sweep."
 _N_SAMPLES = 3
 _MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
 _FEW_WEIGHTS = 1_000_000
@@ -60,18 +67,26 @@ class Fit:
         input_shape: Shape of one input.
         n_outputs: Classes or targets.
         task: Decides the loss.
+        run: What else a user's own model is tried with: dtype and data. Empty for ours.
+        samples: Draws a few of them; None for ours.
     """
 
     model: str
     input_shape: tuple[int, ...]
     n_outputs: int
     task: Any
+    run: str = ""
+    samples: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, model: ModelConfig, spec: DataSpec) -> Fit:
-        """Take from a data set's description what a model must fit."""
-        as_json = json.dumps(asdict(model), sort_keys=True, default=str)
-        return cls(as_json, spec.input_shape, spec.n_outputs, spec.task)
+    def of(cls, cfg: Config, spec: DataSpec) -> Fit:
+        """Take from a run and its data's description what a model must fit."""
+        as_json = json.dumps(asdict(cfg.model), sort_keys=True, default=str)
+        about = (as_json, spec.input_shape, spec.n_outputs, spec.task)
+        if is_ours(cfg.model._target_):
+            return cls(*about)
+        drawn = partial(examples, cfg, spec, _N_SAMPLES)
+        return cls(*about, repr((cfg.dtype, cfg.data)), drawn)
 
     @property
     def config(self) -> ModelConfig:
@@ -81,7 +96,7 @@ class Fit:
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
 def try_model(fit: Fit, ch: int) -> ModelCost:
-    """Build a model, try it and its gradients on noise.
+    """Build a model, try it and its gradients on a few samples.
 
     Raises:
         GsnrError: It cannot be built, does not fit the data or the machine's memory, or has no
@@ -89,12 +104,13 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
     """
     if _is_ours(fit):
         check_weights(ch, _count_weights(fit, ch))
-    x = _noise(fit)
+    x, targets = _samples(fit)
     network, cost = _pass_forward(fit, ch, x)
-    regression = fit.task == "regression"
-    classes = torch.arange(len(x)) % fit.n_outputs
-    targets = torch.zeros(len(x), fit.n_outputs) if regression else classes
-    choose_moments_method(network, x, targets, fit.task)
+    where = describe_model(fit.config)
+    try:
+        call(where, choose_moments_method, network, x, targets, fit.task)
+    except UserCodeError as error:
+        raise GsnrError(f"{where}: {error}") from error.__cause__
     return cost
 
 
@@ -109,7 +125,7 @@ def cost_of_width(fit: Fit, ch: int) -> ModelCost:
     Raises:
         GsnrError: The model cannot be built with this width, or does not fit the data.
     """
-    x = _noise(fit)
+    x, _ = _samples(fit)
     if _is_ours(fit):
         n_weights = _count_weights(fit, ch)
         check_weights(ch, n_weights)
@@ -120,7 +136,7 @@ def cost_of_width(fit: Fit, ch: int) -> ModelCost:
 
 
 def _is_ours(fit: Fit) -> bool:
-    return fit.config._target_.startswith(_OURS)
+    return is_ours(fit.config._target_)
 
 
 def _count_weights(fit: Fit, ch: int) -> int:
@@ -142,32 +158,71 @@ def _count_weights(fit: Fit, ch: int) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _noise(fit: Fit) -> Tensor:
+def _samples(fit: Fit) -> tuple[Tensor, Tensor]:
+    """Draw a few samples of the run's, or noise for a model that takes any numbers."""
+    if fit.samples is not None:
+        return fit.samples()
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(_N_SAMPLES, *fit.input_shape, generator=generator)
+    x = torch.randn(_N_SAMPLES, *fit.input_shape, generator=generator)
+    regression = fit.task == "regression"
+    classes = torch.arange(len(x)) % fit.n_outputs
+    return x, torch.zeros(len(x), fit.n_outputs) if regression else classes
 
 
 def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
     """Build the network where `x` lies and pass `x` through it."""
-    model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
-    network = prepare_network(model, torch.float32, x.device)
-    outputs, flops = _count_flops(lambda: network(x), fit)
-    if not isinstance(outputs, Tensor) or outputs.shape != (len(x), fit.n_outputs):
-        shape = tuple(getattr(outputs, "shape", ()))
+    where, ours, before = describe_model(fit.config), _is_ours(fit), x.clone()
+    with unchanged_global_state(where):
+        model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
+        network = prepare_network(model, x.dtype, x.device) if ours else _copied(model, x, where)
+        outputs, flops = _count_flops(lambda: network(x), fit, x.dtype)
+    if problem := _output_problem(outputs, len(x), fit.n_outputs):
         raise GsnrError(
-            f"model={fit.config.name} returns {shape} for {len(x)} samples where "
-            f"({len(x)}, {fit.n_outputs}) is needed: one output a class (or target)."
+            f"{where}: it returns {problem}; one tensor of shape ({len(x)}, {fit.n_outputs}) is "
+            f"needed for {len(x)} samples: one output a class (or target), in floats."
+        )
+    if not x.is_meta and not torch.equal(x, before):
+        raise GsnrError(
+            f"{where}: its forward changes its inputs in place, which are the samples that others "
+            "are measured on. Let it make new tensors, such as x = x + 1 for x += 1."
         )
     parameters = trained_parameters(network)
     n_parameters = parameters[-1].stop if parameters else 0
     return network, ModelCost(n_parameters, flops / len(x), parameters)
 
 
-def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
+def _count_flops(forward: Callable[[], object], fit: Fit, dtype: torch.dtype) -> tuple[object, int]:
     try:
-        return count_flops(forward)
-    except Exception as error:
+        return call(describe_model(fit.config), count_flops, forward)
+    except UserCodeError as error:
         raise GsnrError(
-            f"model={fit.config.name} does not take this data's inputs of shape "
-            f"{fit.input_shape}: {describe_exception(error)}. Choose a model that fits the data."
-        ) from None
+            f"{describe_model(fit.config)} does not take this data's inputs of shape "
+            f"{fit.input_shape} in {str(dtype).removeprefix('torch.')}: {error}. Choose a model "
+            "that fits the data."
+        ) from error.__cause__
+
+
+def _copied(model: nn.Module, x: Tensor, where: str) -> nn.Module:
+    """Bring a network into the form that replicas have, each of which is a copy."""
+    try:
+        return call(where, copy.deepcopy, prepare_network(model, x.dtype, x.device))
+    except UserCodeError as error:
+        raise GsnrError(
+            f"{where}: it cannot be copied to replicas ({error}). Keep tensors that are computed "
+            "from parameters out of its attributes, and open files and locks, too."
+        ) from error.__cause__
+
+
+def _output_problem(outputs: object, n: int, n_outputs: int) -> str:
+    """Say what a network returns that is not what it must return; empty for nothing."""
+    if not isinstance(outputs, Tensor):
+        if isinstance(outputs, tuple | list | dict):
+            return f"a {type(outputs).__name__} of {len(outputs)}"
+        return kind(outputs)
+    if outputs.shape != (n, n_outputs):
+        return f"a tensor of shape {tuple(outputs.shape)}"
+    if outputs.dtype not in (torch.float32, torch.float64):
+        return f"{str(outputs.dtype).removeprefix('torch.')}"
+    if not outputs.is_meta and not bool(outputs.isfinite().all()):
+        return "values that are not finite"
+    return ""

@@ -58,7 +58,7 @@ def show_plan(
     table.add_column(overflow="fold")
     for name, text in _lines(points, axes):
         table.add_row(name, Text(text))
-    for doubt in dict.fromkeys(doubt for point in points for doubt in _spec_doubts(point)):
+    for doubt in dict.fromkeys(doubt for point in points for doubt in point.doubts):
         table.add_row("doubtful", Text(doubt))
     if estimated:
         table.add_row("estimate", Text(estimated))
@@ -126,10 +126,6 @@ def _samples_lines(point: CheckedPoint) -> list[tuple[str, str]]:
         for size, pool in ((spec.n_train, "training"), (spec.n_test, "test"))
     ]
     return [("task", f"{spec.task}, {targets}; {' and '.join(sizes)} samples")]
-
-
-def _spec_doubts(point: CheckedPoint) -> tuple[str, ...]:
-    return point.data.doubts if point.data else ()
 
 
 def _model_line(point: CheckedPoint) -> str:

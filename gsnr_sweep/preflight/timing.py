@@ -25,7 +25,8 @@ from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.measures import load_measures, requirements_of
 from gsnr_sweep.models.build import build_model
-from gsnr_sweep.preflight.memory import memory_bytes, noise, plan_passes
+from gsnr_sweep.preflight.examples import example_sets
+from gsnr_sweep.preflight.memory import memory_bytes, plan_passes
 from gsnr_sweep.runs.device import available_cores, choose_device
 from gsnr_sweep.training.ensemble import Ensemble
 
@@ -161,7 +162,8 @@ def time_trial(setup: Setup, flops: float) -> Timing:
     fewest = _FEWEST_IN_LANES if setup.plan.explicit else _FEWEST
     most = max(fewest, min(int(flops / (_PASSES * setup.forward_flops)), _MOST_SAMPLES))
     n, n_test = min(cfg.n, most), min(cfg.n_test, most)
-    train, test = (Samples(*noise(spec, size)).to(setup.device) for size in (n, n_test))
+    drawn = example_sets(cfg, spec, n, n_test)
+    train, test = (samples.to(setup.device) for samples in (drawn.train[0], drawn.test))
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
 
     def build(n_sets: int) -> Ensemble:

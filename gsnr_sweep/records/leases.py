@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from gsnr_sweep.config.own_code import own_code
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
 from gsnr_sweep.records.processes import UNKNOWN, alive, identify
-from gsnr_sweep.records.record import holds_result, read_record
+from gsnr_sweep.records.record import RunRecord, holds_result, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, read_status, write_status
 from gsnr_sweep.records.versions import known_fields
@@ -198,12 +199,18 @@ def close_killed(folder: Path, number: int, why: str = "") -> bool:
     if record is not None and record.state.over:  # it died before it could say so
         status.state, status.message = record.state, record.error
     else:
-        status.state, status.message = State.KILLED, why or PROCESS_DIED
+        status.state, status.message = State.KILLED, why or _died(record)
     write_status(folder, status)
     if record is not None and status.state == State.KILLED:
         record.state, record.error = State.KILLED, status.message
         record.write(folder)
     return True
+
+
+def _died(record: RunRecord | None) -> str:
+    """Say that a process died; code of the user's may have ended it."""
+    own = own_code(record.config) if record else []
+    return f"{PROCESS_DIED} Or did its own code end it ({'; '.join(own)})?" if own else PROCESS_DIED
 
 
 def fail_run(folder: Path, lease: Lease, why: str) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.preset import LHS_RHS
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.registry import draw
+from gsnr_sweep.user_code import UserCodeError, call
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,11 +37,15 @@ def draw_all(analysis: Analysis, names: Sequence[str]) -> Drawings:
         if name == LHS_RHS:
             continue
         try:
-            figure = draw(name, analysis)
-            figure.draw_without_rendering()  # what cannot be laid out is known now
-            drawn.figures[name] = figure
-        except GsnrError as error:
-            drawn.problems[name] = str(error)
-        except Exception as error:  # a figure is no reason to lose the others
-            drawn.problems[name] = f"it cannot be drawn of these runs ({describe_exception(error)})"
+            drawn.figures[name] = call(name, _laid_out, name, analysis)
+        except UserCodeError as error:  # a figure is no reason to lose the others
+            speaks = isinstance(error.__cause__, GsnrError)
+            told = str(error) if speaks else f"it cannot be drawn of these runs ({error})"
+            drawn.problems[name] = told
     return drawn
+
+
+def _laid_out(name: str, analysis: Analysis) -> Figure:
+    figure = draw(name, analysis)
+    figure.draw_without_rendering()  # what cannot be laid out is known now
+    return figure

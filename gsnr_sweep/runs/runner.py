@@ -15,13 +15,14 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from gsnr_sweep.config.identity import code_version, equal_codes, run_identity, training_identity
+from gsnr_sweep.config.own_code import own_code
 from gsnr_sweep.config.parse import from_omegaconf
 from gsnr_sweep.config.schema import Config, run_name
 from gsnr_sweep.data.fingerprint import describe_data
 from gsnr_sweep.data.registry import distribution, files_of
 from gsnr_sweep.data.sampling import RunSets, draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.measures import Measure, load_measures, measure_all, requirements_of
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
@@ -53,6 +54,7 @@ from gsnr_sweep.runs.stopwatch import Stopwatch
 from gsnr_sweep.tracking.uri import without_passwords
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.user_code import UserCodeError, as_error, told, working
 
 log = logging.getLogger(__name__)
 
@@ -140,12 +142,15 @@ class _Run:
             for callback in self.callbacks:
                 callback.on_start(run)
             reset_peak_memory(self.device)
+            own = "; ".join(own_code(run.record.config))
             try:
-                self._train_and_measure()
+                with working(own):
+                    self._train_and_measure()
                 run.record.state = State.FINISHED
-            except BaseException as error:
+            except BaseException as raised:
+                error = as_error(own, raised)
                 self._failed(error)
-                raise
+                raise error  # noqa: B904 - the same one, but for what would end the process
             finally:
                 self._close()
         return self._returned()
@@ -166,9 +171,9 @@ class _Run:
     def _failed(self, error: BaseException) -> None:
         record = self.run.record
         record.state = _state_after(error)
-        record.error = str(error) if isinstance(error, GsnrError) else describe_exception(error)
+        record.error = told(error)
         self.run.may_pass = may_pass(error)
-        unexpected = not isinstance(error, GsnrError)
+        unexpected = not isinstance(error, GsnrError) or isinstance(error, UserCodeError)
         log.error("%s: %s", record.name, record.error, exc_info=unexpected)
 
     def _close(self) -> None:

@@ -140,7 +140,9 @@ def test_what_is_no_command_is_launched(
     installed: Callable[..., int], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     launched: list[tuple[Path, list[str]]] = []
-    monkeypatch.setattr("gsnr_sweep.cli.launch.main", lambda *given: launched.append(given))
+    monkeypatch.setattr(
+        "gsnr_sweep.cli.launch.main", lambda *given, guarded: launched.append(given)
+    )
     assert installed(*arguments) == 0
     assert launched == [(CONF, arguments)]
 

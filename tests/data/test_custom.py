@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -447,7 +448,7 @@ def half() -> Any:
         ("nothing", "it returned None; needed is a Distribution (spec, prepare, "),
         ("three", "it returned a value of type tuple; needed is a Distribution"),
         ("iterable", "its training set is a value of type Stream, which has no length"),
-        ("raises", "it fails (ValueError: no such file of mine); it was given no arguments."),
+        ("raises", "it fails (ValueError: no such file of mine, test_custom.py line "),
     ],
 )
 def test_what_is_no_data(target: str, words: str) -> None:
@@ -478,7 +479,52 @@ SAMPLES: dict[str, Callable[[int], Any]] = {
     "infinite target": lambda i: ([0.0, 1.0], float("inf") if i == 7 else 1.0),
     "negative": lambda i: ([0.0, 1.0], i - 7),
     "two labels": lambda i: ([0.0, 1.0], [0, 1]),
+    "leaves": lambda i: sys.exit(0),
+    "interrupts": lambda i: _raise(KeyboardInterrupt()),
+    "stops": lambda i: _raise(StopIteration()),
+    "complex": lambda i: ([1j], 0),
+    "no array": lambda i: (torch.zeros(2).to_sparse(), 0),
 }
+
+
+def _raise(error: BaseException) -> Any:
+    raise error
+
+
+LENGTHS: dict[str, Callable[[], Any]] = {
+    "leaves": lambda: sys.exit(0),
+    "negative": lambda: -1,
+    "half": lambda: 0.5,
+    "endless": lambda: 10**15,
+}
+
+
+class Long(Listed):
+    """Says one length or another."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(9, lambda i: ([0.0, 1.0], i % 2))
+        self.kind = kind
+
+    def __len__(self) -> int:
+        return LENGTHS[self.kind]()  # type: ignore[no-any-return]
+
+
+def long(kind: str) -> Any:
+    return Long(kind), Long(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("leaves", "has no length (it asks to leave Python: SystemExit 0, test_custom.py line "),
+        ("negative", "has no length (ValueError: __len__() should return >= 0)"),
+        ("half", "has no length (TypeError: 'float' object cannot be interpreted as an integer)"),
+        ("endless", "has 1000000000000000 samples by its length, for which there is no memory"),
+    ],
+)
+def test_lengths_that_are_none(kind: str, words: str) -> None:
+    assert f"the training set {words}" in told("long", kind=kind)
 
 
 def wrong(kind: str) -> Any:
@@ -496,7 +542,10 @@ def unlike(what: str) -> Any:
     ("kind", "words"),
     [
         ("empty", "the training set is empty"),
-        ("unreadable", "sample 0 of the training set cannot be read (KeyError: 0)"),
+        (
+            "unreadable",
+            "sample 0 of the training set cannot be read (KeyError: 0, test_custom.py line ",
+        ),
         ("no pair", "sample 0 of the training set is of type ndarray; a pair (x, y) is needed"),
         ("one alone", "sample 0 of the training set is of type tuple; a pair (x, y) is needed"),
         ("text", "sample 0 of the training set has x of type str; a tensor, an array, an image"),
@@ -508,6 +557,11 @@ def unlike(what: str) -> Any:
         ("infinite target", "sample 7 of the training set has y = inf, not finite"),
         ("negative", "label -7 found; classes are numbered from 0"),
         ("two labels", "y_train (9, 2) is not one label a sample"),
+        ("leaves", "cannot be read (it asks to leave Python: SystemExit 0, test_custom.py line "),
+        ("interrupts", "cannot be read (KeyboardInterrupt, test_custom.py line "),
+        ("stops", "cannot be read (StopIteration, test_custom.py line "),
+        ("complex", "sample 0 of the training set has x of type list; a tensor, an array"),
+        ("no array", "sample 0 of the training set has an x that is no array (TypeError: can't"),
     ],
 )
 def test_samples_that_do_not_fit_together(kind: str, words: str) -> None:
@@ -577,6 +631,8 @@ DRAWS: dict[str, Callable[[Draws, Samples], Any]] = {
     "one-hot": lambda own, drawn: Samples(drawn.x, torch.eye(2).long()[drawn.y]),
     "nan": lambda own, drawn: Samples(drawn.x / 0, drawn.y),
     "fails": lambda own, drawn: drawn.nothing,  # type: ignore[attr-defined]
+    "leaves": lambda own, drawn: sys.exit(0),
+    "interrupts": lambda own, drawn: _raise(KeyboardInterrupt()),
     "unseeded": lambda own, drawn: Samples(drawn.x + own.calls, drawn.y),
     "no m": lambda own, drawn: Samples(torch.arange(128.0).reshape(64, 2), drawn.y * 0),
 }
@@ -596,12 +652,28 @@ DRAWS: dict[str, Callable[[Draws, Samples], Any]] = {
         ("one-hot", "returned y of shape (64, 2); (64,) is needed: one label a sample"),
         ("nan", "returned x[0, 0] = "),
         ("fails", "its train_set fails (AttributeError: 'Samples' object has no attribute"),
+        ("leaves", "its train_set fails (it asks to leave Python: SystemExit 0, test_custom.py"),
+        ("interrupts", "its train_set fails (KeyboardInterrupt, test_custom.py line "),
         ("unseeded", "train_set(n=64, m=0, seed=0) gave other samples the second time. Take"),
         ("no m", "training sets 0 and 1 are equal. Let what train_set draws depend on m"),
     ],
 )
 def test_draws_that_do_not_fit(kind: str, words: str, fresh: None) -> None:
     assert words in told("Draws", kind=kind)
+
+
+class NoSpecAtAll(Spirals):
+    @property
+    def spec(self) -> Any:
+        sys.exit(0)
+
+    @spec.setter
+    def spec(self, value: Any) -> None:
+        pass
+
+
+def test_a_description_that_cannot_be_had() -> None:
+    assert "its spec fails (it asks to leave Python: SystemExit 0" in told("NoSpecAtAll")
 
 
 def test_a_description_that_is_none() -> None:
@@ -620,4 +692,4 @@ class Offline(Spirals):
 
 
 def test_what_cannot_be_fetched() -> None:
-    assert "its prepare fails (OSError: no network)" in told("Offline")
+    assert "its prepare fails (OSError: no network, test_custom.py line " in told("Offline")

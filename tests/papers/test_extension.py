@@ -48,6 +48,9 @@ def wrong_arguments():
 def typo(analysis):
     return Figur()
 
+def leaves(analysis):
+    raise SystemExit(0)
+
 def cannot_be_laid_out(analysis):
     figure = good(analysis)
     figure.axes[0].set_title("$\\\\nonsense{$")
@@ -120,6 +123,7 @@ WRONG_FIGURES = {
     "wrong_arguments": "it fails on a small made-up sweep (TypeError: wrong_arguments() takes 0",
     "typo": "it fails on a small made-up sweep (NameError: name 'Figur' is not defined",
     "cannot_be_laid_out": "it fails on a small made-up sweep (ValueError: ",
+    "leaves": "it fails on a small made-up sweep (it asks to leave Python: SystemExit 0, mine_of_",
 }
 
 
@@ -144,6 +148,7 @@ WRONG_CLAIMS = {
     "maybe": "its verdict is 'maybe', but allowed are 'holds', 'does not hold', 'cannot be told'",
     "number": "it is a value of type int, which cannot be called",
     "not_there": "it cannot be imported (AttributeError",
+    "leaves": "it fails on a small made-up sweep (it asks to leave Python: SystemExit 0, mine_of_",
 }
 
 
@@ -204,7 +209,7 @@ def test_figures_of_the_users_are_drawn_beside_others_in_their_order() -> None:
     assert isinstance(drawn.figures[path("good")], Figure)
 
 
-@pytest.mark.parametrize("name", ["nothing", "typo", "not_there", "of_my_metric"])
+@pytest.mark.parametrize("name", ["nothing", "typo", "not_there", "of_my_metric", "leaves"])
 def test_a_figure_that_fails_at_the_end_takes_nothing_with_it(name: str) -> None:
     run = make_run({"train_loss": 0.5, "gsnr_mean": 0.1})
     drawn = draw_all(make_analysis(run), [path(name), "gsnr_curves"])
@@ -228,7 +233,9 @@ def test_a_claim_that_fails_at_the_end_takes_nothing_with_it() -> None:
     )
     failed, held = judge(analysis)
     assert (failed.verdict, held.verdict) == (UNCLEAR, HOLDS)
-    assert failed.evidence == "it fails on these runs (ValueError: two runs)."
+    assert (
+        failed.evidence == "it fails on these runs (ValueError: two runs, mine_of_test.py line 64)."
+    )
     assert held.evidence == "14 rows."
 
 

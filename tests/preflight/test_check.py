@@ -259,6 +259,11 @@ def test_a_users_model_that_is_well() -> None:
     assert point.n_parameters == 7850
 
 
+def test_a_users_model_is_tried_before_its_data_are_fetched(tmp_path: Path) -> None:
+    (point,) = _check(*_custom("Adds"), "data=mnist", f"data.root={tmp_path}")
+    assert point.n_parameters == 7850
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -267,17 +272,23 @@ def test_a_users_model_that_is_well() -> None:
             ["cannot be imported", "no attribute 'Nothing'"],
         ),
         ("number", ["no torch.nn.Module"]),
-        ("TooFew", ["returns (3, 3) for 3 samples", "(3, 10) is needed"]),
-        ("Tuple", ["returns () for 3 samples", "(3, 10) is needed"]),
+        ("TooFew", ["returns a tensor of shape (3, 3); one tensor of shape (3, 10) is needed"]),
+        ("Tuple", ["returns a tuple of 1; one tensor of shape (3, 10) is needed for 3 samples"]),
         ("Mixes", ["depends on the other samples of its batch"]),
         ("DropsOut", ["drop", "deterministic gradient descent"]),
         ("DropsByFunction", ["draws random numbers in training mode", "DropsByFunction"]),
         ("Draws", ["different outputs for the same input"]),
         ("Frozen", ["no trained parameters"]),
         ("Detached", ["does not depend on its parameters"]),
-        ("Crashes", ["inputs of shape (1, 28, 28)", "AttributeError: a bug of two lines"]),
-        ("ForgetsInit", ["model=custom", "AttributeError", "no arguments"]),
-        ("Demands", ["model=custom", "flavour", "n_outputs=10"]),
+        (
+            "Crashes",
+            [
+                "inputs of shape (1, 28, 28)",
+                "AttributeError: a bug of two lines, test_check.py line ",
+            ],
+        ),
+        ("ForgetsInit", ["model._target_=", "AttributeError", "no arguments"]),
+        ("Demands", ["model._target_=", "flavour", "n_outputs=10"]),
     ],
 )
 def test_a_users_model_that_is_not(name: str, words: list[str]) -> None:
@@ -405,17 +416,17 @@ def test_a_users_model_is_built_at_every_width(tried: list[int]) -> None:
     Wide.built.clear()
     points = _check("-m", *_custom("Wide"), "ch=5,3,6", "seed=1,2")
     assert tried == [3]
-    assert Wide.built == [3, 5, 6]
+    assert Wide.built == [3, 3, 5, 6]  # once more for a tiny training
     assert [p.n_parameters for p in points[::2]] == [785 * ch + 10 * ch + 10 for ch in (5, 3, 6)]
 
 
 def test_widths_that_a_model_does_not_take_are_found(tried: list[int]) -> None:
     told = _told("-m", *_custom("Wide"), "ch=5,4,3", "seed=1,2")
-    assert told.startswith("model=custom: width 4 is one too few")
+    assert told.startswith(f"model._target_={__name__}.Wide: ValueError: width 4 is one too few")
     assert told.endswith("(grid point ch=4 seed=1 and 1 more of 6)")
     assert "\n" not in told
     told = _told("-m", *_custom("WideTuple"), "ch=6,5,3")
-    assert "returns (3, 1) for 3 samples where (3, 10) is needed" in told
+    assert "returns a tensor of shape (3, 1); one tensor of shape (3, 10) is needed" in told
     assert "grid point ch=5 of 3" in told
 
 

@@ -1,6 +1,7 @@
 """Measures of the user's own, tried before a launch."""
 
 import math
+import re
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,7 @@ def nothing_remembered() -> None:
 
 
 def fresh() -> None:
-    measure_check._problem_of.cache_clear()
+    measure_check._outcome_of.cache_clear()
 
 
 def passes(name: str, *more: str, called: str = "noise") -> None:
@@ -45,7 +46,7 @@ def told(name: str, *more: str) -> str:
     start = f"measures.functions.noise={__name__}.{name}: "
     assert said.startswith(start)
     assert "\n" not in said
-    return said.removeprefix(start)
+    return re.sub(r", test_measure_check.py line \d+", "", said.removeprefix(start))
 
 
 # --- what it is tried on
@@ -128,7 +129,7 @@ def test_measures_of_the_package_are_not_tried(monkeypatch: pytest.MonkeyPatch) 
     def never(*_: object) -> None:
         raise AssertionError("tried")
 
-    monkeypatch.setattr(measure_check, "_problem_of", never)
+    monkeypatch.setattr(measure_check, "_outcome_of", never)
     check(expanded(*TINY, *SMALL).points)
 
 
@@ -238,7 +239,7 @@ def unmarked_itself(snapshot: Any) -> Any:
         ),
         ("two_lines", "it fails on a tiny training (KeyError: 'first\\nsecond')."),
         ("wrong_arguments", "it fails on a tiny training (TypeError: wrong_arguments() takes 0"),
-        ("speaks", "it fails on a tiny training (GsnrError: it needs images)."),
+        ("speaks", "it fails on a tiny training (it needs images)."),
         (
             "unmarked",
             "it fails on a tiny training (NotRequiredError: the snapshot does not hold this: mark",
@@ -353,3 +354,115 @@ def test_a_trial_that_cannot_be_made_refuses_nothing(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(measure_check, "Ensemble", broken)
     passes("typo")
+
+
+# --- whatever it raises or returns
+
+
+def raises(error: BaseException) -> Any:
+    def measure(snapshot: Snapshot) -> Any:
+        raise error
+
+    return measure
+
+
+stops, interrupts, leaves, closes, recurses, runs_out = map(
+    raises,
+    [
+        *(StopIteration(), KeyboardInterrupt(), SystemExit(0), GeneratorExit()),
+        *(RecursionError("too deep"), MemoryError()),
+    ],
+)
+
+
+def returns(value: Any) -> Any:
+    return lambda snapshot: value
+
+
+yields = returns(one for one in "ab")
+lists = returns([0.5])
+nests = returns({"mine": {"deeper": 1.0}})
+generates = returns({"mine": (one for one in "ab")})
+is_complex = returns({"mine": 1j})
+numpy_complex = returns({"mine": np.complex128(1 + 1j)})
+is_huge = returns({"mine": 10**400})
+lists_huge = returns({"mine": [0.5, -(10**400)]})
+has_none = returns({"mine": None})
+with_gradient = returns({"mine": torch.ones((), requires_grad=True)})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("stops", "it fails on a tiny training (StopIteration)."),
+        ("interrupts", "it fails on a tiny training (KeyboardInterrupt)."),
+        ("leaves", "it fails on a tiny training (it asks to leave Python: SystemExit 0)."),
+        ("closes", "it fails on a tiny training (GeneratorExit)."),
+        ("recurses", "it fails on a tiny training (RecursionError: too deep)."),
+        ("runs_out", "it fails on a tiny training (MemoryError)."),
+        ("yields", "it returned a value of type generator; a dictionary"),
+        ("lists", "it returned a value of type list; a dictionary"),
+        ("nests", "metric 'mine' is of type dict; a float, an int"),
+        ("generates", "metric 'mine' is of type generator; a float, an int"),
+        ("is_complex", "metric 'mine' is of type complex; a float, an int"),
+        ("numpy_complex", "metric 'mine' is of type complex128 and of shape (); a float, an int"),
+        ("is_huge", "metric 'mine' is a whole number beyond the largest float; a float"),
+        ("lists_huge", "metric 'mine' is a list whose item 1 is a whole number beyond the largest"),
+        ("has_none", "metric 'mine' is of type NoneType; a float, an int"),
+    ],
+)
+def test_whatever_it_raises_or_returns(name: str, words: str) -> None:
+    assert told(name).startswith(words)
+
+
+def test_a_number_may_be_a_tensor_with_a_gradient() -> None:
+    passes("with_gradient")
+
+
+# --- what it must leave as it is
+
+
+def sets_dtype(snapshot: Snapshot) -> Any:
+    torch.set_default_dtype(torch.float64)
+    return {"mine": 1.0}
+
+
+def sets_grad(snapshot: Snapshot) -> Any:
+    torch.set_grad_enabled(not torch.is_grad_enabled())
+    return {"mine": 1.0}
+
+
+def clears(snapshot: Snapshot) -> Any:
+    snapshot.gradient_sum.zero_()
+    return {"mine": 1.0}
+
+
+@requires(probe=lambda replica, _: [p.data.zero_() for p in replica.model.parameters()])
+def zeroes(snapshot: Snapshot) -> Any:
+    return {"mine": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sets_dtype", "it changes the default dtype to torch.float64 for the whole process"),
+        ("sets_grad", "it changes whether gradients are recorded for the whole process"),
+        ("clears", "it changes the snapshot's gradient_sum, which other measures read."),
+        ("zeroes", "it fails on a tiny training (its probe changes the replica's weights)."),
+    ],
+)
+def test_what_it_must_leave_as_it_is(name: str, words: str) -> None:
+    assert told(name).startswith(words)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+def test_what_is_doubtful_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_check, "_SLOW_S", -1.0)
+    (point,) = check(expanded(*TINY, *SMALL, named("not_a_number")).points)
+    where = named("not_a_number")[1:]
+    assert point.doubts == (
+        f"{where}: on a tiny training mine, list, tensor is not finite; a run notes such values "
+        "and leaves them out of tables",
+        f"{where}: it takes 0 s on a tiny training",
+    )

@@ -28,6 +28,7 @@ from gsnr_sweep.records.leases import (
 )
 from gsnr_sweep.records.processes import SECONDS_UNTIL_SILENT, identify
 from gsnr_sweep.records.record import RunRecord
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, read_status
 from tests.conftest import ROOT
 from tests.fakes import (
@@ -438,6 +439,16 @@ def test_a_death_before_the_first_report(tmp_path: Path) -> None:
     status = read_status(tmp_path)
     assert status is not None
     assert (status.state, status.message, status.attempt) == ("killed", PROCESS_DIED, 1)
+
+
+def test_a_death_within_code_of_the_users_names_it(tmp_path: Path) -> None:
+    put_claim(tmp_path, 1, alive=False)
+    config = {"model": {"_target_": "mine.Net"}, "data": {"name": "toy"}}
+    RunRecord("n=1", config, "", {}, State.RUNNING).write(tmp_path)
+    assert close_killed(tmp_path, 1)
+    assert standing(tmp_path).error == (
+        f"{PROCESS_DIED} Or did its own code end it (model._target_=mine.Net)?"
+    )
 
 
 def test_a_death_after_an_earlier_attempt_had_reported(tmp_path: Path) -> None:

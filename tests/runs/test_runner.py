@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import math
+import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from torch import Tensor, nn
 
 from gsnr_sweep.config.identity import config_hash
 from gsnr_sweep.config.schema import Config
@@ -26,6 +28,7 @@ from gsnr_sweep.runs.outcome import DivergedError, RunResult
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.runs.status_reporter import StatusReporter
 from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.user_code import UserCodeError
 from tests.conftest import tiny_config
 from tests.fakes import send
 
@@ -216,19 +219,60 @@ def fails_late(snapshot: Snapshot) -> dict[str, float]:
 
 def test_what_was_measured_before_a_failure_is_kept(store: MlflowClient, folder: Path) -> None:
     cfg = tiny_config(*SMALL, f"+measures.functions.mine={__name__}.fails_late")
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(UserCodeError):
         run_point(cfg, folder)
     record = RunRecord.read(folder / "record.json")
     assert (record.state, [m.epoch for m in record.measurements]) == ("failed", [0])
     assert record.measurements[0].metrics["mine"] == 1.0
     status = read_status(folder)
     assert status is not None
-    assert (status.state, status.message) == ("failed", "ArithmeticError: no such number")
+    line = fails_late.__code__.co_firstlineno + 3
+    told = f"it fails (ArithmeticError: no such number, test_runner.py line {line})."
+    assert (status.state, status.message) == ("failed", f"measures.functions.mine: {told}")
     run_id = send(folder)
     run = store.get_run(run_id)
     assert (run.info.status, run.data.tags["gsnr.state"]) == ("FAILED", "failed")
     assert run.data.tags["gsnr.error"] == record.error == status.message
     assert run.data.metrics["mine"] == 1.0
+
+
+class Leaves(nn.Linear):
+    """A network that ends Python once it has been tried."""
+
+    left: ClassVar[list[BaseException]] = []
+
+    def __init__(self) -> None:
+        super().__init__(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and self.left:
+            raise self.left[0]
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SystemExit(0), "it asks to leave Python: SystemExit 0"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
+    ],
+)
+def test_code_of_the_users_does_not_end_the_process(
+    folder: Path, error: BaseException, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Leaves, "left", [])
+    model = f"model._target_={__name__}.Leaves"
+    with pytest.raises(UserCodeError) as failure:
+        _run(
+            folder,
+            *("data=toy", "model=custom", model),
+            on_epoch=lambda _: Leaves.left.append(error),
+        )
+    assert str(failure.value).startswith(f"{model}: it ends the run ({words}, test_runner.py line")
+    record = RunRecord.read(folder / "record.json")
+    assert (record.state, record.error) == ("failed", str(failure.value))
+    assert [m.epoch for m in record.measurements] == [0]
 
 
 def test_a_result_that_cannot_be_written_is_no_result(
@@ -288,7 +332,7 @@ def test_a_run_that_diverges_says_so_and_names_what_is_not_finite(
 
 def test_an_interrupted_run_is_closed(store: MlflowClient, folder: Path) -> None:
     def interrupt(epoch: int) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run_point(tiny_config(*SMALL), folder, interrupt)
