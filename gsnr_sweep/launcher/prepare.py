@@ -25,7 +25,7 @@ from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
-from gsnr_sweep.tracking.uri import tracking_uri, without_password
+from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
 
 
 def refuse_a_busy_folder(folder: Path) -> None:
@@ -88,7 +88,7 @@ def plan_sweep(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backend=JobPool.place(settings),
         experiment=tracking.experiment,
-        uri=without_password(uri),
+        uri=uri_for_files(uri, launch_folder),
         launch_folder=str(launch_folder),
         max_retries=settings.max_retries,
         preset=asdict(preset),
@@ -107,7 +107,7 @@ def start_tracking(
     if not manifest.uri:
         return None
     tracker = SweepTracker.start(
-        manifest.uri,
+        recorded_uri(manifest.uri, Path(manifest.launch_folder)),
         manifest.experiment,
         manifest.name,
         _shared_params(points),

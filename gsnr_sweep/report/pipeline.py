@@ -218,4 +218,4 @@ def client_of(manifest: Manifest) -> MlflowClient | None:
         return None
     from mlflow import MlflowClient
 
-    return MlflowClient(recorded_uri(manifest.uri))
+    return MlflowClient(recorded_uri(manifest.uri, Path(manifest.launch_folder)))

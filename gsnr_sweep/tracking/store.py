@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
@@ -35,8 +34,6 @@ MLFLOW_STATUS = {
 
 PARENT_TAG = "mlflow.parentRunId"
 
-_MOST_PARAMS = 100
-_LONGEST_PARAM = 6000
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 
 
@@ -124,12 +121,3 @@ def user_tags() -> dict[str, str]:
     except (KeyError, OSError):
         user = "unknown"
     return {"mlflow.user": user, "mlflow.source.name": "gsnr-sweep", "mlflow.source.type": "LOCAL"}
-
-
-def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
-    """Log parameters within MLflow's limits."""
-    from mlflow.entities import Param
-
-    entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
-    for start in range(0, len(entries), _MOST_PARAMS):
-        client.log_batch(run_id, params=entries[start : start + _MOST_PARAMS])

@@ -11,7 +11,9 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from gsnr_sweep.tracking.store import KIND_TAG, log_params, open_store, store_problem, user_tags
+from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.tracking.run_writer import LONGEST_NAME, RunWriter
+from gsnr_sweep.tracking.store import KIND_TAG, open_store, store_problem, user_tags
 from gsnr_sweep.tracking.uri import recorded_uri
 
 log = logging.getLogger(__name__)
@@ -50,17 +52,19 @@ class SweepTracker:
         """Create the parent run.
 
         Args:
-            uri: The store, as the manifest has it.
+            uri: The store.
             experiment: Collects the runs.
             name: Name of the parent run.
             params: What all runs of the sweep share, and the axes of the grid.
             tags: Further tags, such as the command line.
         """
-        client, experiment_id = open_store(recorded_uri(uri), experiment)
+        client, experiment_id = open_store(uri, experiment)
         run = client.create_run(
-            experiment_id, run_name=name, tags={KIND_TAG: "sweep", **user_tags(), **tags}
+            experiment_id, run_name=name[:LONGEST_NAME], tags={KIND_TAG: "sweep", **user_tags()}
         )
-        log_params(client, run.info.run_id, params)
+        writer = RunWriter(client, run.info.run_id)
+        writer.tags(tags)
+        writer.params(params)
         return cls(client, run.info.run_id)
 
     def finish(self, status: str) -> None:
@@ -74,11 +78,10 @@ class SweepTracker:
             self.client.log_artifact(self.run_id, str(path))
 
 
-def close_parent(uri: str, run_id: str, status: str) -> None:
+def close_parent(manifest: Manifest, status: str) -> None:
     """Close a sweep's run from another process, if it is still open."""
-    from mlflow import MlflowClient
-
+    run_id = manifest.parent_run_id
     with _surviving(f"sweep {run_id}"):
-        client = MlflowClient(recorded_uri(uri))
+        client = MlflowClient(recorded_uri(manifest.uri, Path(manifest.launch_folder)))
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)
