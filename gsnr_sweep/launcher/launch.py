@@ -29,6 +29,7 @@ from gsnr_sweep.launcher.prepare import (
     plan_sweep,
     refuse_a_busy_folder,
     refuse_folders_of_others,
+    send_reused_again,
     start_tracking,
 )
 from gsnr_sweep.launcher.progress import SweepProgress
@@ -96,6 +97,7 @@ class Sweep:
             tracker = start_tracking(manifest, points, given)
             try:
                 close_killed_runs(history, launch_folder)
+                send_reused_again(manifest, self.console)
                 self._write(manifest, given, tracker)
                 try:
                     if self.settings.detach:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from gsnr_sweep.config.program import command_line
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import History
@@ -21,10 +23,12 @@ from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.leases import close_killed
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten
-from gsnr_sweep.records.state import State
+from gsnr_sweep.records.sent import read_sent
+from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
+from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
 
 
@@ -133,6 +137,27 @@ def close_killed_runs(history: History, launch_folder: Path) -> None:
         if run.state == State.KILLED and run.folder and close_killed(run.folder, run.attempt)
     ]
     Exporter(launch_folder).send_all(killed)
+
+
+def send_reused_again(manifest: Manifest, console: Console) -> None:
+    """Send the runs to be reused that MLflow has no more, and say so."""
+    reused = [run for run in manifest.runs if run.folder and run.action in _REUSED]
+    if not manifest.uri or not reused:
+        return
+    folders = {manifest.folder_of(run): None for run in reused}
+    count, problem = send_again(folders, Path(manifest.launch_folder))
+    for run in reused:
+        run.run_id = read_sent(manifest.folder_of(run)).run_id or run.run_id
+    if count:
+        told = f"still missing ({problem})" if problem else "sent again, as new runs"
+        console.print(
+            f"{count} reused run(s) had been deleted in MLflow: {told}.",
+            style="yellow",
+            markup=False,
+        )
+
+
+_REUSED = (Action.REUSE, Action.REPEAT)
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:

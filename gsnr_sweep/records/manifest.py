@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -120,7 +119,7 @@ class Manifest:
         """Write the manifest into the sweep's folder and return the file's path."""
         content: dict[str, Any] = {"schema": _SCHEMA, **asdict(self)}
         del content["folder"]
-        content["launch_folder_from_here"] = _from_here(self.folder, self.launch_folder)
+        content["place"] = _place(self.folder.resolve(), self.launch_folder)
         path = self.folder / SWEEP_FILE
         write_atomically(path, json.dumps(content, indent=1))
         return path
@@ -139,8 +138,8 @@ class Manifest:
                 raise ValueError("another version wrote it")
             content["runs"] = [SweepRun(**run) for run in content["runs"]]
             content["jobs"] = [SweepJob(**job) for job in content["jobs"]]
-            from_here = content.pop("launch_folder_from_here", "")
-            content["launch_folder"] = _where_now(content["launch_folder"], from_here, folder)
+            place, launched = content.pop("place", ""), content["launch_folder"]
+            content["launch_folder"] = _launch_folder_now(launched, place, folder.resolve())
             return cls(folder=folder.absolute(), **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None
@@ -151,17 +150,21 @@ class Manifest:
         return self.folder / STOP_FILE
 
 
-def _from_here(folder: Path, launch_folder: str) -> str:
-    """Return the way from a sweep's folder up to that of its launch; empty if it lies elsewhere."""
-    here, there = folder.resolve(), Path(launch_folder).resolve()
-    return os.path.relpath(there, here) if launch_folder and here.is_relative_to(there) else ""
+def _place(folder: Path, launch_folder: str) -> str:
+    """Return where a sweep's folder lies in that of its launch; empty if it lies elsewhere."""
+    launched = Path(launch_folder).resolve()
+    inside = launch_folder and folder.is_relative_to(launched)
+    return str(folder.relative_to(launched)) if inside else ""
 
 
-def _where_now(launch_folder: str, from_here: str, folder: Path) -> str:
-    """Return the folder of the launch, also after it was moved with all that lies in it."""
-    if not from_here or Path(launch_folder).is_dir():
+def _launch_folder_now(launch_folder: str, place: str, folder: Path) -> str:
+    """Return the folder of the launch, also after it was moved or copied with all that is in it."""
+    parts = Path(place).parts
+    above = folder.parts[: len(folder.parts) - len(parts)]
+    if not place or (*above, *parts) != folder.parts:  # the sweep's folder alone was moved
         return launch_folder
-    return str((folder / from_here).resolve())
+    now = Path(*above)
+    return launch_folder if Path(launch_folder).resolve() == now else str(now)
 
 
 def read_manifests(roots: Iterable[Path], places: Sequence[str]) -> list[Manifest]:

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten, read_record
 from gsnr_sweep.records.sent import Sent, read_sent, record_digest
 from gsnr_sweep.records.state import State
+from gsnr_sweep.tracking.query import readable_store_errors, runs_by_id
 from gsnr_sweep.tracking.run_writer import (
     LONGEST_NAME,
     RunDeletedError,
@@ -113,6 +114,24 @@ class Exporter:
                     return unsent + len(waiting) - done - 1, problem
         return unsent, why
 
+    def lost(self, folders: Iterable[Path]) -> list[Path]:
+        """Return the runs that were sent and that MLflow lacks: deleted by hand, or purged.
+
+        Raises:
+            GsnrError: A store cannot be read.
+        """
+        sent: dict[tuple[str, str], dict[str, Path]] = {}
+        for folder in folders:
+            run_id, record = read_sent(folder).run_id, read_record(folder)
+            if run_id and record is not None and "tracking" in record.config:
+                sent.setdefault(self._where(_tracking(record)), {})[run_id] = folder
+        found: set[str] = set()
+        for (uri, experiment), known in sent.items():
+            client, experiment_id = self._opened_store(uri, experiment)
+            with readable_store_errors(uri):
+                found |= {r.info.run_id for r in runs_by_id(client, experiment_id, list(known))}
+        return [f for known in sent.values() for run_id, f in known.items() if run_id not in found]
+
     def _send(self, folder: Path, record: RunRecord, cfg: TrackingConfig, sent: Sent) -> None:
         """Send a run and note in `sent` what was."""
         client, experiment_id = self._store(cfg)
@@ -143,11 +162,16 @@ class Exporter:
         sent.state, sent.data, sent.measurements = record.state, data, keys
         sent.remarks = list(remarks)
 
+    def _where(self, cfg: TrackingConfig) -> tuple[str, str]:
+        return recorded_store(cfg, self._launch_folder), cfg.experiment
+
     def _store(self, cfg: TrackingConfig) -> tuple[MlflowClient, str]:
-        where = (recorded_store(cfg, self._launch_folder), cfg.experiment)
-        if where not in self._stores:
-            self._stores[where] = open_store(*where)
-        return self._stores[where]
+        return self._opened_store(*self._where(cfg))
+
+    def _opened_store(self, uri: str, experiment: str) -> tuple[MlflowClient, str]:
+        if (uri, experiment) not in self._stores:
+            self._stores[uri, experiment] = open_store(uri, experiment)
+        return self._stores[uri, experiment]
 
     def _find_by_key(
         self, client: MlflowClient, folder: Path, cfg: TrackingConfig, sent: Sent

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +134,8 @@ class RunWriter:
         """Log metrics, each a name, a value, a time in milliseconds and a step."""
         from mlflow.entities import Metric
 
-        self._log("metrics", [Metric(self._legal(name), *values) for name, *values in metrics])
+        entries = [Metric(self._legal(name), value, at, step) for name, value, at, step in metrics]
+        self._log("metrics", entries)
 
     def inputs(self, inputs: list[DatasetInput]) -> None:
         """Log data sets."""
@@ -172,7 +173,8 @@ class RunWriter:
             RunDeletedError: The run was deleted meanwhile.
         """
         try:
-            self.client.log_batch(self.run_id, **{kind: entries})
+            log_batch: Callable[..., object] = self.client.log_batch
+            log_batch(self.run_id, **{kind: entries})
         except Exception as error:
             if not is_refusal(error):
                 raise

@@ -49,6 +49,27 @@ def prepare_sqlite_store(path: Path) -> None:
                 temporary.unlink()
 
 
+def move_artifacts(path: Path, experiment_id: str, before: str, now: str) -> None:
+    """Have an experiment keep its artifacts elsewhere, which no function of MLflow's does.
+
+    Args:
+        path: The store's file.
+        experiment_id: The experiment.
+        before: Its artifacts' root so far, a URI.
+        now: That from now on.
+    """
+    with closing(sqlite3.connect(path, timeout=_SECONDS_TO_WAIT)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            (now, experiment_id),
+        )
+        database.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+            "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+            (now, len(before) + 1, experiment_id, len(before) + 1, f"{before}/"),
+        )
+
+
 def _make(path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.sqlite_store import prepare_sqlite_store
+from gsnr_sweep.tracking.sqlite_store import move_artifacts, prepare_sqlite_store
 from gsnr_sweep.tracking.uri import sqlite_file, without_password
 from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+log = logging.getLogger(__name__)
+
+ARTIFACTS = "mlartifacts"
 
 KIND_TAG = "gsnr.kind"
 
@@ -84,15 +92,45 @@ def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(experiment)
-    if found is None or found.lifecycle_stage != "active":
+    if found is None:
         try:
-            artifacts = _artifacts_beside(uri)
-            return str(client.create_experiment(experiment, artifacts, _TRAINING))
+            root = _artifacts_beside(uri)
+            return str(
+                client.create_experiment(experiment, root.as_uri() if root else None, _TRAINING)
+            )
         except MlflowException:
             found = client.get_experiment_by_name(experiment)
-            if found is None or found.lifecycle_stage != "active":
+            if found is None:
                 raise  # else another process made it meanwhile
+    if found.lifecycle_stage != "active":
+        seen = without_password(uri)
+        raise GsnrError(
+            f"tracking.experiment={experiment}: this experiment was deleted in MLflow, which keeps "
+            f"its name and its runs until they are purged. Restore it (MLFLOW_TRACKING_URI={seen} "
+            f"mlflow experiments restore --experiment-id {found.experiment_id}), or choose another "
+            "one: tracking.experiment=NAME."
+        )
+    if path := sqlite_file(uri):
+        _keep_artifacts_beside(path, found)
     return str(found.experiment_id)
+
+
+def _keep_artifacts_beside(path: Path, experiment: Experiment) -> None:
+    """Have the store of a project that was moved keep artifacts where they are now."""
+    location, now = experiment.artifact_location, path.absolute().parent / ARTIFACTS
+    before = Path(url2pathname(urlparse(location).path))
+    if not location.startswith("file:") or before.name != ARTIFACTS or before == now:
+        return
+    if before.is_dir() and not (now.is_dir() and (before.parent / path.name).is_file()):
+        return  # meant so; else this store is a copy, and what lies there belongs to the original
+    move_artifacts(path, experiment.experiment_id, location, now.as_uri())
+    log.warning(
+        "MLflow: %s was moved: artifacts of experiment %s are kept in %s from now on, not in %s",
+        path.name,
+        experiment.name,
+        now,
+        before,
+    )
 
 
 def store_problem(error: Exception) -> str:
@@ -106,10 +144,10 @@ def store_problem(error: Exception) -> str:
     return without_password(lines[0][:300]).rstrip(".") if lines else type(error).__name__
 
 
-def _artifacts_beside(uri: str) -> str | None:
+def _artifacts_beside(uri: str) -> Path | None:
     """Keep artifacts beside a SQLite file, whatever folder a worker runs in."""
     path = sqlite_file(uri)
-    return (path.parent / "mlartifacts").as_uri() if path else None
+    return path.absolute().parent / ARTIFACTS if path else None
 
 
 def user_tags() -> dict[str, str]:

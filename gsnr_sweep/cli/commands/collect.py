@@ -10,6 +10,7 @@ from gsnr_sweep.cli.commands.overview import headline, view_runs
 from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.pipeline import collect
+from gsnr_sweep.report.remarks import tell_remarks
 from gsnr_sweep.tracking.sync import send_unsent
 
 
@@ -17,10 +18,10 @@ def collect_command(manifest: Manifest, console: Console) -> int:
     """Aggregate a sweep; once it is over, send what MLflow lacks and close its runs.
 
     Returns:
-        The exit code: 0 unless something failed.
+        The exit code: 0 unless something failed, or could not be sent.
     """
     console.print(Text(headline(manifest, view_runs(manifest)), "bold"))
-    over = is_over(manifest)
+    over, unsent = is_over(manifest), 0
     if over:
         close_runs(manifest)
         unsent, problem = send_unsent(manifest)
@@ -28,4 +29,6 @@ def collect_command(manifest: Manifest, console: Console) -> int:
             console.print(f"{unsent} run(s) could not be sent to MLflow ({problem}).", markup=False)
     result = collect(manifest, console)
     close_sweep(manifest)
-    return 0 if result is not None and (is_complete(manifest) or not over) else 1
+    tell_remarks(manifest, console)
+    whole = result is not None and not result.log_problem and not unsent
+    return 0 if whole and (is_complete(manifest) or not over) else 1
