@@ -121,10 +121,10 @@ def _client(uri: str | None) -> MlflowClient:
     """Connect to the tracking store, which has to exist: none is made here."""
     uri = store_uri(uri, Path.cwd())
     _check_store_exists(uri)
-    from mlflow import MlflowClient
+    from gsnr_sweep.tracking.store import connect
 
     with readable_store_errors(uri):
-        return MlflowClient(uri)
+        return connect(uri)
 
 
 def _check_store_exists(uri: str) -> None:

@@ -253,8 +253,8 @@ def client_of(manifest: Manifest) -> MlflowClient | None:
     """
     if not manifest.uri:
         return None
-    from mlflow import MlflowClient
+    from gsnr_sweep.tracking.store import connect
 
     uri = recorded_uri(manifest.uri, Path(manifest.launch_folder))
     with readable_store_errors(uri):
-        return MlflowClient(uri)
+        return connect(uri)

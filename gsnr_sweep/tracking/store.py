@@ -12,13 +12,12 @@ from urllib.request import url2pathname
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
-from gsnr_sweep.tracking.sqlite_store import move_artifacts, prepare_sqlite_store
+from gsnr_sweep.tracking.sqlite_store import artifact_roots, move_artifacts, prepare_sqlite_store
 from gsnr_sweep.tracking.uri import sqlite_file, without_password
 from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +61,12 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
 def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     import mlflow
-    from mlflow import MlflowClient
 
     for noisy in ("alembic", "mlflow.store.db.utils"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
     try:
-        if path := sqlite_file(uri):
-            prepare_sqlite_store(path)
-        client = MlflowClient(uri)
+        client = connect(uri)
         return client, _experiment_id(client, uri, experiment)
     except GsnrError:
         raise
@@ -94,10 +90,9 @@ def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is None:
         try:
-            root = _artifacts_beside(uri)
-            return str(
-                client.create_experiment(experiment, root.as_uri() if root else None, _TRAINING)
-            )
+            path = sqlite_file(uri)
+            root = _artifacts_beside(path).as_uri() if path else None
+            return str(client.create_experiment(experiment, root, _TRAINING))
         except MlflowException:
             found = client.get_experiment_by_name(experiment)
             if found is None:
@@ -110,27 +105,30 @@ def _experiment_id(client: MlflowClient, uri: str, experiment: str) -> str:
             f"mlflow experiments restore --experiment-id {found.experiment_id}), or choose another "
             "one: tracking.experiment=NAME."
         )
-    if path := sqlite_file(uri):
-        _keep_artifacts_beside(path, found)
     return str(found.experiment_id)
 
 
-def _keep_artifacts_beside(path: Path, experiment: Experiment) -> None:
+def connect(uri: str) -> MlflowClient:
+    """Connect to a store that is there, in which artifacts lie beside it if it is a SQLite file."""
+    from mlflow import MlflowClient
+
+    if path := sqlite_file(uri):
+        prepare_sqlite_store(path)
+        for location in artifact_roots(path):
+            _keep_artifacts_beside(path, location)
+    return MlflowClient(uri)
+
+
+def _keep_artifacts_beside(path: Path, location: str) -> None:
     """Have the store of a project that was moved keep artifacts where they are now."""
-    location, now = experiment.artifact_location, path.absolute().parent / ARTIFACTS
+    now = _artifacts_beside(path)
     before = Path(url2pathname(urlparse(location).path))
     if not location.startswith("file:") or before.name != ARTIFACTS or before == now:
         return
     if before.is_dir() and not (now.is_dir() and (before.parent / path.name).is_file()):
         return  # meant so; else this store is a copy, and what lies there belongs to the original
-    move_artifacts(path, experiment.experiment_id, location, now.as_uri())
-    log.warning(
-        "MLflow: %s was moved: artifacts of experiment %s are kept in %s from now on, not in %s",
-        path.name,
-        experiment.name,
-        now,
-        before,
-    )
+    move_artifacts(path, location, now.as_uri())
+    log.warning("MLflow: %s was moved: its artifacts are in %s, no more in %s", path, now, before)
 
 
 def store_problem(error: Exception) -> str:
@@ -144,10 +142,9 @@ def store_problem(error: Exception) -> str:
     return without_password(lines[0][:300]).rstrip(".") if lines else type(error).__name__
 
 
-def _artifacts_beside(uri: str) -> Path | None:
+def _artifacts_beside(path: Path) -> Path:
     """Keep artifacts beside a SQLite file, whatever folder a worker runs in."""
-    path = sqlite_file(uri)
-    return path.absolute().parent / ARTIFACTS if path else None
+    return path.absolute().parent / ARTIFACTS
 
 
 def user_tags() -> dict[str, str]:

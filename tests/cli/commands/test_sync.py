@@ -2,11 +2,13 @@
 
 import io
 import shutil
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service import utils as mlflow_tracking
 from rich.console import Console
 
 from gsnr_sweep.cli.commands.sync import sync
@@ -125,7 +127,7 @@ def test_a_sweeps_own_run_has_its_table_figures_and_page(
 def test_results_that_could_not_be_sent_are_sent_later(
     client: MlflowClient, tracked: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tracked.folder / "table.csv").unlink()
+    (tracked.folder / "mlflow.json").unlink()
 
     def fail(*_: object) -> None:
         raise MlflowException("the disk is full")
@@ -189,25 +191,29 @@ def test_a_sweeps_own_run_that_was_deleted(client: MlflowClient, tracked: Manife
         assert "its own run is in MLflow no more; the command of the sweep makes another" in out
 
 
-def test_a_store_that_is_gone_is_said_and_not_made_anew(tracked: Manifest) -> None:
-    path = Path(tracked.launch_folder) / "mlflow.db"
-    path.unlink()
-    code, out = _sync(tracked)
+def test_a_store_that_is_gone_is_said_and_not_made_anew(folder: Path) -> None:
+    cfg = tiny_config("tracking.uri=sqlite:///gone.db")
+    manifest = put_sweep(
+        folder / "sweep", 1, uri="sqlite:///gone.db", launch_folder=str(folder), name="mine"
+    )
+    put_run(manifest.folder / "0", "finished", cfg=cfg)
+    Sent("a" * 32, record_digest(manifest.folder / "0")).write(manifest.folder / "0")
+    code, out = _sync(manifest)
     assert code == 0
     assert "all was sent once, but now MLflow cannot be asked" in out
-    assert not path.exists()
-    (tracked.folder / "0" / "mlflow.json").unlink()
-    code, out = _sync(tracked)
+    (manifest.folder / "0" / "mlflow.json").unlink()
+    code, out = _sync(manifest)
     assert code == 1
     assert "is not there any more" in out
-    assert not path.exists()
+    assert not (folder / "gone.db").exists()
 
 
 def test_a_project_that_was_moved_finds_all_that_is_its_own(
-    tracked: Manifest, tmp_path_factory: pytest.TempPathFactory
+    tracked: Manifest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = Path(tracked.launch_folder)
     new = tmp_path_factory.mktemp("elsewhere") / "project"
+    monkeypatch.setattr(mlflow_tracking, "_artifact_repos_cache", OrderedDict())  # a new process
     shutil.copytree(old, new)
     before = listing(old)
     moved = Manifest.read(new / "multirun/day/time")
