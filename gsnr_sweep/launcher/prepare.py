@@ -31,6 +31,8 @@ from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
 
+_AXES_IN_NAME = 4
+
 
 def refuse_a_busy_folder(folder: Path) -> None:
     """Refuse a folder in which another sweep is at work.
@@ -83,10 +85,9 @@ def plan_sweep(
     """
     tracking, preset = points[0].cfg.tracking, points[0].cfg.preset
     uri = tracking_uri(tracking, launch_folder) if tracking.name == "mlflow" else ""
-    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     return Manifest(
         id=uuid.uuid4().hex[:8],
-        name=f"{preset.name or points[0].cfg.data.name} sweep {now}",
+        name=tracking.sweep_name or _default_name(points, overrides),
         folder=folder,
         command=without_password(command_line()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,6 +99,15 @@ def plan_sweep(
         preset=asdict(preset),
         runs=plan_runs(points, name_runs(points, overrides), history, folder, first_index),
     )
+
+
+def _default_name(points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]) -> str:
+    """Name a sweep by what people tell it from others by: experiment or data, time, axes."""
+    first, axes = points[0].cfg, list(axes_of(overrides))
+    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    shown = axes if len(axes) <= _AXES_IN_NAME else [*axes[: _AXES_IN_NAME - 1], "…"]
+    told = f" ({' × '.join(shown)})" if shown else ""
+    return f"{first.preset.name or first.data.name} sweep {now}{told}"
 
 
 def start_tracking(

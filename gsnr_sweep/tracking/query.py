@@ -118,6 +118,8 @@ def _cause(error: Exception) -> str:
     """Return what is wrong with a store as a sentence."""
     if "ConnectionPool" in str(error):
         return "no server answers there."
+    if "database is locked" in str(error):
+        return "another process keeps it locked."
     line = first_line(error)
     return line if line.endswith((".", "…")) else f"{line}."
 

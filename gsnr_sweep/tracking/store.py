@@ -80,7 +80,8 @@ def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         reason = store_problem(error)
         raise GsnrError(
             f"The tracking store {without_password(uri)} cannot be opened ({reason}). "
-            "Name another with tracking.uri=URI, or run with tracking=none."
+            "Try again if that passes, name another with tracking.uri=URI, or run with "
+            "tracking=none."
         ) from None
 
 
@@ -136,6 +137,8 @@ def store_problem(error: Exception) -> str:
     text = printable(str(error))
     if found := re.search(r"too many (\d+) error responses", text):
         return f"the server answers with error {found[1]}"
+    if "database is locked" in text:
+        return "another process keeps it locked"
     if "ConnectionPool" in text:
         return "no server answers there"
     lines = text.partition(" Response body:")[0].strip().splitlines()

@@ -59,14 +59,18 @@ class SweepTracker:
             name: Name of the parent run.
             params: What all runs of the sweep share, and the axes of the grid.
             tags: Further tags, such as the command line.
+
+        Raises:
+            GsnrError: The store cannot be opened, or does not answer.
         """
         client, experiment_id = open_store(uri, experiment)
-        run = client.create_run(
-            experiment_id, run_name=name[:LONGEST_NAME], tags={KIND_TAG: "sweep", **user_tags()}
-        )
-        writer = RunWriter(client, run.info.run_id)
-        writer.tags(tags)
-        writer.params(params)
+        with readable_store_errors(uri):
+            run = client.create_run(
+                experiment_id, run_name=name[:LONGEST_NAME], tags={KIND_TAG: "sweep", **user_tags()}
+            )
+            writer = RunWriter(client, run.info.run_id)
+            writer.tags(tags)
+            writer.params(params)
         return cls(client, run.info.run_id)
 
     def finish(self, status: str) -> None:

@@ -130,7 +130,7 @@ def test_features_of_frozen_runs_do_not_count() -> None:
     frozen = run(1.0, 0.9, 0.8, features=[NOT_LEARNED] * 5, frozen=["fc1"])
     found = claims(*twice([LEARNED] * 5), frozen)["features"]
     assert found.verdict == HOLDS
-    assert found.evidence.startswith("5 of 5 ")
+    assert found.evidence.startswith("10 of 10 ")
 
 
 def test_without_features_nothing_is_told_of_them() -> None:
