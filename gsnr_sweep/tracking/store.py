@@ -13,7 +13,7 @@ from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.sqlite_store import artifact_roots, move_artifacts, prepare_sqlite_store
-from gsnr_sweep.tracking.uri import sqlite_file, without_password
+from gsnr_sweep.tracking.uri import apply_mlflow_settings, sqlite_file, without_password
 from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 def _opened(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     import mlflow
 
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are not the user's concern
+    apply_mlflow_settings()
     try:
         client = connect(uri)
         return client, _experiment_id(client, uri, experiment)

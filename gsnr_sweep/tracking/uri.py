@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -218,8 +219,10 @@ _DEFAULTS = {
 def apply_mlflow_settings() -> None:
     """Put the settings into the environment of this process and of those it starts.
 
-    With MLflow's own, a server that is gone is waited for 248 s at every call.
+    With MLflow's own, a server that is gone is waited for 248 s at every call. What goes wrong in a
+    database is raised and said; MLflow prints a traceback besides.
     """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 

@@ -1,11 +1,13 @@
 """Which store is meant, and that it opens for many processes at once."""
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
@@ -122,3 +124,15 @@ def test_artifacts_that_are_kept_elsewhere_on_purpose_stay_there(
     experiment = store.create_experiment("tests", big.as_uri())
     assert open_store(store.tracking_uri, "tests")[1] == experiment
     assert store.get_experiment(experiment).artifact_location == big.as_uri()
+
+
+def test_a_store_that_is_locked_is_said_to_be(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: Any) -> None:
+        raise MlflowException("(sqlite3.OperationalError) database is locked\n[SQL: SELECT …]")
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", locked)
+    with pytest.raises(GsnrError, match=r"\(another process keeps it locked\)"):
+        open_store(store.tracking_uri, "tests")
+    assert logging.getLogger("mlflow.store.db.utils").level == logging.CRITICAL  # no traceback
