@@ -19,6 +19,11 @@ def names(help_text: str) -> Any:
     return field(default_factory=list, metadata={"help": help_text})
 
 
+def unset(help_text: str) -> Any:
+    """A key that people's own config files, and older records, may leave out: null."""
+    return field(default=None, metadata={"help": help_text})
+
+
 def off(help_text: str) -> Any:
     """A switch that people's own config files, and older records, may leave out."""
     return field(default=False, metadata={"help": help_text})

@@ -66,6 +66,13 @@ def same_weights() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def same_environment() -> Iterator[None]:
+    """Put back what a command tells its process, and those that it starts."""
+    with mock.patch.dict(os.environ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_config() -> MakeConfig:
     return tiny_config

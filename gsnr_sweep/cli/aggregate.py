@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import readable_store_errors
-from gsnr_sweep.tracking.uri import apply_mlflow_settings, missing_file, store_uri
+from gsnr_sweep.tracking.uri import (
+    apply_mlflow_settings,
+    missing_file,
+    store_uri,
+    tell_store,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     options = parser.parse_args(argv)
     apply_mlflow_settings()
+    if options.tracking_uri:
+        tell_store(options.tracking_uri)
     try:
         return aggregate_command(options)
     except GsnrError as error:
@@ -114,10 +121,10 @@ def _client(uri: str | None) -> MlflowClient:
     """Connect to the tracking store, which has to exist: none is made here."""
     uri = store_uri(uri, Path.cwd())
     _check_store_exists(uri)
-    from mlflow import MlflowClient
+    from gsnr_sweep.tracking.store import connect
 
     with readable_store_errors(uri):
-        return MlflowClient(uri)
+        return connect(uri)
 
 
 def _check_store_exists(uri: str) -> None:

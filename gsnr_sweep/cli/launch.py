@@ -122,7 +122,7 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     from gsnr_sweep.launcher.settings import is_ours
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
-    from gsnr_sweep.tracking.uri import tracking_uri
+    from gsnr_sweep.tracking.uri import tell_store, tracking_uri
 
     library = load_torch_library()
     grid = expand(command)
@@ -143,6 +143,8 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     if first is not None and first.dry_run:
         _show(grid, first.tracking)
         return False
+    if first is not None and first.tracking.name == "mlflow":
+        tell_store(tracking_uri(first.tracking, Path.cwd()))
     points = check(grid.points)
     stores = {
         (tracking_uri(point.cfg.tracking, Path.cwd()), point.cfg.tracking.experiment)

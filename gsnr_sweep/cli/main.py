@@ -22,7 +22,7 @@ from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
 from gsnr_sweep.config.program import command_program
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.uri import apply_mlflow_settings
+from gsnr_sweep.tracking.uri import apply_mlflow_settings, tell_store
 from gsnr_sweep.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     closing_at_ctrl_c()
     apply_mlflow_settings()
+    if options.tracking_uri:
+        tell_store(options.tracking_uri)
     try:
         return int(options.act(options))
     except GsnrError as error:

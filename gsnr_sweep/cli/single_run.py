@@ -34,6 +34,7 @@ from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.terminal import TextConsole
 from gsnr_sweep.tracking.background_export import exporting_run
 from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import describe_tracking
 
 _SHOWN = {
@@ -70,6 +71,10 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     if decision.action == Action.REUSE and (known := _known(decision)) is not None:
         _show(known, console)
         console.print("Reused; rerun=true runs it again.")
+        count, problem = send_again([Path(known.folder)], launch_folder)
+        if count:
+            told = f"and still is ({problem})" if problem else "and is sent again, as a new run"
+            console.print(f"It had been deleted in MLflow, {told}.", style="yellow", markup=False)
         return known
     if decision.action == Action.ELSEWHERE:
         sys.exit(f"gsnr-sweep: this run is {decision.note}. rerun=true runs it all the same.")

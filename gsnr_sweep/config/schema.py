@@ -24,7 +24,7 @@ from gsnr_sweep.data.settings import (
 )
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.models.settings import ModelConfig
-from gsnr_sweep.settings import auto, key, names, off
+from gsnr_sweep.settings import auto, key, names, off, unset
 from gsnr_sweep.training.settings import TrainingSettings
 
 _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -65,6 +65,9 @@ class TrackingConfig:
     experiment: str = key("MLflow experiment that collects the runs")
     parent_run_id: str | None = key("MLflow run of the sweep that this run belongs to")
     run_name: str | None = key("name of the run; null: from n, ch and p_random")
+    sweep_name: str | None = unset(
+        "name of the sweep; null: from data or experiment, time and axes"
+    )
 
 
 @dataclass

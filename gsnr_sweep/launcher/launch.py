@@ -21,7 +21,6 @@ from rich.console import Console
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.grid import points_of
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.backends.base import environment
 from gsnr_sweep.launcher.job_context import JobContext
 from gsnr_sweep.launcher.jobs import JobPool
 from gsnr_sweep.launcher.monitor import Monitor, Outcome
@@ -30,6 +29,7 @@ from gsnr_sweep.launcher.prepare import (
     plan_sweep,
     refuse_a_busy_folder,
     refuse_folders_of_others,
+    send_reused_again,
     start_tracking,
 )
 from gsnr_sweep.launcher.progress import SweepProgress
@@ -46,7 +46,7 @@ from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.background_export import exporting_sweep
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.turns import LAUNCHER
-from gsnr_sweep.tracking.uri import describe_tracking, recorded_uri, without_passwords
+from gsnr_sweep.tracking.uri import describe_tracking, without_passwords
 
 _SECONDS_TO_STOP = 60.0
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
@@ -97,12 +97,12 @@ class Sweep:
             tracker = start_tracking(manifest, points, given)
             try:
                 close_killed_runs(history, launch_folder)
+                send_reused_again(manifest, self.console)
                 self._write(manifest, given, tracker)
                 try:
-                    with _told_the_store(manifest):
-                        if self.settings.detach:
-                            return self._leave(points, manifest, job_pool, tracker)
-                        outcomes = self._follow(manifest, job_pool, interrupts)
+                    if self.settings.detach:
+                        return self._leave(points, manifest, job_pool, tracker)
+                    outcomes = self._follow(manifest, job_pool, interrupts)
                 except GsnrError:  # the jobs were not accepted
                     if tracker is not None:
                         tracker.finish("FAILED")
@@ -241,16 +241,6 @@ class _Interrupts:
         if self.may_raise:
             self.may_raise = False
             raise KeyboardInterrupt
-
-
-@contextmanager
-def _told_the_store(manifest: Manifest) -> Iterator[None]:
-    """Let jobs know the store's password: by their environment, since it is in no file."""
-    if not manifest.uri:
-        yield
-        return
-    with environment(MLFLOW_TRACKING_URI=recorded_uri(manifest.uri)):
-        yield
 
 
 @contextmanager

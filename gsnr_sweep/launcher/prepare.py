@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from gsnr_sweep.config.program import command_line
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import History
@@ -21,11 +23,15 @@ from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.records.leases import close_killed
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import flatten
-from gsnr_sweep.records.state import State
+from gsnr_sweep.records.sent import read_sent
+from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
-from gsnr_sweep.tracking.uri import tracking_uri, without_password
+from gsnr_sweep.tracking.sync import send_again
+from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
+
+_AXES_IN_NAME = 4
 
 
 def refuse_a_busy_folder(folder: Path) -> None:
@@ -79,21 +85,29 @@ def plan_sweep(
     """
     tracking, preset = points[0].cfg.tracking, points[0].cfg.preset
     uri = tracking_uri(tracking, launch_folder) if tracking.name == "mlflow" else ""
-    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     return Manifest(
         id=uuid.uuid4().hex[:8],
-        name=f"{preset.name or points[0].cfg.data.name} sweep {now}",
+        name=tracking.sweep_name or _default_name(points, overrides),
         folder=folder,
         command=without_password(command_line()),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backend=JobPool.place(settings),
         experiment=tracking.experiment,
-        uri=without_password(uri),
+        uri=uri_for_files(uri, launch_folder),
         launch_folder=str(launch_folder),
         max_retries=settings.max_retries,
         preset=asdict(preset),
         runs=plan_runs(points, name_runs(points, overrides), history, folder, first_index),
     )
+
+
+def _default_name(points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]) -> str:
+    """Name a sweep by what people tell it from others by: experiment or data, time, axes."""
+    first, axes = points[0].cfg, list(axes_of(overrides))
+    now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    shown = axes if len(axes) <= _AXES_IN_NAME else [*axes[: _AXES_IN_NAME - 1], "…"]
+    told = f" ({' × '.join(shown)})" if shown else ""
+    return f"{first.preset.name or first.data.name} sweep {now}{told}"
 
 
 def start_tracking(
@@ -107,7 +121,7 @@ def start_tracking(
     if not manifest.uri:
         return None
     tracker = SweepTracker.start(
-        manifest.uri,
+        recorded_uri(manifest.uri, Path(manifest.launch_folder)),
         manifest.experiment,
         manifest.name,
         _shared_params(points),
@@ -133,6 +147,27 @@ def close_killed_runs(history: History, launch_folder: Path) -> None:
         if run.state == State.KILLED and run.folder and close_killed(run.folder, run.attempt)
     ]
     Exporter(launch_folder).send_all(killed)
+
+
+def send_reused_again(manifest: Manifest, console: Console) -> None:
+    """Send the runs to be reused that MLflow has no more, and say so."""
+    reused = [run for run in manifest.runs if run.folder and run.action in _REUSED]
+    if not manifest.uri or not reused:
+        return
+    folders = {manifest.folder_of(run): None for run in reused}
+    count, problem = send_again(folders, Path(manifest.launch_folder))
+    for run in reused:
+        run.run_id = read_sent(manifest.folder_of(run)).run_id or run.run_id
+    if count:
+        told = f"still missing ({problem})" if problem else "sent again, as new runs"
+        console.print(
+            f"{count} reused run(s) had been deleted in MLflow: {told}.",
+            style="yellow",
+            markup=False,
+        )
+
+
+_REUSED = (Action.REUSE, Action.REPEAT)
 
 
 def _shared_params(points: Sequence[CheckedPoint]) -> dict[str, Any]:

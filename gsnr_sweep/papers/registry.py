@@ -78,7 +78,8 @@ def judge(analysis: Analysis) -> tuple[Claim, ...]:
         return ()
     asked = [BY_FIGURE[name] for name in preset.figures if name in BY_FIGURE and preset.name]
     own = [claim for path in preset.claims for claim in _judge_own(path, analysis)]
-    return (*(claim for claims in asked for claim in claims(analysis)), *own)
+    judged = (*(claim for claims in asked for claim in claims(analysis)), *own)
+    return tuple(claim.of_sweep(analysis.table.runs) for claim in judged)
 
 
 def claims_title(preset: Preset) -> str:

@@ -123,6 +123,7 @@ class Manifest:
         """Write the manifest into the sweep's folder and return the file's path."""
         content: dict[str, Any] = {"schema": _SCHEMA, **asdict(self)}
         del content["folder"]
+        content["place"] = _place(self.folder.resolve(), self.launch_folder)
         path = self.folder / SWEEP_FILE
         write_atomically(path, json.dumps(content, indent=1))
         return path
@@ -144,6 +145,8 @@ class Manifest:
                 SweepJob(**{"submitted": 0.0} | known_fields(SweepJob, job))
                 for job in content["jobs"]
             ]
+            place, launched = content.pop("place", ""), content["launch_folder"]
+            content["launch_folder"] = _launch_folder_now(launched, place, folder.resolve())
             return cls(folder=folder.absolute(), **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None
@@ -152,6 +155,23 @@ class Manifest:
     def stop_file(self) -> Path:
         """Return the file whose presence asks all workers to stop."""
         return self.folder / STOP_FILE
+
+
+def _place(folder: Path, launch_folder: str) -> str:
+    """Return where a sweep's folder lies in that of its launch; empty if it lies elsewhere."""
+    launched = Path(launch_folder).resolve()
+    inside = launch_folder and folder.is_relative_to(launched)
+    return str(folder.relative_to(launched)) if inside else ""
+
+
+def _launch_folder_now(launch_folder: str, place: str, folder: Path) -> str:
+    """Return the folder of the launch, also after it was moved or copied with all that is in it."""
+    parts = Path(place).parts
+    above = folder.parts[: len(folder.parts) - len(parts)]
+    if not place or (*above, *parts) != folder.parts:  # the sweep's folder alone was moved
+        return launch_folder
+    now = Path(*above)
+    return launch_folder if Path(launch_folder).resolve() == now else str(now)
 
 
 def read_manifests(roots: Iterable[Path], places: Sequence[str]) -> list[Manifest]:

@@ -26,6 +26,7 @@ class Sent:
         data: Digests of the data sets that were sent.
         restarts: How often a later attempt could not use what an earlier one had sent, and went on
             in an MLflow run of its own.
+        remarks: What MLflow has otherwise than the record, or lacks, in words.
     """
 
     run_id: str = ""
@@ -34,6 +35,12 @@ class Sent:
     measurements: list[str] = field(default_factory=list)
     data: str = ""
     restarts: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+    def begin(self, run_id: str) -> None:
+        """Go on in another MLflow run, in which nothing is yet."""
+        self.run_id, self.state, self.data = run_id, "", ""
+        self.measurements, self.remarks = [], []
 
     def write(self, folder: Path) -> None:
         """Write it into the run's folder.
@@ -61,6 +68,17 @@ def is_sent(folder: Path) -> bool:
     """Whether MLflow has everything that a run's record holds."""
     digest = record_digest(folder)
     return bool(digest) and read_sent(folder).digest == digest
+
+
+def note_missing(folder: Path) -> None:
+    """Note that MLflow lacks a run after all, so that it counts as unsent.
+
+    Raises:
+        GsnrError: The note cannot be written.
+    """
+    sent = read_sent(folder)
+    sent.digest = ""
+    sent.write(folder)
 
 
 def record_digest(folder: Path) -> str:

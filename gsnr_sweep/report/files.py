@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.report.drawings import Drawings
 
+TABLE_FILE = "table.csv"
+
 
 @dataclass(frozen=True)
 class View:
@@ -76,7 +78,7 @@ def write_files(
     from gsnr_sweep.papers.plotting.panels import save_figure
 
     figures = dict(drawings.figures)
-    tables = {"table.csv": analysis.frame}
+    tables = {TABLE_FILE: analysis.frame}
     if statistics:
         figures[view.stem] = draw_lhs_rhs(
             analysis.frame,

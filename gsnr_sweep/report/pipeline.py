@@ -6,7 +6,10 @@ the tracking store.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +18,11 @@ from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.report.files import View, file_safe, write_files
+from gsnr_sweep.records.sent import Sent, read_sent
+from gsnr_sweep.report.files import TABLE_FILE, View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
+from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.uri import recorded_uri
 from gsnr_sweep.wording import did_you_mean
 
@@ -187,11 +192,19 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
     from gsnr_sweep.analysis.read_folder import read_folder
 
     try:
-        client = client_of(manifest)
+        client, away = None, ""
+        try:
+            client = client_of(manifest)
+        except GsnrError as error:
+            away = str(error)
+            console.print(f"Not sent to MLflow: {away}", style="yellow", markup=False)
         table = read_folder(manifest, client)
         result = aggregate_table(table, client, manifest.folder, console=console)
-        _write_report(manifest, result, client, console)
-        return result
+        problem = away or result.log_problem
+        problem = _write_report(manifest, result, client, console) or problem
+        if result.logged and not problem:
+            _note_sent(manifest)
+        return replace(result, log_problem=problem)
     except Exception as error:
         told = str(error) if isinstance(error, GsnrError) else describe_exception(error)
         console.print(f"Not aggregated: {told}", style="yellow", markup=False)
@@ -200,8 +213,8 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
 
 def _write_report(
     manifest: Manifest, result: AggregateResult, client: MlflowClient | None, console: Console
-) -> None:
-    """Write the page on the sweep beside its files, and add it to its run."""
+) -> str:
+    """Write the page on the sweep beside its files, and add it to its run; say why it is not."""
     from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
 
@@ -210,12 +223,38 @@ def _write_report(
     console.print(f"Page on all this: {path}", markup=False, soft_wrap=True)
     if problem := add_to_run(client, manifest.parent_run_id or None, path):
         console.print(f"Not added to the sweep's run: {problem}", style="yellow", markup=False)
+    return problem
+
+
+def results_are_sent(manifest: Manifest) -> bool:
+    """Whether the sweep's own run in MLflow was sent the table that lies on disk, and its page."""
+    noted = read_sent(manifest.folder)
+    return noted.digest == _results_digest(manifest) and noted.run_id == manifest.parent_run_id
+
+
+def _note_sent(manifest: Manifest) -> None:
+    note = Sent(manifest.parent_run_id, _results_digest(manifest))
+    with contextlib.suppress(GsnrError):  # a full disk: it is sent again, at worst
+        note.write(manifest.folder)
+
+
+def _results_digest(manifest: Manifest) -> str:
+    try:
+        return hashlib.sha256((manifest.folder / TABLE_FILE).read_bytes()).hexdigest()
+    except OSError:
+        return "no table"
 
 
 def client_of(manifest: Manifest) -> MlflowClient | None:
-    """Connect to the store that a sweep is tracked in; None if it is not."""
+    """Connect to the store that a sweep is tracked in; None if it is not.
+
+    Raises:
+        GsnrError: The store does not answer, or is not there.
+    """
     if not manifest.uri:
         return None
-    from mlflow import MlflowClient
+    from gsnr_sweep.tracking.store import connect
 
-    return MlflowClient(recorded_uri(manifest.uri))
+    uri = recorded_uri(manifest.uri, Path(manifest.launch_folder))
+    with readable_store_errors(uri):
+        return connect(uri)

@@ -21,9 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten, read_record
 from gsnr_sweep.records.sent import Sent, read_sent, record_digest
 from gsnr_sweep.records.state import State
+from gsnr_sweep.tracking.query import readable_store_errors, runs_by_id
+from gsnr_sweep.tracking.run_writer import (
+    LONGEST_NAME,
+    RunDeletedError,
+    RunWriter,
+    find_run,
+    is_refusal,
+    legal_name,
+)
 from gsnr_sweep.tracking.store import (
     HASH_TAG,
     KEY_TAG,
@@ -31,7 +40,6 @@ from gsnr_sweep.tracking.store import (
     MLFLOW_STATUS,
     PARENT_TAG,
     STATE_TAG,
-    log_params,
     open_store,
     store_problem,
     user_tags,
@@ -43,13 +51,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 log = logging.getLogger(__name__)
-
-_MOST_METRICS = 1000
-_LONGEST_TAG = 5000
-_REFUSALS = (
-    *("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE"),
-    *("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"),
-)
 
 
 class Exporter:
@@ -94,6 +95,7 @@ class Exporter:
                     sent.write(folder)
         except Exception as error:
             log.info("MLflow: %s\n%s", folder, without_password(traceback.format_exc()))
+            self._opened.discard(sent.run_id)  # it may have been deleted
             self.away = not _is_about_the_run(error)
             return f"MLflow: {store_problem(error)}"
         return ""
@@ -112,6 +114,24 @@ class Exporter:
                     return unsent + len(waiting) - done - 1, problem
         return unsent, why
 
+    def lost(self, folders: Iterable[Path]) -> list[Path]:
+        """Return the runs that were sent and that MLflow lacks: deleted by hand, or purged.
+
+        Raises:
+            GsnrError: A store cannot be read.
+        """
+        sent: dict[tuple[str, str], dict[str, Path]] = {}
+        for folder in folders:
+            run_id, record = read_sent(folder).run_id, read_record(folder)
+            if run_id and record is not None and "tracking" in record.config:
+                sent.setdefault(self._where(_tracking(record)), {})[run_id] = folder
+        found: set[str] = set()
+        for (uri, experiment), known in sent.items():
+            client, experiment_id = self._opened_store(uri, experiment)
+            with readable_store_errors(uri):
+                found |= {r.info.run_id for r in runs_by_id(client, experiment_id, list(known))}
+        return [f for known in sent.values() for run_id, f in known.items() if run_id not in found]
+
     def _send(self, folder: Path, record: RunRecord, cfg: TrackingConfig, sent: Sent) -> None:
         """Send a run and note in `sent` what was."""
         client, experiment_id = self._store(cfg)
@@ -119,31 +139,39 @@ class Exporter:
         keys = [measurement.key for measurement in record.measurements]
         if sent.run_id and (not set(sent.measurements) <= set(keys) or _differ(sent.data, data)):
             _abandon(client, sent)
+        remarks = dict.fromkeys(sent.remarks)
         if sent.run_id not in self._opened:
-            run = _find(client, sent.run_id) or self._find_by_key(client, folder, cfg, sent)
+            run = find_run(client, sent.run_id) or self._find_by_key(client, folder, cfg, sent)
             if run is None:
                 run = self._create(client, experiment_id, folder, record, cfg, sent)
             if run.info.run_id != sent.run_id:  # of the former one, nothing is there
-                sent.run_id, sent.state, sent.data, sent.measurements = run.info.run_id, "", "", []
+                sent.begin(run.info.run_id)
                 with contextlib.suppress(GsnrError):
                     sent.write(folder)
-            _describe(client, run, record)
+            _describe(RunWriter(client, sent.run_id, remarks), run, record)
             self._opened.add(sent.run_id)
+        writer = RunWriter(client, sent.run_id, remarks)
         if record.state.under_way and sent.state != record.state:
             client.update_run(sent.run_id, status="RUNNING")
             client.set_tag(sent.run_id, STATE_TAG, record.state)
         if data and sent.data != data:
-            _log_data(client, sent.run_id, record.data)
-        _log_measurements(client, sent.run_id, record, set(sent.measurements))
+            _log_data(writer, record.data)
+        _log_measurements(writer, record, set(sent.measurements))
         if record.state in MLFLOW_STATUS:
-            _close(client, sent.run_id, record, artifact_files(folder))
+            _close(writer, record, artifact_files(folder))
         sent.state, sent.data, sent.measurements = record.state, data, keys
+        sent.remarks = list(remarks)
+
+    def _where(self, cfg: TrackingConfig) -> tuple[str, str]:
+        return recorded_store(cfg, self._launch_folder), cfg.experiment
 
     def _store(self, cfg: TrackingConfig) -> tuple[MlflowClient, str]:
-        where = (recorded_store(cfg, self._launch_folder), cfg.experiment)
-        if where not in self._stores:
-            self._stores[where] = open_store(*where)
-        return self._stores[where]
+        return self._opened_store(*self._where(cfg))
+
+    def _opened_store(self, uri: str, experiment: str) -> tuple[MlflowClient, str]:
+        if (uri, experiment) not in self._stores:
+            self._stores[uri, experiment] = open_store(uri, experiment)
+        return self._stores[uri, experiment]
 
     def _find_by_key(
         self, client: MlflowClient, folder: Path, cfg: TrackingConfig, sent: Sent
@@ -167,7 +195,7 @@ class Exporter:
         tags |= {KEY_TAG: _key(folder, cfg, sent), STATE_TAG: str(State.RUNNING)}
         if cfg.parent_run_id:
             tags[PARENT_TAG] = cfg.parent_run_id
-        return client.create_run(experiment_id, run_name=record.name, tags=tags)
+        return client.create_run(experiment_id, run_name=record.name[:LONGEST_NAME], tags=tags)
 
 
 _DIGESTS = ("train_digest", "test_digest")
@@ -184,8 +212,8 @@ def _is_about_the_run(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        return error.error_code in _REFUSALS
-    return isinstance(error, KeyError | ValueError | TypeError)
+        return is_refusal(error) or error.error_code == "RESOURCE_DOES_NOT_EXIST"
+    return isinstance(error, KeyError | ValueError | TypeError | RunDeletedError)
 
 
 def _tracking(record: RunRecord) -> TrackingConfig:
@@ -207,45 +235,20 @@ def _differ(before: str, now: str) -> bool:
 
 def _abandon(client: MlflowClient, sent: Sent) -> None:
     """Leave what was sent to the run that it belongs to, and go on in a fresh one."""
-    if (run := _find(client, sent.run_id)) is not None and run.info.status == "RUNNING":
+    if (run := find_run(client, sent.run_id)) is not None and run.info.status == "RUNNING":
         client.set_terminated(sent.run_id, "KILLED")
-    sent.run_id, sent.state, sent.data, sent.measurements = "", "", "", []
+    sent.begin("")
     sent.restarts += 1
 
 
-def _find(client: MlflowClient, run_id: str) -> Run | None:
-    """Return a run; None if the store was exchanged or the run deleted by hand."""
-    from mlflow.exceptions import MlflowException
-
-    if not run_id:
-        return None
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    return run if run.info.lifecycle_stage == "active" else None
-
-
-def _describe(client: MlflowClient, run: Run, record: RunRecord) -> None:
+def _describe(writer: RunWriter, run: Run, record: RunRecord) -> None:
     """Log the parameters that the run lacks, and where and by which code it is computed."""
     params = flatten(without_passwords(record.config))
-    log_params(
-        client, run.info.run_id, {k: v for k, v in params.items() if k not in run.data.params}
-    )
-    _log_tags(client, run.info.run_id, {f"gsnr.{k}": v for k, v in record.environment.items()})
+    writer.params({k: v for k, v in params.items() if legal_name(k) not in run.data.params})
+    writer.tags({f"gsnr.{k}": v for k, v in record.environment.items()})
 
 
-def _log_tags(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
-    from mlflow.entities import RunTag
-
-    client.log_batch(
-        run_id, tags=[RunTag(name, text[:_LONGEST_TAG]) for name, text in tags.items()]
-    )
-
-
-def _log_data(client: MlflowClient, run_id: str, data: dict[str, Any]) -> None:
+def _log_data(writer: RunWriter, data: dict[str, Any]) -> None:
     """Log the data sets as the run's inputs; MLflow keeps one input a name and digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -262,48 +265,25 @@ def _log_data(client: MlflowClient, run_id: str, data: dict[str, Any]) -> None:
             profile=json.dumps({"samples": size, "sets": count}),
         )
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    try:
-        client.log_inputs(run_id, datasets=inputs)
-    except Exception as error:
-        if not _is_conflict(error):
-            raise
-        client.log_inputs(run_id, datasets=inputs)  # they are there now
+    writer.inputs(inputs)
 
 
-def _is_conflict(error: BaseException | None) -> bool:
-    """Tell whether a database refused a row because another process has just written the same.
-
-    MLflow looks whether a data set is known before it writes it: of two sweeps that send the same
-    sets in the same moment, both find them missing and one is refused.
-    """
-    from sqlalchemy.exc import IntegrityError
-
-    while error is not None:
-        if isinstance(error, IntegrityError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _log_measurements(
-    client: MlflowClient, run_id: str, record: RunRecord, known: set[str]
-) -> None:
-    from mlflow.entities import Metric
-
-    metrics = [
-        Metric(name, value, measurement.time_ms, measurement.epoch)
+def _log_measurements(writer: RunWriter, record: RunRecord, known: set[str]) -> None:
+    writer.metrics(
+        (name, value, measurement.time_ms, measurement.epoch)
         for measurement in record.measurements
         if measurement.key not in known
         for name, value in measurement.metrics.items()
-    ]
-    for start in range(0, len(metrics), _MOST_METRICS):
-        client.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
+    )
 
 
-def _close(client: MlflowClient, run_id: str, record: RunRecord, files: list[Path]) -> None:
+def _close(writer: RunWriter, record: RunRecord, files: list[Path]) -> None:
     """Log what is known at the end, and end the MLflow run."""
-    from mlflow.entities import Metric
-
+    summary = record.summary if record.state.over else {}
+    now = record.measurements[-1].time_ms if record.measurements else int(time.time() * 1000)
+    writer.metrics((f"run/{name}", value, now, 0) for name, value in summary.items())
+    for file in filter(Path.is_file, files):
+        writer.file(file)
     tags = {STATE_TAG: str(record.state)}
     if record.error or record.state == State.FINISHED:
         tags["gsnr.error"] = record.error
@@ -311,12 +291,7 @@ def _close(client: MlflowClient, run_id: str, record: RunRecord, files: list[Pat
         tags["gsnr.nonfinite"] = ", ".join(missing)
     if record.state == State.DIVERGED:
         tags["gsnr.diverged_at"] = str(record.measurements[-1].epoch)
-    _log_tags(client, run_id, tags)
-    summary = record.summary if record.state.over else {}
-    now = record.measurements[-1].time_ms if record.measurements else int(time.time() * 1000)
-    metrics = [Metric(f"run/{name}", value, now, 0) for name, value in summary.items()]
-    client.log_batch(run_id, metrics=metrics)
-    for file in files:
-        if file.is_file():
-            client.log_artifact(run_id, str(file))
-    client.set_terminated(run_id, MLFLOW_STATUS[record.state])
+    if writer.remarks:
+        tags["gsnr.remarks"] = "; ".join(writer.remarks)
+    writer.tags(tags)
+    writer.client.set_terminated(writer.run_id, MLFLOW_STATUS[record.state])

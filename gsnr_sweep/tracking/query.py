@@ -118,6 +118,8 @@ def _cause(error: Exception) -> str:
     """Return what is wrong with a store as a sentence."""
     if "ConnectionPool" in str(error):
         return "no server answers there."
+    if "database is locked" in str(error):
+        return "another process keeps it locked."
     line = first_line(error)
     return line if line.endswith((".", "…")) else f"{line}."
 
@@ -170,11 +172,15 @@ def _reused(client: MlflowClient, parent: Run) -> list[Run]:
         except (MlflowException, OSError, GsnrError):
             return []  # of an older version, or of a run alone
     ids = [run.run_id for run in manifest.runs if run.action == Action.REUSE and run.run_id]
+    return runs_by_id(client, parent.info.experiment_id, ids)
+
+
+def runs_by_id(client: MlflowClient, experiment_id: str, ids: Sequence[str]) -> list[Run]:
+    """Return those runs of an experiment that are there and not deleted."""
     runs: list[Run] = []
     for start in range(0, len(ids), IDS_AT_ONCE):
         listed = ", ".join(f"'{one}'" for one in ids[start : start + IDS_AT_ONCE])
-        experiment = [parent.info.experiment_id]
-        runs += search_runs(client, experiment, f"attributes.run_id IN ({listed})")
+        runs += search_runs(client, [experiment_id], f"attributes.run_id IN ({listed})")
     return runs
 
 

@@ -49,6 +49,34 @@ def prepare_sqlite_store(path: Path) -> None:
                 temporary.unlink()
 
 
+def artifact_roots(path: Path) -> list[str]:
+    """Return where a store's experiments keep their artifacts; nothing of one that is locked."""
+    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT DISTINCT artifact_location FROM experiments")
+        return [location for (location,) in found if location]
+    return []
+
+
+def move_artifacts(path: Path, before: str, now: str) -> None:
+    """Have a store's experiments keep their artifacts elsewhere, which MLflow has no function for.
+
+    Args:
+        path: The store's file.
+        before: The artifacts' root so far, a URI.
+        now: That from now on.
+    """
+    with closing(sqlite3.connect(path, timeout=_SECONDS_TO_WAIT)) as database, database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?",
+            (now, before),
+        )
+        database.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+            "WHERE substr(artifact_uri, 1, ?) = ?",
+            (now, len(before) + 1, len(before) + 1, f"{before}/"),
+        )
+
+
 def _make(path: Path) -> None:
     from mlflow import MlflowClient
 

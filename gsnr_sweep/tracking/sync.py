@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from gsnr_sweep.errors import GsnrError
@@ -9,7 +10,7 @@ from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import read_record
-from gsnr_sweep.records.sent import is_sent
+from gsnr_sweep.records.sent import is_sent, note_missing, read_sent
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking.exporter import Exporter
@@ -41,6 +42,43 @@ def send_unsent(manifest: Manifest, who: str = "command") -> tuple[int, str]:
         if now.state == State.KILLED and now.lease:
             close_killed(folder, now.lease.number)
     return _send(manifest, waiting, who, _PATIENCE)
+
+
+def lost_runs(manifest: Manifest) -> list[Path]:
+    """Return the folders of the sweep's runs that MLflow had and has no more.
+
+    Raises:
+        GsnrError: The store cannot be read.
+    """
+    folders = [manifest.folder_of(run) for run in manifest.to_run()] if manifest.uri else []
+    sent = [folder for folder in folders if is_sent(folder)]
+    return Exporter(Path(manifest.launch_folder)).lost(sent)
+
+
+def send_again(folders: Iterable[Path], launch_folder: Path) -> tuple[int, str]:
+    """Send, as new runs, what MLflow had and has no more: somebody deleted it, and asks for it now.
+
+    Args:
+        folders: Of runs that are over.
+        launch_folder: Holds the default store.
+
+    Returns:
+        How many were missing, and why they are still; an empty text if they are not.
+    """
+    exporter = Exporter(launch_folder)
+    try:
+        lost = exporter.lost(folders)
+        for folder in lost:
+            note_missing(folder)
+    except GsnrError as error:
+        return 0, str(error)
+    return len(lost), exporter.send_all(lost)[1]
+
+
+def remarks_of(manifest: Manifest) -> list[str]:
+    """Return what MLflow has otherwise than the records of a sweep, each thing once."""
+    folders = [manifest.folder_of(run) for run in manifest.to_run()]
+    return list(dict.fromkeys(told for each in folders for told in read_sent(each).remarks))
 
 
 def send_what_is_left(manifest: Manifest, who: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ _OPTION = re.compile(
     r"([?&](?:\w*pass(?:word|wd)?|pwd|\w*token|\w*secret|\w*key)=)[^&\s\"']*", re.I
 )
 
-# URIs that this process was given by its user, as opposed to those that files hold.
-_given: list[str] = []
+STORE_VARIABLE = "MLFLOW_TRACKING_URI"
+"""Environment variable of the store that this process and those it starts are told, whole."""
 
 
 def sqlite_uri(path: Path) -> str:
@@ -73,9 +74,22 @@ def missing_file(uri: str) -> Path | None:
 
 def store_uri(uri: str | None, folder: Path) -> str:
     """Return the store given, else that in MLFLOW_TRACKING_URI, else a file in `folder`."""
-    if chosen := uri or os.environ.get("MLFLOW_TRACKING_URI"):
-        return _taken_from_user(chosen)
+    if chosen := uri or _told():
+        return recorded_uri(chosen, folder) if BLOT in chosen else chosen
     return sqlite_uri(folder / "mlflow.db")
+
+
+def tell_store(uri: str) -> None:
+    """Tell this process, and those that it starts, the store that its user names.
+
+    With its password, which no file holds and no command line of a worker.
+    """
+    os.environ[STORE_VARIABLE] = uri
+
+
+def _told() -> str:
+    """Return the store that this process was told, empty for none."""
+    return os.environ.get(STORE_VARIABLE, "")
 
 
 def without_password(text: str) -> str:
@@ -84,9 +98,8 @@ def without_password(text: str) -> str:
     A password may hold ``/`` and ``@``: all from ``//`` to the last ``@`` is taken for one. So are
     options such as ``?password=``. Every URI passes here before it leaves memory.
     """
-    for known in _given:
-        if (seen := _blotted(known)) != known:
-            text = text.replace(known, seen)
+    if known := _told():  # it may hold blanks, which end an address within a text
+        text = text.replace(known, _blotted(known))
     return _blotted(text)
 
 
@@ -106,16 +119,23 @@ def without_passwords(value: Any) -> Any:
     return value
 
 
-def _taken_from_user(uri: str) -> str:
-    """Remember a URI that the user gave; return it whole where it is one that files hold."""
-    if BLOT in uri:
-        return recorded_uri(uri)
-    if uri not in _given:
-        _given.append(uri)
-    return uri
+def uri_for_files(uri: str, folder: Path) -> str:
+    """Return a store's URI as files hold it: without a password, and fit to be moved.
+
+    Args:
+        uri: The store, absolute.
+        folder: Of the launch. A SQLite file below it is named relative to it, so that a project
+            that is moved finds its own store again and not the place where that once was.
+    """
+    found = _FILE.fullmatch(uri)
+    path = sqlite_file(uri)
+    if found and path and not found["path"].startswith("file:") and path.is_relative_to(folder):
+        name = sqlite_uri(path.relative_to(folder)).removeprefix(_SQLITE)
+        uri = f"{found['scheme']}{name}{found['options'] or ''}"
+    return without_password(uri)
 
 
-def recorded_uri(uri: str) -> str:
+def recorded_uri(uri: str, folder: Path) -> str:
     """Return the URI of a store that a file names, with the password that no file holds.
 
     Files may be anybody's: user and password go to the store that this process's user names, by
@@ -123,29 +143,53 @@ def recorded_uri(uri: str) -> str:
 
     Args:
         uri: As a record or a manifest has it.
+        folder: Of the launch.
 
     Raises:
         GsnrError: The store needs a user and a password, or this process has some for MLflow, and
-            nobody told it that they are for this store.
+            nobody told it that they are for this store; or it was a file that is gone.
     """
-    configured = [*_given, os.environ.get("MLFLOW_TRACKING_URI", "")]
-    known = [one for one in configured if without_password(one) == uri]
-    if known:
-        return known[-1]
+    told = _told()
+    if told and uri in (
+        told,
+        without_password(told),
+        uri_for_files(_absolute(told, folder), folder),
+    ):
+        return _absolute(told, folder)
     if BLOT in uri:
         raise GsnrError(
             f"The tracking store {uri} needs a user and a password, which are in no file. Put its "
             "whole address into the environment variable MLFLOW_TRACKING_URI and start the same "
             "command again."
         )
-    if _has_credentials() and _server(uri) and _server(uri) not in map(_server, configured):
+    if _has_credentials() and _server(uri) and _server(uri) != _server(told):
         raise GsnrError(
             f"The tracking store {without_password(uri)} is named by a file only, and the user and "
             "password that MLflow would send are not sent to an address that anybody may have "
             "written there. If it is yours, put it into the environment variable "
             "MLFLOW_TRACKING_URI and start the same command again."
         )
-    return uri
+    return _still_there(_absolute(uri, folder), folder)
+
+
+def _still_there(uri: str, folder: Path) -> str:
+    """Return a store that a file names, where it is now: MLflow would make an empty one.
+
+    Raises:
+        GsnrError: It was a SQLite file that is gone.
+    """
+    path = missing_file(uri)
+    if path is None:
+        return uri
+    if not path.parent.is_dir() and (folder / path.name).is_file():
+        return sqlite_uri(
+            folder / path.name
+        )  # moved with its project, which an older version noted
+    raise GsnrError(
+        f"The tracking store {without_password(uri)} is not there any more. Put the file back, or "
+        "launch the same command again: it makes a new store, computes nothing twice and sends "
+        "there what is on disk."
+    )
 
 
 _CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -175,8 +219,10 @@ _DEFAULTS = {
 def apply_mlflow_settings() -> None:
     """Put the settings into the environment of this process and of those it starts.
 
-    With MLflow's own, a server that is gone is waited for 248 s at every call.
+    With MLflow's own, a server that is gone is waited for 248 s at every call. What goes wrong in a
+    database is raised and said; MLflow prints a traceback besides.
     """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
@@ -200,7 +246,7 @@ def recorded_store(cfg: TrackingConfig, folder: Path) -> str:
     Raises:
         GsnrError: As `recorded_uri` and `tracking_uri`.
     """
-    return _absolute(recorded_uri(cfg.uri), folder) if cfg.uri else tracking_uri(cfg, folder)
+    return recorded_uri(cfg.uri, folder) if cfg.uri else tracking_uri(cfg, folder)
 
 
 def _absolute(uri: str, folder: Path) -> str:

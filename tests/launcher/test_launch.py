@@ -178,7 +178,7 @@ def test_the_aggregate_lies_in_the_sweeps_folder(sweep: Sweep) -> None:
 def test_a_sweep_is_a_parent_with_a_child_for_each_point(sweep: Sweep) -> None:
     assert set(sweep.children) == set(NAMES)
     parent = sweep.parent
-    assert parent.info.run_name.startswith("digits sweep 20")
+    assert re.fullmatch(r"digits sweep 20[-\d: ]+ \(ch × p_random\)", parent.info.run_name)
     assert parent.info.status == "FINISHED"
     for child in sweep.children.values():
         assert child.info.status == "FINISHED"

@@ -9,7 +9,6 @@ from omegaconf import OmegaConf
 
 from gsnr_sweep.launcher.secrecy import fit_to_be_seen
 from gsnr_sweep.records.manifest import Manifest
-from gsnr_sweep.tracking import uri as uris
 from gsnr_sweep.tracking.sync import send_unsent
 from gsnr_sweep.wording import printable
 from tests.conftest import Launched, launch_here
@@ -86,7 +85,6 @@ def test_a_later_process_needs_the_password_and_says_so(
     manifest = Manifest.read(sweep.parent)
     for sent in sweep.parent.glob("*/mlflow.json"):
         sent.write_text(sent.read_text().replace('"digest": "', '"digest": "not '))
-    monkeypatch.setattr(uris, "_given", [])
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     left, why = send_unsent(manifest)
     assert left == 2

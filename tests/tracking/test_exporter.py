@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.tracking.dbmodels.models import SqlDataset
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ from gsnr_sweep.records.sent import SENT_FILE, is_sent, read_sent
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking import exporter
 from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.run_writer import legal_name
 from gsnr_sweep.tracking.store import open_store
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from tests.conftest import tiny_config
@@ -303,23 +305,85 @@ def test_a_store_that_fails_is_asked_once(
     assert Exporter(folder).send_all(folders) == (0, "")
 
 
-@pytest.mark.parametrize("fault", ["a name that MLflow refuses", "no settings"])
 def test_a_run_that_cannot_be_sent_does_not_keep_others_back(
-    store: MlflowClient, folder: Path, fault: str
+    store: MlflowClient, folder: Path
 ) -> None:
     folders = [folder / str(index) for index in range(3)]
     for each in folders:
         each.mkdir()
         _record(FIRST, state=State.FINISHED).write(each)
-    broken = _record(Measurement(0, {"acc@5": 1.0}), state=State.FINISHED)
-    if fault == "no settings":
-        broken.config = {}
-    broken.write(folders[0])
+    _record(FIRST, config={}, state=State.FINISHED).write(folders[0])
     sender = Exporter(folder)
     unsent, why = sender.send_all(folders)
     assert (unsent, sender.away) == (1, False)
-    assert why.startswith("MLflow: Invalid value" if "refuses" in fault else "MLflow: 'tracking'")
+    assert why.startswith("MLflow: 'tracking'")
     assert [is_sent(each) for each in folders] == [False, True, True]
+
+
+def test_names_that_mlflow_refuses_are_made_legal_and_said(
+    store: MlflowClient, folder: Path
+) -> None:
+    names = ["acc@5", "acc#5", "gsnr_mean/conv,1", "/a//b", "m" * 300, "", "fine:name 1.0"]
+    measured = Measurement(0, {name: float(i) for i, name in enumerate(names)}, time_ms=1)
+    record = _record(measured, state=State.FINISHED, environment={"odd,key": "x"})
+    record.config |= {"model": {"args": {"a=b": 1, "long": "x" * 7000, "half": "\ud800\0"}}}
+    run_id = _send(folder, record)
+    run = store.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {legal_name(name): float(i) for i, name in enumerate(names)}
+    assert "fine:name 1.0" in run.data.metrics
+    assert run.data.params[legal_name("model.args.a=b")] == "1"
+    assert run.data.params["model.args.half"] == "?"
+    assert len(run.data.params["model.args.long"]) == 6000
+    assert run.data.tags[legal_name("gsnr.odd,key")] == "x"
+    told = read_sent(folder).remarks
+    assert f"'acc@5' is called '{legal_name('acc@5')}'" in told
+    assert "parameter model.args.long is cut to 6000 characters" in told
+    assert run.data.tags["gsnr.remarks"] == "; ".join(told)[:5000]
+    assert RunRecord.read(folder / "record.json").measurements[0].metrics == measured.metrics
+
+
+@pytest.mark.parametrize("kind", ["metrics", "params", "tags", "inputs", "file"])
+def test_a_value_that_is_refused_is_left_out_alone(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A store may have rules of its own, which nobody knows before."""
+    refused = {"metrics": "m7", "params": "epochs", "tags": "gsnr.host"}.get(kind, "")
+    called = {"inputs": "log_inputs", "file": "log_artifact"}.get(kind, "log_batch")
+    call = getattr(MlflowClient, called)
+
+    def refuse(client: MlflowClient, run_id: str, *given: Any, **named: Any) -> None:
+        if not refused or any(each.key == refused for each in named.get(kind, ())):
+            raise MlflowException("I do not like it", INVALID_PARAMETER_VALUE)
+        call(client, run_id, *given, **named)
+
+    monkeypatch.setattr(MlflowClient, called, refuse)
+    metrics = {f"m{i}": float(i) for i in range(20)}
+    sender = Exporter(folder)
+    run = store.get_run(
+        _send(folder, _record(Measurement(0, metrics), data=DATA, state=State.FINISHED), sender)
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {name: v for name, v in metrics.items() if name != refused}
+    assert ("epochs" in run.data.params) == (kind != "params")
+    assert run.data.params["n"] == "30"
+    (remark,) = read_sent(folder).remarks
+    assert remark.endswith("missing, for it was refused (I do not like it)")
+    assert refused in remark
+
+
+def test_a_run_that_is_deleted_while_it_goes_on_begins_again(
+    store: MlflowClient, folder: Path
+) -> None:
+    sender = Exporter(folder)
+    first = _send(folder, _record(FIRST), sender)
+    store.delete_run(first)
+    _record(FIRST, SECOND, state=State.FINISHED).write(folder)
+    assert "deleted" in sender.send(folder)
+    assert not sender.away
+    second = _send(folder, by=sender)
+    assert second != first
+    assert [m.step for m in store.get_metric_history(second, "a")] == [0, 2]
 
 
 def test_another_process_logs_the_same_data_in_the_same_moment(

@@ -1,10 +1,13 @@
 """Which store is meant, and that it opens for many processes at once."""
 
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
@@ -81,3 +84,55 @@ def test_another_process_makes_the_experiment_in_the_same_moment(
 
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", too_early)
     assert open_store(store.tracking_uri, "tests")[1] == made
+
+
+def test_a_deleted_experiment_is_named_with_what_restores_it(store: MlflowClient) -> None:
+    made = open_store(store.tracking_uri, "tests")[1]
+    store.delete_experiment(made)
+    told = rf"tracking.experiment=tests: .* deleted in MLflow.*restore --experiment-id {made}\)"
+    with pytest.raises(GsnrError, match=told):
+        open_store(store.tracking_uri, "tests")
+
+
+def test_the_artifacts_of_a_store_that_was_moved_lie_beside_it(
+    store: MlflowClient, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = open_store(store.tracking_uri, "tests")[1]
+    run_id = store.create_run(experiment).info.run_id
+    meant = store.create_experiment("elsewhere", (folder / "my own").as_uri())
+    new = folder / "a new place"
+    new.mkdir()
+    shutil.move(folder / "mlflow.db", new)
+    client, again = open_store(f"sqlite:///{new}/mlflow.db", "tests")
+    assert again == experiment
+    assert client.get_experiment(experiment).artifact_location == (new / "mlartifacts").as_uri()
+    uri = client.get_run(run_id).info.artifact_uri
+    assert uri == f"{(new / 'mlartifacts').as_uri()}/{run_id}/artifacts"
+    assert client.get_experiment(meant).artifact_location == (folder / "my own").as_uri()
+    open_store(f"sqlite:///{new}/mlflow.db", "tests")
+    assert [record.getMessage() for record in caplog.records if "was moved" in record.msg] == [
+        f"MLflow: {new}/mlflow.db was moved: its artifacts are in {new}/mlartifacts, no more in "
+        f"{folder}/mlartifacts"
+    ]
+
+
+def test_artifacts_that_are_kept_elsewhere_on_purpose_stay_there(
+    store: MlflowClient, folder: Path
+) -> None:
+    big = folder / "big disk" / "mlartifacts"
+    big.mkdir(parents=True)
+    experiment = store.create_experiment("tests", big.as_uri())
+    assert open_store(store.tracking_uri, "tests")[1] == experiment
+    assert store.get_experiment(experiment).artifact_location == big.as_uri()
+
+
+def test_a_store_that_is_locked_is_said_to_be(
+    store: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: Any) -> None:
+        raise MlflowException("(sqlite3.OperationalError) database is locked\n[SQL: SELECT …]")
+
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", locked)
+    with pytest.raises(GsnrError, match=r"\(another process keeps it locked\)"):
+        open_store(store.tracking_uri, "tests")
+    assert logging.getLogger("mlflow.store.db.utils").level == logging.CRITICAL  # no traceback

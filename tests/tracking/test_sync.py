@@ -108,8 +108,8 @@ def test_what_is_sent_is_complete_and_sent_once(
 
 
 def test_a_store_that_cannot_be_opened(folder: Path, cfg: Config) -> None:
-    (folder / "file").write_text("")
-    broken = tiny_config("tracking.experiment=tests", f"tracking.uri=sqlite:///{folder}/file/x.db")
+    (folder / "x.db").write_text("no database, whatever its name")
+    broken = tiny_config("tracking.experiment=tests", "tracking.uri=sqlite:///x.db")
     manifest = _sweep(folder, 2, "sqlite:///x.db")
     for run in manifest.runs:
         _ended(manifest.folder_of(run), broken)

@@ -16,7 +16,9 @@ from gsnr_sweep.tracking.uri import (
     sqlite_file,
     sqlite_uri,
     store_uri,
+    tell_store,
     tracking_uri,
+    uri_for_files,
     without_password,
     without_passwords,
 )
@@ -65,7 +67,6 @@ def test_plain_folders_are_refused(uri: str, tmp_path: Path) -> None:
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A process that was told of no store and knows no password."""
-    monkeypatch.setattr(uris, "_given", [])
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("MLFLOW_TRACKING_URI", *uris._CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
@@ -115,7 +116,7 @@ def test_what_holds_no_password_is_seen_whole(text: str) -> None:
 
 def test_a_known_password_with_blanks_is_not_seen_within_a_text(nobody: None) -> None:
     uri = "postgresql://me:two words@host/db"
-    assert tracking_uri(_tracking(uri), Path("/x")) == uri
+    tell_store(uri)
     assert without_password(f"a {uri} b") == "a postgresql://***@host/db b"
 
 
@@ -162,13 +163,13 @@ def test_a_recorded_store_gets_its_password_from_the_environment(
 ) -> None:
     seen = "postgresql://***@host/db"
     with pytest.raises(GsnrError, match="MLFLOW_TRACKING_URI"):
-        recorded_uri(seen)
+        recorded_uri(seen, Path("/x"))
     whole = "postgresql://me:s3/cr@et@host/db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:pw@other/db")
     with pytest.raises(GsnrError, match="MLFLOW_TRACKING_URI"):  # another store's is not given away
-        recorded_uri(seen)
+        recorded_uri(seen, Path("/x"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", whole)
-    assert recorded_uri(seen) == whole
+    assert recorded_uri(seen, Path("/x")) == whole
     assert recorded_store(_tracking(seen), Path("/x")) == whole
     assert tracking_uri(_tracking(seen), Path("/x")) == whole
 
@@ -178,26 +179,26 @@ def test_credentials_go_to_the_configured_store_only(
     nobody: None, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     foreign = "http://foreign:5000/x"
-    assert recorded_uri(foreign) == foreign  # nothing to give away
+    assert recorded_uri(foreign, Path("/x")) == foreign  # nothing to give away
     monkeypatch.setenv(name, "s3cret")
     with pytest.raises(GsnrError, match="named by a file only"):
-        recorded_uri(foreign)
+        recorded_uri(foreign, Path("/x"))
     with pytest.raises(GsnrError, match="named by a file only"):
         recorded_store(_tracking(foreign), Path("/x"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mine:5000")
     with pytest.raises(GsnrError, match="named by a file only"):
-        recorded_uri(foreign)
-    assert recorded_uri("http://mine:5000") == "http://mine:5000"
-    assert recorded_uri("sqlite:////x/mlflow.db") == "sqlite:////x/mlflow.db"
+        recorded_uri(foreign, Path("/x"))
+    assert recorded_uri("http://mine:5000", Path("/x")) == "http://mine:5000"
     assert store_uri("http://foreign:5000", Path("/x")) == "http://foreign:5000"
-    assert recorded_uri(foreign) == foreign  # now its user has named it
+    tell_store("http://foreign:5000")
+    assert recorded_uri(foreign, Path("/x")) == foreign  # now its user has named it
 
 
 def test_credentials_in_the_home_folder_count(nobody: None, tmp_path: Path) -> None:
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]\n")
     with pytest.raises(GsnrError, match="named by a file only"):
-        recorded_uri("http://foreign:5000")
+        recorded_uri("http://foreign:5000", Path("/x"))
 
 
 def test_the_plan_shows_no_password(nobody: None) -> None:
@@ -206,3 +207,38 @@ def test_the_plan_shows_no_password(nobody: None) -> None:
     with pytest.raises(GsnrError) as raised:
         tracking_uri(_tracking("file://me:s3cret@host/x"), Path("/x"))
     assert "s3cret" not in str(raised.value)
+
+
+# --- what files hold
+
+
+@pytest.mark.parametrize(
+    ("uri", "held"),
+    [
+        ("sqlite:////x/mlflow.db", "sqlite:///mlflow.db"),
+        ("sqlite+pysqlite:////x/sub/a b.db?timeout=5", "sqlite+pysqlite:///sub/a b.db?timeout=5"),
+        ("sqlite:////y/mlflow.db", "sqlite:////y/mlflow.db"),
+        ("sqlite:///file:/x/a.db?uri=true", "sqlite:///file:/x/a.db?uri=true"),
+        ("postgresql://me:s3cret@host/db", "postgresql://***@host/db"),
+    ],
+)
+def test_a_store_below_the_launch_folder_is_named_relative_to_it(
+    nobody: None, uri: str, held: str
+) -> None:
+    assert uri_for_files(uri, Path("/x")) == held
+    tell_store(uri)
+    assert recorded_uri(held, Path("/x")) == uri
+
+
+def test_a_recorded_file_is_found_where_its_project_is_now(nobody: None, tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.touch()
+    for held in ("sqlite:///mlflow.db", "sqlite:////no/such/folder/mlflow.db"):
+        assert recorded_uri(held, tmp_path) == sqlite_uri(path)
+
+
+def test_a_recorded_file_that_is_gone_is_not_made_anew(nobody: None, tmp_path: Path) -> None:
+    for held in ("sqlite:///mlflow.db", f"sqlite:///{tmp_path}/gone/other.db"):
+        with pytest.raises(GsnrError, match="is not there any more"):
+            recorded_uri(held, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -43,7 +43,7 @@ def cancel(manifest: Manifest, console: Console, seconds: float = 60.0) -> None:
         unsent, problem = send_unsent(manifest)
         if unsent:
             console.print(f"{unsent} run(s) could not be sent to MLflow ({problem}).", markup=False)
-        close_parent(manifest.uri, manifest.parent_run_id, "KILLED")
+        close_parent(manifest, "KILLED")
     views = view_runs(manifest)
     done = sum(view.over for view in views)
     console.print(

@@ -19,7 +19,7 @@ def close_sweep(manifest: Manifest) -> None:
     """Close the sweep's run in MLflow if the sweep is over and its run is still open."""
     if manifest.uri and manifest.parent_run_id and is_over(manifest):
         status = "FINISHED" if is_complete(manifest) else "FAILED"
-        close_parent(manifest.uri, manifest.parent_run_id, status)
+        close_parent(manifest, status)
 
 
 def close_runs(manifest: Manifest, why: str = "", dead_only: bool = True) -> None:

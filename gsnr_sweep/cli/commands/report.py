@@ -31,6 +31,7 @@ class _Source:
     client: MlflowClient | None
     folder: Path
     command: str
+    away: str = ""
 
 
 def report_command(
@@ -62,7 +63,7 @@ def report_command(
     console.print(f"Written: {path}", markup=False, soft_wrap=True)
     if len(sources) > 1:  # each sweep's run has a page of its own
         return 0
-    problem = add_to_run(sources[0].client, sources[0].table.parent_id, path)
+    problem = sources[0].away or add_to_run(sources[0].client, sources[0].table.parent_id, path)
     if problem:
         console.print(f"Not added to MLflow: {problem}", style="yellow", markup=False)
     return 1 if problem else 0
@@ -80,8 +81,13 @@ def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
         return source
     from gsnr_sweep.report.pipeline import client_of
 
-    client = client_of(manifest)
-    return _Source(read_folder(manifest, client), client, manifest.folder, manifest.command)
+    client, away = None, ""
+    try:
+        client = client_of(manifest)
+    except GsnrError as error:  # what is on disk needs no store
+        away = str(error)
+    table = read_folder(manifest, client)
+    return _Source(table, client, manifest.folder, manifest.command, away)
 
 
 def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
 from gsnr_sweep.analysis.curves import early, mean_curve, too_short
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def first_term_claims(analysis: Analysis) -> list[Claim]:
                 f"mean {value:.1%}, {sign.iloc[-1]:.1%} at the end; correlation with Δg "
                 f"{corr.iloc[0]:+.2f} at first, {corr.iloc[-1]:+.2f} at the end; Σ|term| / Σ|Δg| "
                 f"{size.iloc[0]:.2f} at first. Rule: early mean ≥ {DOMINATES:.0%}.",
+                runs=own["run_id"].nunique(),
+                least=ONE_RUN,
             )
         )
     return claims

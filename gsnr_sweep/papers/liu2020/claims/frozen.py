@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 METRIC = "gsnr_followed_mean"
 MOST, FEW = 0.8, 0.2
 """Shares of runs in which something must be seen, or may be, for a verdict."""
+FEWEST = 5
+"""Runs of which a share is judged: of fewer, not one may differ for a share of 80 %."""
 FEATURES = 5
 """Features of a run in the comparison: those of largest GSNR, as many as Table 1 has."""
 
@@ -57,6 +59,8 @@ def rises(free: DataFrame, start: str) -> Claim:
         verdict(share >= MOST, share <= FEW),
         f"highest over first GSNR, run by run: {_listed(factors)}. Rule: ≥ {RISE} in at least "
         f"{MOST:.0%} of the runs.",
+        runs=len(factors),
+        least=FEWEST,
     )
 
 
@@ -74,6 +78,8 @@ def stays_low(frozen: DataFrame, start: str) -> Claim:
         verdict(share >= MOST, share <= FEW),
         f"highest over first GSNR: {_listed(factors)}; last over first: {_listed(ends)}. Rule: "
         f"highest < {RISE} and last < 1 times the first in at least {MOST:.0%} of the runs.",
+        runs=len(factors),
+        least=FEWEST,
     )
 
 
@@ -101,6 +107,7 @@ def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
         f"{int(better.sum())} of {len(later)} features (of the {FEATURES} of largest GSNR a run): "
         f"median |c| {later['c_t0'].abs().median():.2f} at the start, "
         f"{later['c_tmax'].abs().median():.2f} at the maximum. Rule: at least {MOST:.0%}.",
+        runs=later["run_id"].nunique(),
     )
 
 

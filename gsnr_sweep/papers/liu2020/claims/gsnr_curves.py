@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
 from gsnr_sweep.analysis.curves import RISE, is_course, mean_curve, too_short
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def rises(real: DataFrame, model: str) -> Claim:
         f"mean GSNR {start:.4f} at epoch {curve.index[0]}, lowest {curve.min():.4f} at epoch "
         f"{curve.idxmin()}, highest {peak:.4f} at epoch {curve.idxmax()}, {curve.iloc[-1]:.4f} at "
         f"the end (floor 1/n: {floor:.4f}). Rule: highest ≥ {RISE} times the start.",
+        runs=real["run_id"].nunique(),
+        least=ONE_RUN,
     )
 
 
@@ -66,4 +68,6 @@ def stays_low(real: DataFrame, random: DataFrame, model: str) -> Claim:
         f"{with_real:.4f} with real labels; highest {above[1].max():.4f} at epoch "
         f"{above[1].idxmax()} and {above[0].max():.4f} at epoch {above[0].idxmax()}. "
         f"Rule: ratio ≤ {LOW}.",
+        runs=random["run_id"].nunique(),
+        least=ONE_RUN,
     )

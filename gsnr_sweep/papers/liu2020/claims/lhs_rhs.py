@@ -27,6 +27,7 @@ MOST, FEW = 0.85, 0.7
 """Shares of points within two standard errors: 0.95 is expected if both sides are equal."""
 SLOW = 0.1
 FEWEST = 4
+"""Points from which a correlation has an interval."""
 WITH_BATCH_NORM = "fig9_cifar10"
 
 
@@ -56,13 +57,15 @@ def on_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
     Does not hold below 70 %; 95 % would be expected if both sides were equal.
     """
     epoch, first = next(iter(by_epoch.items()))
-    share, enough = first.within_two_se, first.compared >= FEWEST
+    share = first.within_two_se
     return Claim(
         "At the beginning of training the points lie on LHS = RHS.",
         "2.4, Fig. 4",
-        verdict(enough and share >= MOST, enough and share < FEW),
+        verdict(share >= MOST, share < FEW),
         f"epoch {epoch}: {_within(first)}{_mean(first)}. "
         f"Rule: ≥ {MOST:.0%} of the points within 2 SE (95 % expected if equal).",
+        runs=first.compared,
+        least=FEWEST,
     )
 
 
@@ -76,13 +79,15 @@ def leaves_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
     if not later:
         return Claim(text, "A.2, Fig. 9", UNCLEAR, "Nothing was measured after the start.")
     epoch, first = next(iter(later.items()))
-    share, enough = first.within_two_se, first.compared >= FEWEST
+    share = first.within_two_se
     return Claim(
         text,
         "A.2, Fig. 9",
-        verdict(enough and share < FEW, enough and share >= MOST),
+        verdict(share < FEW, share >= MOST),
         f"epoch {epoch}: {_within(first)}{_mean(first)}. "
         f"Rule: < {FEW:.0%} of the points within 2 SE.",
+        runs=first.compared,
+        least=FEWEST,
     )
 
 
@@ -105,6 +110,8 @@ def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
         ),
         f"{told or 'too few points'}. Rule: the 95 % interval of c above {STRONG} at every epoch "
         "after the start.",
+        runs=max((s.points for s in by_epoch.values()), default=0),
+        least=FEWEST,
     )
 
 
@@ -122,7 +129,7 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
         evidence = f"Not converged by epoch {epoch}: mean training loss {told}."
         return Claim(text, "2.4, Fig. 4", UNCLEAR, evidence)
     if math.isnan(last.pearson_low):
-        return Claim(text, "2.4, Fig. 4", UNCLEAR, f"Too few points at epoch {epoch}.")
+        return Claim(text, "2.4, Fig. 4", UNCLEAR, "", last.points, FEWEST)
     return Claim(
         text,
         "2.4, Fig. 4",
@@ -130,6 +137,8 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
         f"epoch {epoch}: c = {last.pearson:.3f} [{last.pearson_low:.3f}, {last.pearson_high:.3f}]; "
         f"mean training loss {losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}. Rule: the 95 % interval "
         f"of c above {STRONG}.",
+        runs=last.points,
+        least=FEWEST,
     )
 
 
@@ -153,12 +162,12 @@ def falls_below(frame: DataFrame) -> Claim:
     text, source = "As training goes on, RHS falls below LHS.", "2.4 and A.3, Figs. 4 and 11"
     wide = frame.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
     if wide.shape[1] < 2:
-        return Claim(text, source, UNCLEAR, "Too few runs or epochs.")
+        return Claim(text, source, UNCLEAR, "Too few epochs.")
     first, last = wide.columns.min(), wide.columns.max()
     wide = wide.dropna(subset=[first, last])
     growth = wide[last] - wide[first]
     if len(growth) < FEWEST:
-        return Claim(text, source, UNCLEAR, "Too few runs or epochs.")
+        return Claim(text, source, UNCLEAR, "", len(growth), FEWEST)
     low, high = stats.t.interval(
         CONFIDENCE,
         len(growth) - 1,
@@ -174,6 +183,8 @@ def falls_below(frame: DataFrame) -> Claim:
         f"epoch {last}, growth {growth.mean():+.3f} [{low:+.3f}, {high:+.3f}] over {len(growth)} "
         f"runs; RHS < LHS in {below:.0%} of them at the end. Rule: the growth's 95 % interval "
         "above 0.",
+        runs=len(growth),
+        least=FEWEST,
     )
 
 
@@ -194,6 +205,8 @@ def more_data(frame: DataFrame) -> Claim:
         verdict(low > 0, high < 0),
         f"mean LHS at the last epoch: {means}; Spearman {found.spearman:.2f} [{low:.2f}, "
         f"{high:.2f}]. Rule: interval above 0.",
+        runs=len(last),
+        least=FEWEST,
     )
 
 

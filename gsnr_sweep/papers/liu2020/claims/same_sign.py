@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
 from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def same_sign_claims(analysis: Analysis) -> list[Claim]:
                 f"{curve.min():.1%} at epoch {curve.idxmin()}, highest {curve.max():.1%} at epoch "
                 f"{curve.idxmax()}, {curve.iloc[-1]:.1%} at the end. Rule: end at least "
                 f"{CLEAR:.0%} above the start.",
+                runs=own["run_id"].nunique(),
+                least=ONE_RUN,
             )
         )
     return claims

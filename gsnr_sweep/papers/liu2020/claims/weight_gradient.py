@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
 from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, too_short
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def negative(own: DataFrame, start: str) -> Claim:
         verdict(value < -CLEAR, value > CLEAR),
         f"all weights: {curve.iloc[0]:+.3f} at epoch {curve.index[0]}, early mean {value:+.3f}, "
         f"{curve.iloc[-1]:+.3f} at the end. Rule: early mean < −{CLEAR}.",
+        runs=own["run_id"].nunique(),
+        least=ONE_RUN,
     )
 
 
@@ -63,6 +65,8 @@ def more_negative(own: DataFrame, start: str) -> Claim:
         verdict(top < every - CLEAR, top > every + CLEAR),
         f"early mean {top:+.3f} for the 10 % largest, {every:+.3f} for all. "
         f"Rule: lower by {CLEAR}.",
+        runs=own["run_id"].nunique(),
+        least=ONE_RUN,
     )
 
 
@@ -79,6 +83,8 @@ def opposite(own: DataFrame, start: str) -> Claim:
         verdict(value > 0.5 + CLEAR, value < 0.5),
         f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, late mean {value:.1%}, "
         f"{curve.iloc[-1]:.1%} at the end. Rule: late mean > 51 %.",
+        runs=own["run_id"].nunique(),
+        least=ONE_RUN,
     )
 
 
@@ -97,4 +103,6 @@ def nearly_80(own: DataFrame, start: str) -> Claim:
         verdict(value >= NEARLY_80, value < FAR_FROM_80),
         f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, {value:.1%} at epoch {curve.index[-1]}, "
         f"highest {curve.max():.1%} at epoch {curve.idxmax()}. Rule: ≥ {NEARLY_80:.0%} at the end.",
+        runs=own["run_id"].nunique(),
+        least=ONE_RUN,
     )

@@ -67,7 +67,7 @@ def test_what_ends_as_high_as_it_began_has_not_decreased() -> None:
 
 def test_runs_are_compared_with_their_own_start() -> None:
     """The mean over the runs does not rise."""
-    runs = [run(1.0, 1.3, 0.1), run(10.0, 13.0, 0.1, seed=1)]
+    runs = [run(1.0, 1.3, 0.1, seed=s) if s else run(10.0, 13.0, 0.1) for s in range(5)]
     assert claims(*runs)["rises"].verdict == HOLDS
 
 
@@ -90,14 +90,19 @@ def test_initial_weights_are_judged_apart() -> None:
     assert found == {"Initial weights 'small':": HOLDS, "Initial weights 'torch':": FAILS}
 
 
+def twice(features: list[Feature]) -> list[RunRecord]:
+    """Two runs with the same features: of a single one nothing is told."""
+    return [run(1.0, 2.0, 1.0, features=features, seed=seed) for seed in (0, 1)]
+
+
 @pytest.mark.parametrize(
     ("learned", "verdict"), [(5, HOLDS), (4, HOLDS), (3, UNCLEAR), (2, FAILS), (0, FAILS)]
 )
 def test_features_are_closer_to_the_target(learned: int, verdict: str) -> None:
     features = [LEARNED] * learned + [NOT_LEARNED] * (5 - learned)
-    found = claims(run(1.0, 2.0, 1.0, features=features))["features"]
+    found = claims(*twice(features))["features"]
     assert found.verdict == verdict
-    assert found.evidence.startswith(f"{learned} of 5 features")
+    assert found.evidence.startswith(f"{2 * learned} of 10 features")
 
 
 def test_half_of_the_features_is_not_enough() -> None:
@@ -109,9 +114,9 @@ def test_half_of_the_features_is_not_enough() -> None:
 
 def test_only_features_of_largest_gsnr_count() -> None:
     small: Feature = ((0.01, 0.05, 0.02), NOT_LEARNED[1])
-    found = claims(run(1.0, 2.0, 1.0, features=[small] * 9 + [LEARNED] * 5))["features"]
+    found = claims(*twice([small] * 9 + [LEARNED] * 5))["features"]
     assert found.verdict == HOLDS
-    assert "5 of 5 features" in found.evidence
+    assert "10 of 10 features" in found.evidence
 
 
 def test_features_whose_gsnr_is_largest_at_the_start_tell_nothing() -> None:
@@ -123,9 +128,9 @@ def test_features_whose_gsnr_is_largest_at_the_start_tell_nothing() -> None:
 
 def test_features_of_frozen_runs_do_not_count() -> None:
     frozen = run(1.0, 0.9, 0.8, features=[NOT_LEARNED] * 5, frozen=["fc1"])
-    found = claims(run(1.0, 2.0, 1.0, features=[LEARNED] * 5), frozen)["features"]
+    found = claims(*twice([LEARNED] * 5), frozen)["features"]
     assert found.verdict == HOLDS
-    assert found.evidence.startswith("5 of 5 ")
+    assert found.evidence.startswith("10 of 10 ")
 
 
 def test_without_features_nothing_is_told_of_them() -> None:
@@ -138,3 +143,17 @@ def test_features_that_were_dead_at_the_start_are_no_counterexample() -> None:
     found = claims(run(1.0, 2.0, 1.0, features=[dead] * 5))["features"]
     assert found.verdict != FAILS
     assert "nan" not in found.evidence
+
+
+@pytest.mark.parametrize("runs", [1, 4])
+def test_few_runs_tell_nothing_of_shares_of_runs(runs: int) -> None:
+    found = claims(*seeds(runs, runs), *seeds(0, runs, frozen=["fc1"]))
+    for name in ("rises", "low"):
+        assert found[name].verdict == UNCLEAR
+        assert found[name].evidence.startswith(f"Not enough runs: {runs} of at least 5. ")
+
+
+def test_features_of_a_single_run_tell_nothing() -> None:
+    found = claims(run(1.0, 2.0, 1.0, features=[LEARNED] * 5))["features"]
+    assert found.verdict == UNCLEAR
+    assert found.evidence.startswith("Not enough runs: 1 of at least 2. 5 of 5 features")

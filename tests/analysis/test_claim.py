@@ -1,0 +1,24 @@
+"""Claims and how many runs they rest on."""
+
+import pytest
+
+from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR, Claim, Verdict
+
+
+@pytest.mark.parametrize("told", [HOLDS, FAILS, UNCLEAR])
+@pytest.mark.parametrize(("runs", "least", "enough"), [(1, 2, False), (2, 2, True), (1, 1, True)])
+def test_of_too_few_runs_nothing_is_told(
+    told: Verdict, runs: int, least: int, enough: bool
+) -> None:
+    claim = Claim("It rises.", "mine", told, "By 3.", runs, least)
+    assert claim.verdict == (told if enough else UNCLEAR)
+    before = "" if enough else f"Not enough runs: {runs} of at least {least}. "
+    assert claim.evidence == f"{before}By 3."
+
+
+def test_a_claim_that_names_no_runs_rests_on_those_of_the_sweep() -> None:
+    claim = Claim("It rises.", "mine", HOLDS, "By 3.")
+    assert claim.verdict == HOLDS
+    assert claim.of_sweep(1).verdict == UNCLEAR
+    assert claim.of_sweep(2).verdict == HOLDS
+    assert Claim("It rises.", "mine", HOLDS, "By 3.", 5).of_sweep(1).verdict == HOLDS
