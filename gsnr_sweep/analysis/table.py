@@ -206,7 +206,7 @@ def read_record(folder: Path, status: str) -> RunRecord | str:
         return f"{status}, and there is no record of it"
     try:
         return RunRecord.read(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"{status}, but its record cannot be read: {first_line(error)}"
 
 

@@ -19,6 +19,7 @@ import psutil
 
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
+from gsnr_sweep.records.reading import SMALL, from_json, read_json
 from gsnr_sweep.records.record import holds_result, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import (
@@ -128,11 +129,14 @@ def last_lease(folder: Path) -> Lease | None:
     if not number:
         return None
     path = folder / f"{_CLAIM}{number}"
-    for _ in range(20):  # between its creation and its content lies an instant
+    for _ in range(20):
+        fresh = _is_empty(path)  # asked first: it may be written in the next moment
         try:
-            return Lease(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            time.sleep(0.01)
+            return from_json(Lease, read_json(path, SMALL))
+        except (OSError, ValueError):
+            if not fresh:
+                break
+            time.sleep(0.01)  # between its creation and its content lies an instant
     return Lease(number, host="?", pid=0, process_started=0.0, made=0.0)
 
 
@@ -229,7 +233,14 @@ def _numbers(folder: Path) -> list[int]:
     except OSError:
         return []
     endings = [name.removeprefix(_CLAIM) for name in names if name.startswith(_CLAIM)]
-    return [int(ending) for ending in endings if ending.isdigit()]
+    return [int(ending) for ending in endings if ending.isascii() and ending.isdigit()]
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _create(folder: Path, lease: Lease) -> Lease | None:

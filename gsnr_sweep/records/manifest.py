@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.reading import SMALL, from_json, read_json
 from gsnr_sweep.records.state import Action
 
 SWEEP_FILE = "sweep.json"
@@ -49,9 +50,6 @@ class SweepRun:
     resume_from: str = ""
     resume_epoch: int = 0
     note: str = ""
-
-    def __post_init__(self) -> None:
-        self.action = Action(self.action)  # a file holds text
 
 
 @dataclass
@@ -132,14 +130,15 @@ class Manifest:
         """
         path = folder / SWEEP_FILE
         try:
-            content = json.loads(path.read_text())
-            if content.pop("schema") != _SCHEMA:
-                raise ValueError("another version wrote it")
-            content["runs"] = [SweepRun(**run) for run in content["runs"]]
-            content["jobs"] = [SweepJob(**job) for job in content["jobs"]]
-            return cls(folder=folder.absolute(), **content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None
+            content = read_json(path, SMALL)
+            if not isinstance(content, dict) or content.pop("schema", None) != _SCHEMA:
+                raise ValueError("another version wrote it, or another program")
+            if missing := {"runs", "jobs"} - content.keys():
+                raise ValueError(f"it has no {min(missing)}")
+            return from_json(cls, content, folder=folder.absolute())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise GsnrError(f"{path} is not the manifest of a sweep ({reason}).") from None
 
     @property
     def stop_file(self) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.reading import from_json, read_json
 from gsnr_sweep.records.state import State
 
 RECORD_FILE = "record.json"
@@ -90,9 +91,6 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
-    def __post_init__(self) -> None:
-        self.state = State(self.state)  # a file holds text
-
     def write(self, folder: Path) -> Path:
         """Write the record into `folder` atomically and return the file's path."""
         path = folder / RECORD_FILE
@@ -104,13 +102,13 @@ class RunRecord:
         """Read a record file.
 
         Raises:
-            ValueError: The file is not a record that this version can read.
+            OSError: The file cannot be read.
+            ValueError: It is not a record that this version can read.
         """
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise ValueError(f"{path} is not a run record of schema {SCHEMA}")
-        content["measurements"] = [Measurement(**m) for m in content["measurements"]]
-        return cls(**content)
+        return from_json(cls, content)
 
 
 def _finite(values: list[float]) -> list[float | None]:
@@ -121,7 +119,7 @@ def read_record(folder: Path) -> RunRecord | None:
     """Read the record in a run's folder; None if there is none that can be read."""
     try:
         return RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
 
 

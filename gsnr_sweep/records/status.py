@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -23,6 +23,7 @@ import psutil
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
+from gsnr_sweep.records.reading import SMALL, check_time, from_json, read_json
 from gsnr_sweep.records.state import State
 
 STATUS_FILE = "status.json"
@@ -87,7 +88,7 @@ class Status:
     training_code: str = ""
 
     def __post_init__(self) -> None:
-        self.state = State(self.state)  # a file holds text
+        check_time(self.updated)
 
     @property
     def alive(self) -> bool:
@@ -105,7 +106,7 @@ def process_alive(pid: int, started: float) -> bool:
         process = psutil.Process(pid)
         same = not started or abs(process.create_time() - started) < 1.0
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # a number that no process has
         return False
 
 
@@ -152,13 +153,10 @@ class StatusFile:
 
 def read_status(folder: Path) -> Status | None:
     """Read a run's status; None if it has not reported yet."""
-    known = {item.name for item in fields(Status)}
     try:
-        content = json.loads((folder / STATUS_FILE).read_text())
-        if "state" not in content:
-            return None
-        return Status(**{key: value for key, value in content.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        content = read_json(folder / STATUS_FILE, SMALL)
+        return from_json(Status, content, skip_unknown=True) if "state" in content else None
+    except (OSError, ValueError, TypeError):
         return None
 
 

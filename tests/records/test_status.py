@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gsnr_sweep.records import status as status_module
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, StatusFile, process_alive, read_status
 
 
@@ -62,7 +63,7 @@ def test_a_long_epoch_is_told_from_a_dead_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_module, "_SECONDS_BETWEEN_HEARTBEATS", 0.02)
-    file = StatusFile(tmp_path, Status(state="running", epoch=3))
+    file = StatusFile(tmp_path, Status(state=State.RUNNING, epoch=3))
     before = file.status.updated
     with file.heartbeat():
         deadline = time.monotonic() + 60
@@ -76,14 +77,16 @@ def test_a_long_epoch_is_told_from_a_dead_run(
 
 def test_a_run_lives_as_long_as_its_process() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        here = Status("running", pid=process.pid, process_started=0.0, host=socket.gethostname())
+        here = Status(
+            State.RUNNING, pid=process.pid, process_started=0.0, host=socket.gethostname()
+        )
         assert here.alive
         assert not process_alive(process.pid, 1.0)  # another one has its number now
         process.kill()
     assert not here.alive
-    assert not Status("finished").alive
+    assert not Status(State.FINISHED).alive
 
 
 def test_a_run_elsewhere_lives_as_long_as_it_reports() -> None:
-    assert Status("running", host="elsewhere", pid=1, updated=time.time()).alive
-    assert not Status("running", host="elsewhere", pid=1, updated=time.time() - 3600).alive
+    assert Status(State.RUNNING, host="elsewhere", pid=1, updated=time.time()).alive
+    assert not Status(State.RUNNING, host="elsewhere", pid=1, updated=time.time() - 3600).alive
