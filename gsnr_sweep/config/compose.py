@@ -249,6 +249,11 @@ class Composer:
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise GsnrError(self._explain(error, parsed, "")) from None
+        except RecursionError:
+            raise GsnrError(
+                f"The config {self._config_name} with {' '.join(overrides) or 'its defaults'} goes "
+                "round in a circle: a config is among its own defaults. Leave it out there."
+            ) from None
         self._refuse_missing_scale(cfg)
         OmegaConf.set_struct(cfg, True)
         if self._sweep is not None:
@@ -363,9 +368,9 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
 
 def _typed_copy(cfg: DictConfig) -> bytes | None:
     """Type a composed config; the type of its data's settings must not depend on other values."""
-    if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
-        return None
     try:
+        if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
+            return None
         return pickle.dumps(typed(_without_hydra(copy.deepcopy(cfg))))
     except (GsnrError, OmegaConfBaseException):
         return None
