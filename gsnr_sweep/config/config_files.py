@@ -1,4 +1,4 @@
-"""The one place where a config file of the user's is opened: what is wrong is said with its name."""
+"""Where a user's config files are opened: what is wrong is said with the file's name."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _count(events: Iterable[yaml.Event]) -> None:
     count = 0
     for event in events:
         if isinstance(event, yaml.AliasEvent):
-            count += known.get(event.anchor, _MOST_VALUES + 1)
+            count += known.get(str(event.anchor), _MOST_VALUES + 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             unfinished.append((event.anchor, count))
             count += 1
