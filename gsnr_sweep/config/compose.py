@@ -33,7 +33,7 @@ from gsnr_sweep.config.parse import (
 )
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import Config, known_keys, value_at
-from gsnr_sweep.config.unreadable import unreadable
+from gsnr_sweep.config.unreadable import too_many_digits, unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
 
@@ -141,7 +141,7 @@ class Composer:
                 (parsed,) = self._parser.parse_overrides([override])
             except (HydraException, ValueError, RecursionError):
                 raise GsnrError(unreadable(override)) from None
-            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY:
+            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY or too_many_digits(override):
                 raise GsnrError(unreadable(override))
             self._parsed[override] = parsed
         return self._parsed[override]
