@@ -19,7 +19,7 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.wording import as_typed
+from gsnr_sweep.wording import as_typed, printable
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds
 _LARGEST_SQUARED = 1e18  # whose square float32 still holds
@@ -53,6 +53,7 @@ def problems(cfg: Config) -> list[str]:
     if unbounded := _unbounded_problems(cfg):
         return unbounded
     return [
+        *_text_problems(cfg),
         *_size_problems(cfg),
         *_schedule_problems(cfg),
         *_number_problems(cfg),
@@ -69,6 +70,27 @@ def _unbounded_problems(cfg: Config) -> list[str]:
         for key, value in _not_finite(dataclasses.asdict(cfg))
         if key not in _JUDGED_BELOW
     ]
+
+
+def _text_problems(cfg: Config) -> list[str]:
+    """Name every text with control characters: it would be printed, logged and sent."""
+    return [
+        f"{key}={value}: control characters, or those that turn the direction of writing, are in "
+        "this text or its key. Leave them out."
+        for key, value in _texts(dataclasses.asdict(cfg))
+        if printable(key + value) != key + value
+    ]
+
+
+def _texts(part: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _texts(value, key)
+    else:
+        yield key, part if isinstance(part, str) else ""
 
 
 def _not_finite(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

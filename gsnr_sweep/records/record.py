@@ -19,6 +19,7 @@ from typing import Any, Self
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.reading import from_json, read_json
 from gsnr_sweep.records.state import State
+from gsnr_sweep.wording import printable
 
 RECORD_FILE = "record.json"
 SCHEMA = 1
@@ -52,7 +53,8 @@ class Measurement:
 
     @classmethod
     def from_values(cls, epoch: int, values: Mapping[str, float | list[float]]) -> Self:
-        """Sort raw values into lists, finite numbers and others."""
+        """Sort raw values into lists, finite numbers and others; names become printable."""
+        values = {printable(name): value for name, value in values.items()}
         arrays = {name: _finite(value) for name, value in values.items() if isinstance(value, list)}
         numbers = {n: float(value) for n, value in values.items() if not isinstance(value, list)}
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}

@@ -31,12 +31,14 @@ from gsnr_sweep.tracking.store import (
     MLFLOW_STATUS,
     PARENT_TAG,
     STATE_TAG,
+    legal_name,
     log_params,
     open_store,
     store_problem,
     user_tags,
 )
 from gsnr_sweep.tracking.uri import recorded_store, without_password, without_passwords
+from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -230,9 +232,11 @@ def _find(client: MlflowClient, run_id: str) -> Run | None:
 
 def _describe(client: MlflowClient, run: Run, record: RunRecord) -> None:
     """Log the parameters that the run lacks, and where and by which code it is computed."""
-    params = flatten(without_passwords(record.config))
+    params, known = flatten(without_passwords(record.config)), run.data.params
     log_params(
-        client, run.info.run_id, {k: v for k, v in params.items() if k not in run.data.params}
+        client,
+        run.info.run_id,
+        {k: v for k, v in params.items() if legal_name(k) not in known},
     )
     _log_tags(client, run.info.run_id, {f"gsnr.{k}": v for k, v in record.environment.items()})
 
@@ -241,7 +245,7 @@ def _log_tags(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
     from mlflow.entities import RunTag
 
     client.log_batch(
-        run_id, tags=[RunTag(name, text[:_LONGEST_TAG]) for name, text in tags.items()]
+        run_id, tags=[RunTag(name, printable(text)[:_LONGEST_TAG]) for name, text in tags.items()]
     )
 
 
@@ -291,7 +295,7 @@ def _log_measurements(
     from mlflow.entities import Metric
 
     metrics = [
-        Metric(name, value, measurement.time_ms, measurement.epoch)
+        Metric(legal_name(name), value, measurement.time_ms, measurement.epoch)
         for measurement in record.measurements
         if measurement.key not in known
         for name, value in measurement.metrics.items()

@@ -37,6 +37,7 @@ PARENT_TAG = "mlflow.parentRunId"
 
 _MOST_PARAMS = 100
 _LONGEST_PARAM = 6000
+_LONGEST_NAME = 250
 _TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view of the runs
 
 
@@ -126,10 +127,19 @@ def user_tags() -> dict[str, str]:
     return {"mlflow.user": user, "mlflow.source.name": "gsnr-sweep", "mlflow.source.type": "LOCAL"}
 
 
+def legal_name(name: str) -> str:
+    """Write the name of a parameter or metric so that MLflow takes it; most stay as they are."""
+    parts = re.sub(r"[^\w\-. :/]", "_", name)[:_LONGEST_NAME].split("/")
+    return "/".join("_" if part in ("", ".", "..") else part for part in parts)
+
+
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     """Log parameters within MLflow's limits."""
     from mlflow.entities import Param
 
-    entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+    entries = [
+        Param(legal_name(key), printable(str(value))[:_LONGEST_PARAM])
+        for key, value in params.items()
+    ]
     for start in range(0, len(entries), _MOST_PARAMS):
         client.log_batch(run_id, params=entries[start : start + _MOST_PARAMS])
