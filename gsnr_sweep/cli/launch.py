@@ -112,9 +112,11 @@ def _checked(command: CommandLine) -> bool:
     Returns:
         Whether to launch: False for a dry run, which is over now.
     """
+    from gsnr_sweep.config.identity import run_identity
     from gsnr_sweep.launcher.settings import is_ours
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
+    from gsnr_sweep.records.status import other_run, taken_folder
     from gsnr_sweep.tracking.uri import tracking_uri
 
     load_torch_library()
@@ -134,6 +136,8 @@ def _checked(command: CommandLine) -> bool:
         _show(grid, first.tracking)
         return False
     points = check(grid.points)
+    if grid.run_dir and (other := other_run(Path(grid.run_dir), run_identity(points[0].cfg))):
+        raise GsnrError(taken_folder(Path(grid.run_dir), other))
     stores = {
         (tracking_uri(point.cfg.tracking, Path.cwd()), point.cfg.tracking.experiment)
         for point in points
@@ -153,14 +157,13 @@ def _show(grid: Grid, tracking: TrackingConfig) -> None:
 
     here = Path.cwd()
     with looking_up(tracking, here) as look_up:  # before PyTorch is imported, which takes as long
-        from rich.console import Console
-
         from gsnr_sweep.launcher.dry_run import show_dry_run
         from gsnr_sweep.preflight.check import check
+        from gsnr_sweep.terminal import TextConsole
 
         points = check(grid.points)
         folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()
-        show_dry_run(points, grid.launcher, here, folder, Console(), look_up)
+        show_dry_run(points, grid.launcher, here, folder, TextConsole(), look_up)
 
 
 def _hand_to_hydra(

@@ -173,6 +173,14 @@ def other_run(folder: Path, config_hash: str) -> str:
     return status.name or status.config_hash
 
 
+def taken_folder(folder: Path, other: str) -> str:
+    """Say that a folder holds another run, which is left as it is."""
+    return (
+        f"{folder} holds the run {other}, which has other settings. It stays as it is: choose "
+        "another output folder (hydra.run.dir, hydra.sweep.dir), or remove this one."
+    )
+
+
 def write_status(folder: Path, status: Status) -> None:
     """Write the status of a run whose process is gone."""
     write_atomically(folder / STATUS_FILE, json.dumps(asdict(status)))

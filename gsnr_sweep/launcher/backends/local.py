@@ -23,6 +23,7 @@ from gsnr_sweep.launcher.backends.base import (
     environment,
     is_job_id,
     jobs_folder,
+    without_our_outputs,
 )
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
@@ -62,7 +63,11 @@ class LocalBackend:
             # submitit hides all GPUs from a local job unless told how many it gets
             worker.environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
             paths = os.pathsep.join(worker.python_path)
-            with deaf_to_the_terminal(), environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"):
+            with (
+                deaf_to_the_terminal(),
+                without_our_outputs(),
+                environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"),
+            ):
                 job = _started_by(executor, worker)
             jobs.append(
                 SweepJob(job.job_id, worker.runs, socket.gethostname(), _started(int(job.job_id)))
