@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +19,14 @@ def printable(text: str) -> str:
     in it could rename the window, hide lines, or type for the user.
     """
     return _CONTROL.sub("", text)
+
+
+class LogFormatter(logging.Formatter):
+    """Writes log entries, traces of errors included, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write an entry."""
+        return printable(super().format(record))
 
 
 def as_typed(value: object) -> str:

@@ -17,6 +17,7 @@ from unittest import mock
 import pandas as pd
 import pytest
 import torch
+from hypothesis import settings
 from mlflow import MlflowClient
 
 from gsnr_sweep.cli.launch import main
@@ -27,6 +28,10 @@ from gsnr_sweep.config.schema import Config
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 TINY = ("n=30", "n_sets=2", "n_test=50", "epochs=2", "measure_at=[0,2]")
+
+# The same examples in every run, and no file that keeps them.
+settings.register_profile("stable", derandomize=True, deadline=None, database=None)
+settings.load_profile("stable")
 
 MakeConfig = Callable[..., Config]
 

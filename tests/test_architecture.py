@@ -18,7 +18,7 @@ FLOORS = (
     *("cli", "launcher", "preflight", "report", "papers", "runs"),
     *("analysis", "tracking", "records", "config", "terminal"),
     *("measures", "training", "engine", "gradients", "models", "data"),
-    *("settings", "user_code", "errors", "wording", "_startup"),
+    *("settings", "user_code", "errors", "wording", "machine", "_startup"),
 )
 CORE = FLOORS[FLOORS.index("measures") :]
 TOP = {"gsnr_sweep", "gsnr_sweep.__main__", "gsnr_sweep.aggregate", "gsnr_sweep.aggregate.__main__"}

@@ -18,6 +18,7 @@ from gsnr_sweep.config.schema import LAUNCH_KEYS
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
+from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -206,7 +207,7 @@ def read_record(folder: Path, status: str) -> RunRecord | str:
         return f"{status}, and there is no record of it"
     try:
         return RunRecord.read(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"{status}, but its record cannot be read: {first_line(error)}"
 
 
@@ -236,17 +237,17 @@ def _frame(
     measurements = [m for _, record in records for m in record.measurements]
     metrics = dict.fromkeys(n for m in measurements for n in (*m.metrics, *m.nonfinite))
     taken = {*IDENTITY, *shown, "epoch", "nonfinite"}
-    column = {name: f"metric.{name}" if name in taken else name for name in metrics}
+    column = {n: f"metric.{n}" if n in taken else printable(n) for n in metrics}
     rows = [
         {
             "run_id": run_id,
-            "name": record.name,
+            "name": printable(record.name),
             "state": record.state,
             "config_hash": record.config_hash,
             **{key: settings.get(key) for key in shown},
             "epoch": measurement.epoch,
             **{column[name]: value for name, value in measurement.metrics.items()},
-            "nonfinite": " ".join(measurement.nonfinite),
+            "nonfinite": printable(" ".join(measurement.nonfinite)),
         }
         for (run_id, record), settings in zip(records, flat, strict=True)
         for measurement in record.measurements
@@ -258,9 +259,15 @@ def _frame(
 def _settings(record: RunRecord) -> dict[str, Any]:
     """Return a run's settings by dotted (or short) key; lists and empty mappings as JSON text."""
     return {
-        SHORT_NAMES.get(key, key): json.dumps(value) if isinstance(value, list | dict) else value
+        SHORT_NAMES.get(key, printable(key)): _cell(value)
         for key, value in flatten(record.config).items()
     }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return printable(value) if isinstance(value, str) else value
 
 
 _OF_A_LAUNCH = ("threads", "checkpoint_minutes", *LAUNCH_KEYS)  # no property of a run

@@ -119,9 +119,11 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     Returns:
         Whether to launch: False for a dry run, which is over now.
     """
+    from gsnr_sweep.config.identity import run_identity
     from gsnr_sweep.launcher.settings import is_ours
     from gsnr_sweep.launcher.settings_check import launcher_problems
     from gsnr_sweep.preflight.check import check, prepare
+    from gsnr_sweep.records.status import other_run, taken_folder
     from gsnr_sweep.tracking.uri import tell_store, tracking_uri
 
     library = load_torch_library()
@@ -133,10 +135,7 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
         raise GsnrError(f"{swept[0]} holds for a whole launch: give it one value.")
     if wrong := launcher_problems(grid.launcher or {}):
         raise GsnrError("\n".join(wrong))
-    if grid.sweep_dir:
-        judge_folder(Path(grid.sweep_dir), "hydra.sweep.dir", sweep=True)
-    elif grid.run_dir:
-        judge_folder(Path(grid.run_dir), "hydra.run.dir", sweep=False)
+    _judge_folder(grid)
     if grid.launcher is not None and not is_ours(grid.launcher):
         print(_OTHER_LAUNCHER.format(target=grid.launcher._target_), file=sys.stderr)
     first = grid.points[0].cfg
@@ -146,6 +145,8 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     if first is not None and first.tracking.name == "mlflow":
         tell_store(tracking_uri(first.tracking, Path.cwd()))
     points = check(grid.points)
+    if grid.run_dir and (other := other_run(Path(grid.run_dir), run_identity(points[0].cfg))):
+        raise GsnrError(taken_folder(Path(grid.run_dir), other))
     stores = {
         (tracking_uri(point.cfg.tracking, Path.cwd()), point.cfg.tracking.experiment)
         for point in points
@@ -159,20 +160,26 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     return True
 
 
+def _judge_folder(grid: Grid) -> None:
+    if grid.sweep_dir:
+        judge_folder(Path(grid.sweep_dir), "hydra.sweep.dir", sweep=True)
+    elif grid.run_dir:
+        judge_folder(Path(grid.run_dir), "hydra.run.dir", sweep=False)
+
+
 def _show(grid: Grid, tracking: TrackingConfig) -> None:
     """Check a grid and show what a launch would do."""
     from gsnr_sweep.tracking.background_query import looking_up
 
     here = Path.cwd()
     with looking_up(tracking, here) as look_up:  # before PyTorch is imported, which takes as long
-        from rich.console import Console
-
         from gsnr_sweep.launcher.dry_run import show_dry_run
         from gsnr_sweep.preflight.check import check
+        from gsnr_sweep.terminal import TextConsole
 
         points = check(grid.points)
         folder = (here / (grid.sweep_dir or "outputs/dry/run")).absolute()
-        show_dry_run(points, grid.launcher, here, folder, Console(), look_up)
+        show_dry_run(points, grid.launcher, here, folder, TextConsole(), look_up)
 
 
 def _hand_to_hydra(

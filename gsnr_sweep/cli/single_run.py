@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -17,9 +18,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from gsnr_sweep.cli.standard_streams import paragraph
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schema import Config, run_name
-from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.launcher.history import Decision
 from gsnr_sweep.launcher.reuse import decide, read_history
 from gsnr_sweep.launcher.secrecy import blot_out_passwords
@@ -77,7 +79,8 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
             console.print(f"It had been deleted in MLflow, {told}.", style="yellow", markup=False)
         return known
     if decision.action == Action.ELSEWHERE:
-        sys.exit(f"gsnr-sweep: this run is {decision.note}. rerun=true runs it all the same.")
+        note = f"this run is {decision.note}. rerun=true runs it all the same."
+        sys.exit(f"gsnr-sweep: {paragraph(note)}")
     earlier = decision.earlier
     attempt = attempt or Attempt(resume_from=earlier.folder if earlier else None)
     try:
@@ -120,14 +123,17 @@ def _run(cfg: Config, folder: Path, attempt: Attempt, console: Console) -> RunRe
         try:
             return run_point(cfg, folder, lambda t: progress.update(bar, completed=t), attempt)
         except RunStoppedError as error:
-            sys.exit(
-                f"gsnr-sweep: {error} The same command goes on from here. Measured so far: "
-                f"{folder}/{RECORD_FILE}"
-            )
+            _leave(f"{error} The same command goes on from here.", folder)
         except GsnrError as error:
-            sys.exit(f"gsnr-sweep: {error} Measured so far: {folder}/{RECORD_FILE}")
+            _leave(str(error), folder)
         except KeyboardInterrupt:
-            sys.exit(f"gsnr-sweep: stopped. Measured so far: {folder}/{RECORD_FILE}")
+            _leave("stopped.", folder)
+        except Exception as error:  # of a user's own code, or a fault of this package's
+            _leave(f"{describe_exception(error)}. Where it was raised: {folder}/run.log.", folder)
+
+
+def _leave(why: str, folder: Path) -> NoReturn:
+    sys.exit(f"gsnr-sweep: {paragraph(f'{why} Measured so far: {folder}/{RECORD_FILE}')}")
 
 
 @contextmanager

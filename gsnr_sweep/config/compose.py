@@ -33,7 +33,7 @@ from gsnr_sweep.config.parse import (
 )
 from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import Config, known_keys, value_at
-from gsnr_sweep.config.unreadable import unreadable
+from gsnr_sweep.config.unreadable import too_many_digits, unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
 
@@ -141,7 +141,7 @@ class Composer:
                 (parsed,) = self._parser.parse_overrides([override])
             except (HydraException, ValueError, RecursionError):
                 raise GsnrError(unreadable(override)) from None
-            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY:
+            if not 0 < len(parsed.key_or_group) <= _LONGEST_KEY or too_many_digits(override):
                 raise GsnrError(unreadable(override))
             self._parsed[override] = parsed
         return self._parsed[override]
@@ -249,6 +249,11 @@ class Composer:
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise GsnrError(self._explain(error, parsed, "")) from None
+        except RecursionError:
+            raise GsnrError(
+                f"The config {self._config_name} with {' '.join(overrides) or 'its defaults'} goes "
+                "round in a circle: a config is among its own defaults. Leave it out there."
+            ) from None
         self._refuse_missing_scale(cfg)
         OmegaConf.set_struct(cfg, True)
         if self._sweep is not None:
@@ -363,9 +368,9 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
 
 def _typed_copy(cfg: DictConfig) -> bytes | None:
     """Type a composed config; the type of its data's settings must not depend on other values."""
-    if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
-        return None
     try:
+        if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
+            return None
         return pickle.dumps(typed(_without_hydra(copy.deepcopy(cfg))))
     except (GsnrError, OmegaConfBaseException):
         return None

@@ -53,6 +53,8 @@ def from_omegaconf(cfg: DictConfig) -> Config:
         return as_config(typed(cfg))
     except OmegaConfBaseException as error:
         raise GsnrError(describe_omegaconf_error(error)) from None
+    except OverflowError:
+        raise GsnrError("A number in the configs has over 308 digits; no key takes it.") from None
 
 
 def typed(cfg: DictConfig) -> DictConfig:

@@ -20,6 +20,7 @@ from hydra.plugins.config_source import ConfigSource
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gsnr_sweep.config.config_files import ConfigFiles
 from gsnr_sweep.config.hydra_internals import (
     ConfigLoaderImpl,
     ConfigRepository,
@@ -58,6 +59,7 @@ def config_loader(
         hydra = Hydra.create_main_hydra2(task_name="app", config_search_path=path)
         loader = hydra.config_loader
         assert isinstance(loader, ConfigLoaderImpl)
+        loader.repository = ConfigFiles(loader.config_search_path)
         _named_sources(loader, config_name, search)
         yield loader
     finally:

@@ -9,8 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 _LONG = 300
-_DIGITS = 1000
+_DIGITS = 308
+"""Of the largest float."""
 _KEY = re.compile(r"[+~]{0,2}[\w./@:$-]+")
+
+
+def too_many_digits(override: str) -> bool:
+    """Whether a number in it is larger than any float."""
+    return re.search(rf"\d{{{_DIGITS + 1}}}", override) is not None
 
 
 def unreadable(override: str) -> str:

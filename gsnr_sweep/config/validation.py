@@ -19,9 +19,11 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.wording import as_typed
+from gsnr_sweep.wording import as_typed, printable
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds
+_LARGEST_SQUARED = 1e18  # whose square float32 still holds
+_LARGEST_DEFORMATION = 1e6  # degrees or pixels; far more turns or shifts no image
 _MOST_LISTED = 12
 _JUDGED_BELOW = ("lr", "p_random", "checkpoint_minutes")
 
@@ -51,6 +53,7 @@ def problems(cfg: Config) -> list[str]:
     if unbounded := _unbounded_problems(cfg):
         return unbounded
     return [
+        *_text_problems(cfg),
         *_size_problems(cfg),
         *_schedule_problems(cfg),
         *_number_problems(cfg),
@@ -67,6 +70,27 @@ def _unbounded_problems(cfg: Config) -> list[str]:
         for key, value in _not_finite(dataclasses.asdict(cfg))
         if key not in _JUDGED_BELOW
     ]
+
+
+def _text_problems(cfg: Config) -> list[str]:
+    """Name every text with control characters: it would be printed, logged and sent."""
+    return [
+        f"{key}={value}: control characters, or those that turn the direction of writing, are in "
+        "this text or its key. Leave them out."
+        for key, value in _texts(dataclasses.asdict(cfg))
+        if printable(key + value) != key + value
+    ]
+
+
+def _texts(part: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _texts(value, key)
+    else:
+        yield key, part if isinstance(part, str) else ""
 
 
 def _not_finite(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -197,8 +221,11 @@ def _toy_problems(cfg: Config) -> list[str]:
     data = cfg.data
     found = []
     if isinstance(data, ToyConfig):
-        if not data.eta >= 0:
-            found.append(f"data.eta={data.eta}: the noise's half-width must not be negative.")
+        if not 0 <= data.eta <= _LARGEST_SQUARED:
+            found.append(
+                f"data.eta={data.eta}: the noise's half-width must be at least 0 and at most "
+                f"{_LARGEST_SQUARED:g}, whose square is still a number in float32."
+            )
         if 0 < cfg.p_random <= 1:
             found.append(
                 f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
@@ -213,6 +240,9 @@ def _deformation_problems(data: DataConfig) -> list[str]:
         for key in ("rotation", "scale", "shear", "shift", "elastic"):
             if not getattr(data, key) >= 0:
                 found.append(f"data.{key}={getattr(data, key)}: must not be negative.")
+            elif getattr(data, key) > _LARGEST_DEFORMATION and key != "scale":
+                most = f"{_LARGEST_DEFORMATION:,.0f}"
+                found.append(f"data.{key}={getattr(data, key)}: must be at most {most}.")
         if data.scale >= 1:
             found.append(f"data.scale={data.scale}: must be below 1.")
     return found
@@ -221,8 +251,13 @@ def _deformation_problems(data: DataConfig) -> list[str]:
 def _pixel_problems(data: DataConfig) -> list[str]:
     found = []
     if isinstance(data, DigitsConfig | TorchvisionConfig):
-        if not all(value > 0 for value in data.std):
-            found.append(f"data.std={data.std}: standard deviations must be positive.")
+        if not all(1 / _LARGEST_SQUARED <= value <= _LARGEST_SQUARED for value in data.std):
+            found.append(
+                f"data.std={data.std}: standard deviations must be positive, from "
+                f"{1 / _LARGEST_SQUARED:g} to {_LARGEST_SQUARED:g}."
+            )
+        if any(abs(value) > _LARGEST_SQUARED for value in data.mean):
+            found.append(f"data.mean={data.mean}: at most {_LARGEST_SQUARED:g} is allowed.")
         channels = data.shape[0] if isinstance(data, TorchvisionConfig) else 1
         if not len(data.mean) == len(data.std) == channels:
             found.append(

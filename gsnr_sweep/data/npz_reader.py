@@ -8,7 +8,6 @@ memory.
 from __future__ import annotations
 
 import math
-import os
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from gsnr_sweep.data.arrays import ARRAYS, Headers
 from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.machine import memory_limit
 
 _MOST_NAMED = 10
 _LONGEST_NAME = 60
@@ -166,10 +166,9 @@ def _read_header(
 
 
 def _check_memory(path: Path, name: str, n_bytes: int) -> None:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if n_bytes > memory:
+    if n_bytes > (memory := memory_limit()):
         raise GsnrError(
-            f"data.path={path}: {name} takes {n_bytes / 1e9:,.0f} GB, this machine has "
+            f"data.path={path}: {name} takes {n_bytes / 1e9:,.0f} GB, and this process may have "
             f"{memory / 1e9:,.0f} GB. Give fewer samples or a smaller type, such as uint8."
         )
 

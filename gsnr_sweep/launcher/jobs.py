@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import gsnr_sweep
 from gsnr_sweep.launcher.backends.base import Backend
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
@@ -141,10 +142,15 @@ def backend_of(manifest: Manifest) -> Backend:
 
 
 def own_path() -> list[str]:
-    """Return where modules are found besides the Python installation itself."""
+    """Return where modules are found besides the Python installation itself.
+
+    First comes where this package lies, which an editable installation puts on no path: a worker
+    computes by the very code that was launched.
+    """
     installed = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
     libraries = [prefix / lib for prefix in installed for lib in ("lib", "lib64", "Lib")]
-    folders = [Path(entry).resolve() for entry in sys.path if Path(entry).is_dir()]
+    entries = [Path(gsnr_sweep.__path__[0]).parent, *map(Path, sys.path)]
+    folders = [entry.resolve() for entry in entries if entry.is_dir()]
     own = [f for f in folders if not any(lib == f or lib in f.parents for lib in libraries)]
     return [str(folder) for folder in dict.fromkeys(own)]
 

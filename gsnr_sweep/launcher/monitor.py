@@ -20,6 +20,7 @@ from gsnr_sweep.records.state import State
 
 MakeWorkers = Callable[[Sequence[SweepRun], int], list[Worker]]
 _MOST_LINES = 12
+_MOST_BYTES = 2**20
 _MOST_REFUSALS = 60
 _SHORTEST_PAUSE = 0.1
 
@@ -236,7 +237,9 @@ class Monitor:
 def last_lines(path: Path, count: int = _MOST_LINES) -> list[str]:
     """Return the end of a log, without blank lines."""
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        with path.open("rb") as file:  # of a log that grew to gigabytes the end is enough
+            file.seek(max(0, path.stat().st_size - _MOST_BYTES))
+            text = file.read(_MOST_BYTES).decode(errors="replace")
     except OSError:
         return []
-    return [line for line in lines if line.strip()][-count:]
+    return [line for line in text.splitlines() if line.strip()][-count:]

@@ -7,13 +7,13 @@ plan's own estimate (`gsnr_sweep.preflight.memory`) is meant as an upper bound.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.machine import memory_limit
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
@@ -67,7 +67,7 @@ def available_memory() -> tuple[int, str]:
     """
     if shutil.which("sbatch"):
         return _LARGEST_MACHINE, "no machine is expected to have more than"
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "this machine has"
+    return memory_limit(), "this process may have"
 
 
 def _refuse_beyond(shares: dict[str, int], what: str, cfg: Config) -> None:

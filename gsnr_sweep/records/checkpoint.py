@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.records.atomic import replace_file
+from gsnr_sweep.records.reading import from_json
 from gsnr_sweep.records.record import Measurement
 
 log = logging.getLogger(__name__)
@@ -95,13 +96,12 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             text = metadata["gsnr_sweep"]
             about = json.loads(text)
-            if about.pop("schema") != _SCHEMA:
+            if not isinstance(about, dict) or about.pop("schema") != _SCHEMA:
                 return None
             # Those of earlier versions have no checksum.
             if metadata.get("sha256", known := _checksum(text, tensors)) != known:
                 raise ValueError("its checksum is wrong")
-            about["measurements"] = [Measurement(**one) for one in about["measurements"]]
-            found = cls(tensors=_named("weights/", tensors), **about)
+            found = from_json(cls, about, tensors=_named("weights/", tensors))
             _set_random_state(_named("rng/", tensors))
         except OSError:
             return None

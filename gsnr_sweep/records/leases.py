@@ -19,10 +19,10 @@ from gsnr_sweep.config.own_code import own_code
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
 from gsnr_sweep.records.processes import UNKNOWN, alive, identify
+from gsnr_sweep.records.reading import SMALL, from_json, read_json
 from gsnr_sweep.records.record import RunRecord, holds_result, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, read_status, write_status
-from gsnr_sweep.records.versions import known_fields
 
 PROCESS_DIED = "its process died; was memory short?"
 RECORD_LOST = "it ended, but its record.json is missing or damaged"
@@ -121,12 +121,15 @@ def last_lease(folder: Path) -> Lease | None:
     if not number:
         return None
     path = folder / f"{_CLAIM}{number}"
-    for _ in range(20):  # between its creation and its content lies an instant
+    for _ in range(20):
+        fresh = _is_empty(path)  # asked first: it may be written in the next moment
         try:
-            known = known_fields(Lease, json.loads(path.read_text()))
-            return Lease(**UNKNOWN | {"made": 0.0} | known)
-        except (OSError, ValueError, TypeError, AttributeError):
-            time.sleep(0.01)
+            content = {**UNKNOWN, "made": 0.0, **read_json(path, SMALL)}
+            return from_json(Lease, content, skip_unknown=True)
+        except (OSError, ValueError, TypeError):
+            if not fresh:
+                break
+            time.sleep(0.01)  # between its creation and its content lies an instant
     return Lease(number, **UNKNOWN, made=0.0)
 
 
@@ -229,7 +232,14 @@ def _numbers(folder: Path) -> list[int]:
     except OSError:
         return []
     endings = [name.removeprefix(_CLAIM) for name in names if name.startswith(_CLAIM)]
-    return [int(ending) for ending in endings if ending.isdigit()]
+    return [int(ending) for ending in endings if ending.isascii() and ending.isdigit()]
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def _create(folder: Path, lease: Lease) -> Lease | None:

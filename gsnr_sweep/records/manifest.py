@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.reading import SMALL, from_json, read_json
 from gsnr_sweep.records.state import Action
-from gsnr_sweep.records.versions import known_fields
 
 SWEEP_FILE = "sweep.json"
 STOP_FILE = "stop"
@@ -52,9 +51,6 @@ class SweepRun:
     resume_epoch: int = 0
     note: str = ""
 
-    def __post_init__(self) -> None:
-        self.action = Action(self.action)  # a file holds text
-
 
 @dataclass
 class SweepJob:
@@ -71,7 +67,7 @@ class SweepJob:
     id: str
     runs: list[int]
     host: str = ""
-    submitted: float = field(default_factory=time.time)
+    submitted: float = 0.0
     process: str = ""
 
 
@@ -137,19 +133,19 @@ class Manifest:
         """
         path = folder / SWEEP_FILE
         try:
-            content = json.loads(path.read_text())
-            if content.pop("schema") != _SCHEMA:
-                raise ValueError("another version wrote it")
-            content["runs"] = [SweepRun(**run) for run in content["runs"]]
-            content["jobs"] = [
-                SweepJob(**{"submitted": 0.0} | known_fields(SweepJob, job))
-                for job in content["jobs"]
-            ]
-            place, launched = content.pop("place", ""), content["launch_folder"]
-            content["launch_folder"] = _launch_folder_now(launched, place, folder.resolve())
-            return cls(folder=folder.absolute(), **content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise GsnrError(f"{path} is not the manifest of a sweep ({error}).") from None
+            content = read_json(path, SMALL)
+            if not isinstance(content, dict) or content.pop("schema", None) != _SCHEMA:
+                raise ValueError("another version wrote it, or another program")
+            if missing := {"runs", "jobs"} - content.keys():
+                raise ValueError(f"it has no {min(missing)}")
+            place = content.pop("place", "")
+            manifest = from_json(cls, content, skip_unknown=True, folder=folder.absolute())
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise GsnrError(f"{path} is not the manifest of a sweep ({reason}).") from None
+        launched = manifest.launch_folder
+        manifest.launch_folder = _launch_folder_now(launched, place, folder.resolve())
+        return manifest
 
     @property
     def stop_file(self) -> Path:

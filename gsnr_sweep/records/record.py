@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.reading import from_json, read_json
 from gsnr_sweep.records.state import State
+from gsnr_sweep.wording import printable
 
 RECORD_FILE = "record.json"
 SCHEMA = 1
@@ -51,7 +53,8 @@ class Measurement:
 
     @classmethod
     def from_values(cls, epoch: int, values: Mapping[str, float | list[float]]) -> Self:
-        """Sort raw values into lists, finite numbers and others."""
+        """Sort raw values into lists, finite numbers and others; names become printable."""
+        values = {printable(name): value for name, value in values.items()}
         arrays = {name: _finite(value) for name, value in values.items() if isinstance(value, list)}
         numbers = {n: float(value) for n, value in values.items() if not isinstance(value, list)}
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
@@ -90,9 +93,6 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
-    def __post_init__(self) -> None:
-        self.state = State(self.state)  # a file holds text
-
     def write(self, folder: Path) -> Path:
         """Write the record into `folder` atomically and return the file's path."""
         path = folder / RECORD_FILE
@@ -104,13 +104,13 @@ class RunRecord:
         """Read a record file.
 
         Raises:
-            ValueError: The file is not a record that this version can read.
+            OSError: The file cannot be read.
+            ValueError: It is not a record that this version can read.
         """
-        content = json.loads(path.read_text())
+        content = read_json(path)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise ValueError(f"{path} is not a run record of schema {SCHEMA}")
-        content["measurements"] = [Measurement(**m) for m in content["measurements"]]
-        return cls(**content)
+        return from_json(cls, content)
 
 
 def _finite(values: list[float]) -> list[float | None]:
@@ -121,7 +121,7 @@ def read_record(folder: Path) -> RunRecord | None:
     """Read the record in a run's folder; None if there is none that can be read."""
     try:
         return RunRecord.read(folder / RECORD_FILE)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from gsnr_sweep.records.atomic import write_atomically
+from gsnr_sweep.records.reading import SMALL, from_json, read_json, read_whole
 from gsnr_sweep.records.record import RECORD_FILE
 from gsnr_sweep.records.status import read_status
 
@@ -53,11 +54,9 @@ class Sent:
 
 def read_sent(folder: Path) -> Sent:
     """Read what was sent of a run; runs of earlier versions noted it in their status."""
-    known = {item.name for item in fields(Sent)}
     try:
-        content = json.loads((folder / SENT_FILE).read_text())
-        return Sent(**{key: value for key, value in content.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        return from_json(Sent, read_json(folder / SENT_FILE, SMALL), skip_unknown=True)
+    except (OSError, ValueError):
         status = read_status(folder)
     if status is None or not (status.run_id or status.tracked):
         return Sent()
@@ -84,6 +83,6 @@ def note_missing(folder: Path) -> None:
 def record_digest(folder: Path) -> str:
     """Return the digest of a run's record; empty if there is none."""
     try:
-        return hashlib.sha256((folder / RECORD_FILE).read_bytes()).hexdigest()
+        return hashlib.sha256(read_whole(folder / RECORD_FILE)).hexdigest()
     except OSError:
         return ""

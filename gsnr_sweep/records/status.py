@@ -22,8 +22,8 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.periodic import every
 from gsnr_sweep.records.processes import UNKNOWN, alive, identify
+from gsnr_sweep.records.reading import SMALL, check_time, from_json, read_json
 from gsnr_sweep.records.state import State
-from gsnr_sweep.records.versions import known_fields
 
 STATUS_FILE = "status.json"
 _SECONDS_BETWEEN_WRITES = 0.5
@@ -80,7 +80,7 @@ class Status:
     training_code: str = ""
 
     def __post_init__(self) -> None:
-        self.state = State(self.state)  # a file holds text
+        check_time(self.updated)
 
     @property
     def alive(self) -> bool:
@@ -132,11 +132,9 @@ class StatusFile:
 def read_status(folder: Path) -> Status | None:
     """Read a run's status; None if it has not reported yet."""
     try:
-        content = json.loads((folder / STATUS_FILE).read_text())
-        if "state" not in content:
-            return None
-        return Status(**UNKNOWN | known_fields(Status, content))
-    except (OSError, ValueError, TypeError, AttributeError):
+        content = {**UNKNOWN, **read_json(folder / STATUS_FILE, SMALL)}
+        return from_json(Status, content, skip_unknown=True) if "state" in content else None
+    except (OSError, ValueError, TypeError):
         return None
 
 
@@ -151,6 +149,14 @@ def other_run(folder: Path, config_hash: str) -> str:
     if status is None or status.config_hash in ("", config_hash):
         return ""
     return status.name or status.config_hash
+
+
+def taken_folder(folder: Path, other: str) -> str:
+    """Say that a folder holds another run, which is left as it is."""
+    return (
+        f"{folder} holds the run {other}, which has other settings. It stays as it is: choose "
+        "another output folder (hydra.run.dir, hydra.sweep.dir), or remove this one."
+    )
 
 
 def write_status(folder: Path, status: Status) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import replace_file
+from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -133,7 +134,7 @@ def _without_formulas(frame: DataFrame) -> DataFrame:
 def _guarded(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
-    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # pandas quotes the latter only
+    text = printable(cell.replace("\r\n", "\n").replace("\r", "\n"))
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

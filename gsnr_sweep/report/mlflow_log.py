@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.tracking.query import readable_store_errors
+from gsnr_sweep.tracking.run_writer import legal_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,5 +72,5 @@ def _new_metrics(
         for epoch, one in statistics.items():
             value = getattr(one, name)
             if math.isfinite(value) and held.get(epoch) != value:
-                metrics.append(Metric(key, value, now, epoch))
+                metrics.append(Metric(legal_name(key), value, now, epoch))
     return metrics

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gsnr_sweep.papers.plotting.style import DPI
 from gsnr_sweep.report.content import Section
+from gsnr_sweep.wording import printable
 
 TEMPLATE = "template.html"
 CSS_PIXELS = 140
@@ -18,7 +19,8 @@ CSS_PIXELS = 140
 def render(sections: Sequence[Section]) -> str:
     """Write the page.
 
-    Whatever comes from users or runs is escaped; figures are inside the page, which loads nothing.
+    Whatever comes from users or runs is escaped, without its control characters; figures are
+    inside the page, which loads nothing.
 
     Args:
         sections: One a sweep.
@@ -33,11 +35,12 @@ def render(sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"embedded": embedded, "width": width}
-    return environment.get_template(TEMPLATE).render(
+    page = environment.get_template(TEMPLATE).render(
         sections=sections,
         title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps",
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    return printable(page)
 
 
 def width(path: Path) -> int:

@@ -27,7 +27,7 @@ from gsnr_sweep.measures import Measure, load_measures, measure_all, requirement
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.records.state import State
-from gsnr_sweep.records.status import other_run
+from gsnr_sweep.records.status import other_run, taken_folder
 from gsnr_sweep.runs.callbacks import Callback, RunState
 from gsnr_sweep.runs.checkpointing import Checkpointing
 from gsnr_sweep.runs.control import Attempt
@@ -110,10 +110,7 @@ class _Run:
         self.device = choose_device(cfg.device)
         code, identity = code_version(cfg), run_identity(cfg)
         if other := other_run(folder, identity):
-            raise GsnrError(
-                f"{folder} holds the run {other}, which has other settings. It stays as it is: "
-                "choose another output folder (hydra.run.dir, hydra.sweep.dir), or remove this one."
-            )
+            raise GsnrError(taken_folder(folder, other))
         self.finished = finished_record(folder, identity, code)
         training = training_identity(cfg)
         codes = (code, *equal_codes(cfg))

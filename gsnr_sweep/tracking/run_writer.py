@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.tracking.uri import without_password
+from gsnr_sweep.wording import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,8 +50,8 @@ def legal_name(name: str) -> str:
 
 
 def legal_text(text: str, longest: int) -> str:
-    """Return a text as databases take it: encodable, without zeros, not too long."""
-    return text.encode(errors="replace").decode().replace("\0", "")[:longest]
+    """Return a text as databases and terminals take it: no control characters, not too long."""
+    return printable(text.encode(errors="replace").decode())[:longest]
 
 
 def is_refusal(error: Exception) -> bool:

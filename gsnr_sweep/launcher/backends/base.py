@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -102,6 +103,29 @@ def deaf_to_the_terminal() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def without_our_outputs() -> Iterator[None]:
+    """Let processes started meanwhile have no part in this one's output.
+
+    They have logs of their own. Who reads a launch's output from a pipe waits until the last
+    process that holds it has ended.
+    """
+    kept = []
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # closed by who started this
+            kept.append((number, os.dup(number)))
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from gsnr_sweep.launcher.backends.base import (
     environment,
     is_job_id,
     jobs_folder,
+    without_our_outputs,
 )
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.manifest import SweepJob
@@ -62,11 +64,15 @@ class LocalBackend:
             # submitit hides all GPUs from a local job unless told how many it gets
             worker.environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES")
             paths = os.pathsep.join(worker.python_path)
-            with deaf_to_the_terminal(), environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"):
+            with (
+                deaf_to_the_terminal(),
+                without_our_outputs(),
+                environment(PYTHONPATH=paths, PYTHONSAFEPATH="1"),
+            ):
                 job = _started_by(executor, worker)
             process = identify(int(job.job_id))
             host = socket.gethostname()
-            jobs.append(SweepJob(job.job_id, worker.runs, host, process=process))
+            jobs.append(SweepJob(job.job_id, worker.runs, host, time.time(), process))
             self._processes = [*getattr(self, "_processes", []), job]
         return jobs
 
