@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ import hydra
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
 from gsnr_sweep.cli.guard import go_on_guarded
@@ -28,6 +30,7 @@ from gsnr_sweep.tracking.uri import apply_mlflow_settings
 if TYPE_CHECKING:
     from gsnr_sweep.runs.outcome import RunResult
 
+_TRACES = "HYDRA_FULL_ERROR"
 _OTHER_LAUNCHER = (
     "gsnr-sweep: the launcher {target} only starts runs: all of them are computed again, nothing "
     "shows how they go, and no table, figure or page is made. hydra/launcher=local does all that."
@@ -185,9 +188,31 @@ def _show(grid: Grid, tracking: TrackingConfig) -> None:
 def _hand_to_hydra(
     task: hydra.types.TaskFunction, config_dir: Path, arguments: Sequence[str]
 ) -> None:
+    """Let Hydra do what was asked of it.
+
+    Hydra prints a trace where the disk is full, or its folder gone, under the configs that it
+    writes. So it is told to raise, and what it raises is said here.
+    """
     sys.argv = [sys.argv[0], *arguments]
     _register_plugins()
-    hydra.main(version_base=VERSION_BASE, config_path=str(config_dir), config_name="config")(task)()
+    main = hydra.main(version_base=VERSION_BASE, config_path=str(config_dir), config_name="config")
+    traces_wanted = os.environ.get(_TRACES) == "1"
+    os.environ[_TRACES] = "1"
+    try:
+        main(task)()
+    except (CompactHydraException, OSError) as error:
+        if traces_wanted:
+            raise
+        if isinstance(error, CompactHydraException):
+            cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""
+            sys.exit(f"{error}\n{cause}".strip())
+        what = error.filename or "A file in the output folder"
+        told = f"{what} cannot be written ({error.strerror or error})."
+        advice = "Free some space or make the folder writable, and start the same command again."
+        sys.exit(f"gsnr-sweep: {paragraph(f'{told} {advice}')}")
+    finally:
+        if not traces_wanted:
+            del os.environ[_TRACES]
 
 
 def _register_plugins() -> None:

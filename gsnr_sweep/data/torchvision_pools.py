@@ -189,11 +189,24 @@ def _download(dataset: str, root: Path, place: Path) -> None:
     except Exception as error:
         _remove_new(root, place, before)
         raise GsnrError(
-            f"{dataset} is not in {root} and could not be downloaded ({_one_line(error)}). Put its "
-            f"files where torchvision expects them, {place}, or name another folder with "
+            f"{_what_is_missing(dataset, root)} and could not be downloaded ({_one_line(error)}). "
+            f"Put its files where torchvision expects them, {place}, or name another folder with "
             f"data.root=FOLDER or the environment variable {DATA_ROOT_VARIABLE}. "
             "data=digits and data=toy need no download; data=npz reads your own arrays."
         ) from None
+
+
+def _what_is_missing(dataset: str, root: Path) -> str:
+    """Say that a data set is not there, or which of its files are not the published ones."""
+    damaged = [
+        file.path.name
+        for file in present_files(dataset, root)
+        if (md5 := file.published()[0]) and file_digest(file.path, "md5") != md5
+    ]
+    if not damaged:
+        return f"{dataset} is not in {root}"
+    shown = ", ".join(damaged[:3]) + (" and others" if len(damaged) > 3 else "")
+    return f"{dataset} in {root} is damaged ({shown}: not the published MD5 sum)"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """The command line: mistakes are explained before anything is written; the rest goes to Hydra."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from gsnr_sweep.cli import launch as cli
-from tests.conftest import CONF, TINY, launch
+from tests.conftest import CONF, ROOT, TINY, launch
 from tests.fakes import listing, put_run
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -249,3 +250,21 @@ def test_the_folder_of_another_run_is_refused_before_hydra_writes_there(
     with pytest.raises(SystemExit, match="out holds the run mine, which has other settings"):
         cli.main(CONF, arguments)
     assert listing(empty) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("many", [False, True], ids=["alone", "sweep"])
+def test_no_trace_where_not_even_the_config_can_be_written(tmp_path: Path, many: bool) -> None:
+    """Hydra writes its own files before anything of ours begins; so does a full disk."""
+    words = ["-m", "seed=1,2"] if many else []
+    command = [sys.executable, str(ROOT / "launch.py"), *words, *TINY, "tracking=none"]
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -f 1; exec "$@"', "limited", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 1
+    (line,) = limited.stderr.splitlines()
+    assert line.startswith("gsnr-sweep: A file in the output folder cannot be written (File too ")

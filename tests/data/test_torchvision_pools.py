@@ -366,3 +366,19 @@ def test_another_data_set_says_its_own_place(folder: Path, monkeypatch: pytest.M
     told = _told(_config("cifar10"))
     assert str(folder / "data_cache" / "cifar-10-batches-py") in told
     assert list(folder.iterdir()) == []
+
+
+def test_a_damaged_file_is_named_where_no_download_can_replace_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision says of a wrong checksum what it says of no file: "not found or corrupted"."""
+    monkeypatch.setattr(datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    place = folder / "data_cache" / "cifar-10-batches-py"
+    place.mkdir(parents=True)
+    for name in ("data_batch_2", "test_batch"):
+        (place / name).write_bytes(b"half of it")
+    told = _told(_config("cifar10"))
+    root = folder / "data_cache"
+    assert told.startswith(f"CIFAR10 in {root} is damaged (data_batch_2, test_batch: not the ")
+    assert "could not be downloaded" in told
+    assert (place / "data_batch_2").read_bytes() == b"half of it"
