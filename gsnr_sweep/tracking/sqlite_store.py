@@ -14,8 +14,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gsnr_sweep.errors import GsnrError
-
 _SECONDS_TO_WAIT = 180.0
 _MLFLOWS = "alembic_version"
 
@@ -32,7 +30,8 @@ def prepare_sqlite_store(path: Path) -> None:
         path: The file.
 
     Raises:
-        GsnrError: The file is no database, or another program's, or it cannot be made.
+        OSError: The file is no database, or another program's, or it cannot be made; who opens it
+            says of which store, and what to do.
     """
     if path.is_file() and path.stat().st_size:
         _check(path)
@@ -87,7 +86,7 @@ def _check(path: Path) -> None:
     """Refuse what MLflow would try to open for minutes, or write its tables into.
 
     Raises:
-        GsnrError: The file cannot be read, is no database, or another program's.
+        OSError: The file cannot be read, is no database, or another program's.
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -96,19 +95,12 @@ def _check(path: Path) -> None:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             return  # by a writer: MLflow waits for it
-        raise _refusal(path, str(error)) from None
+        raise OSError(str(error)) from None
     except sqlite3.DatabaseError as error:
-        raise _refusal(path, str(error)) from None
+        raise OSError(str(error)) from None
     if tables and _MLFLOWS not in tables:
         shown = ", ".join(sorted(tables)[:3])
-        raise _refusal(path, f"it is another program's database, with tables such as {shown}")
-
-
-def _refusal(path: Path, why: str) -> GsnrError:
-    return GsnrError(
-        f"The tracking store sqlite:///{path} cannot be opened ({why}). Name another with "
-        "tracking.uri=URI, or run with tracking=none."
-    )
+        raise OSError(f"it is another program's database, with tables such as {shown}")
 
 
 @contextmanager
@@ -116,7 +108,7 @@ def _alone(path: Path) -> Iterator[None]:
     """Wait until no other process of this machine makes the same store.
 
     Raises:
-        GsnrError: Another one has been at it for minutes.
+        OSError: Another one has been at it for minutes.
     """
     name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]
     lock = Path(tempfile.gettempdir()) / f"gsnr-sweep-{os.getuid()}-{name}.lock"
@@ -124,4 +116,4 @@ def _alone(path: Path) -> Iterator[None]:
         with FileLock(lock, timeout=_SECONDS_TO_WAIT):
             yield
     except Timeout:
-        raise _refusal(path, "another process has been making it for three minutes") from None
+        raise OSError("another process has been making it for three minutes") from None

@@ -39,7 +39,8 @@ def told(*arguments: str) -> str:
         ("n_sets=1000000000", "n_sets=1000000000: 1000000000 training sets of n=30 and"),
         ("n=9223372036854775807", "take at least 14,904 EB of memory"),
         ("n=9223372036854775808", "n: size of each training set must be at most 92233720368547"),
-        (f"n_sets={'9' * 400}", "n_sets: number M of training sets, and so of replicas must be at"),
+        (f"n_sets={'9' * 300}", "n_sets: number M of training sets, and so of replicas must be at"),
+        (f"n_sets={'9' * 400}", "no key takes a number of 400 digits"),
     ],
 )
 @pytest.mark.usefixtures("of_16_gb")
