@@ -15,7 +15,7 @@ from typing import Any
 import gsnr_sweep
 from gsnr_sweep.config.built_ins import identified_path
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import NOT_SCIENCE, Config
+from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
 from gsnr_sweep.data.files import file_digest, own_path
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
 
@@ -110,6 +110,8 @@ def training_identity(cfg: Config) -> TrainingIdentity:
     for key in _MEASURED_ONLY:
         content.pop(key)
     content["data"].pop("noisy_test")
+    if cfg.rule is not None:  # a schedule may depend on how long the training is meant to last
+        content["optim"]["schedule_args"] = dict(cfg.rule.schedule_args)
     code = _version(_package_digest(_OWN, _TRAINING), _training_targets(cfg))
     return TrainingIdentity(_hash(content), code, min(schedule, default=cfg.epochs))
 
@@ -120,8 +122,14 @@ def _targets(cfg: Config) -> set[str]:
 
 def _training_targets(cfg: Config) -> set[str]:
     """Return the targets that decide the weights."""
-    own_data = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
-    return {cfg.model._target_, *own_data}
+    own = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
+    if isinstance(cfg.optim, RuleConfig):
+        own |= {path for path in (cfg.optim._target_, cfg.optim.schedule) if _is_own(path)}
+    return {cfg.model._target_, *own}
+
+
+def _is_own(path: str) -> bool:
+    return "." in path and not path.startswith("torch.")
 
 
 def _version(digest: str, targets: Iterable[str]) -> str:

@@ -14,7 +14,15 @@ from omegaconf.errors import (
 )
 
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import DATA_SCHEMAS, Config, _field, help_of, known_keys
+from gsnr_sweep.config.schema import (
+    SCHEMAS,
+    Config,
+    OptimConfig,
+    _field,
+    choices_with,
+    help_of,
+    known_keys,
+)
 from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
@@ -34,7 +42,9 @@ _KINDS = {
 
 
 # Mappings that a user may extend; Hydra wants a plus sign before a new key.
-OPEN_MAPPINGS = ("model.args", "data.args", "measures.functions")
+OPEN_MAPPINGS = (
+    *("model.args", "data.args", "optim.args", "optim.schedule_args", "measures.functions"),
+)
 
 
 def from_omegaconf(cfg: DictConfig) -> Config:
@@ -64,10 +74,12 @@ def typed(cfg: DictConfig) -> DictConfig:
         GsnrError: There is no such data set.
         OmegaConfBaseException: A key is unknown or of the wrong type.
     """
-    name = OmegaConf.select(cfg, "data.name")
-    if isinstance(name, str) and name not in DATA_SCHEMAS:
-        raise GsnrError(not_allowed("data.name", name, tuple(DATA_SCHEMAS)))
-    merged = OmegaConf.merge(_schema(name if isinstance(name, str) else ""), cfg)
+    chosen = {group: OmegaConf.select(cfg, f"{group}.name") for group in SCHEMAS}
+    for group, name in chosen.items():
+        if isinstance(name, str) and name not in SCHEMAS[group]:
+            raise GsnrError(not_allowed(f"{group}.name", name, tuple(SCHEMAS[group])))
+    names = [name if isinstance(name, str) else "" for name in chosen.values()]
+    merged = OmegaConf.merge(_schema(*names), cfg)
     assert isinstance(merged, DictConfig)
     OmegaConf.set_struct(merged, True)
     OmegaConf.copy_cache(from_config=cfg, to_config=merged)  # times that were resolved before
@@ -88,10 +100,11 @@ def as_config(cfg: DictConfig) -> Config:
 
 
 @lru_cache
-def _schema(data: str) -> DictConfig:
+def _schema(data: str, optim: str) -> DictConfig:
     """Return the schema as OmegaConf has it, which takes it some 10 ms to make."""
     schema: DictConfig = OmegaConf.structured(Config)
-    schema.data = OmegaConf.structured(DATA_SCHEMAS.get(data, DataConfig))
+    schema.data = OmegaConf.structured(SCHEMAS["data"].get(data, DataConfig))
+    schema.optim = OmegaConf.structured(SCHEMAS["optim"].get(optim, OptimConfig))
     return schema
 
 
@@ -118,13 +131,9 @@ def open_mapping(key: str) -> str:
 
 
 def of_another_choice(key: str) -> str:
-    """Say which data sets a key belongs to, which the one that is chosen does not."""
-    group, _, name = key.partition(".")
-    its = [
-        f"data={choice}"
-        for choice, schema in DATA_SCHEMAS.items()
-        if group == "data" and name in schema.__dataclass_fields__
-    ]
+    """Say which choices of its group a key belongs to, as the one that is made does not."""
+    group = key.partition(".")[0]
+    its = [f"{group}={choice}" for choice in choices_with(key)]
     belongs = f" but to {', '.join(its)}" if its else ""
     return f"this key does not belong to the {group} chosen here{belongs}."
 

@@ -25,7 +25,7 @@ from gsnr_sweep.data.settings import (
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.settings import auto, key, names, off, unset
-from gsnr_sweep.training.settings import TrainingSettings
+from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
 
 _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -34,7 +34,25 @@ _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**
 class OptimConfig:
     """How weights move (group ``optim``)."""
 
-    name: str = key("gd: full-batch gradient descent, the only optimizer eq. (19) speaks of")
+    name: str = key(
+        "gd: full-batch gradient descent, of which eq. (19) speaks; sgd, adam, adamw, rmsprop, or "
+        "custom: mini-batches, with measured steps of gradient descent taken back"
+    )
+
+
+@dataclass
+class RuleConfig(OptimConfig):
+    """How weights move by an optimizer of PyTorch's on mini-batches."""
+
+    _target_: str = key("class of the optimizer, as a dotted path")
+    args: dict[str, Any] = key("arguments of the optimizer besides the learning rate, which is lr")
+    batch_size: int = key("samples in a mini-batch; the last of an epoch may be smaller")
+    schedule: str = key(
+        "learning rate over the epochs: constant, cosine, step, or the dotted path of a class like "
+        "those of torch.optim.lr_scheduler"
+    )
+    schedule_args: dict[str, Any] = key("arguments of the schedule, such as step_size of step")
+    clip_norm: float | None = key("largest norm of a mini-batch's gradient; null: any")
 
 
 @dataclass
@@ -79,7 +97,7 @@ class Config:
     ch: int = key("width of the model: channels p of Tables 2 and 3, hidden units of the MLP")
     n_sets: int = key("number M of training sets, and so of replicas")
     n_test: int = key("size of the test set")
-    epochs: int = key("gradient-descent steps to train for (full batch: one step an epoch)")
+    epochs: int = key("passes over the training set to train for (optim=gd: one step each)")
     measure_at: Any = key(
         "epochs to measure at: a list, every:10, log:30 (log-spaced), or auto (20 and 100)"
     )
@@ -141,6 +159,26 @@ class Config:
             variance=cast(Literal["plugin", "unbiased"], self.measures.variance),
             followed=tuple(self.measures.parameters),
             threads=self.threads,
+            rule=self.rule,
+        )
+
+    @property
+    def rule(self) -> RuleSettings | None:
+        """How weights move where that is not full-batch gradient descent."""
+        optim = self.optim
+        if not isinstance(optim, RuleConfig):
+            return None
+        whole = {"T_max": max(1, self.epochs)} if optim.schedule == "cosine" else {}
+        return RuleSettings(
+            name=optim.name,
+            optimizer=optim._target_,
+            args=optim.args,
+            batch_size=optim.batch_size,
+            schedule=optim.schedule,
+            schedule_args=whole | optim.schedule_args,
+            clip_norm=optim.clip_norm,
+            lr=self.lr,
+            seed=self.seed,
         )
 
 
@@ -153,6 +191,17 @@ DATA_SCHEMAS: dict[str, type[DataConfig]] = {
     "custom": CustomDataConfig,
     "toy": ToyConfig,
 }
+
+OPTIM_SCHEMAS: dict[str, type[OptimConfig]] = {
+    "gd": OptimConfig,
+    **dict.fromkeys(("sgd", "adam", "adamw", "rmsprop", "custom"), RuleConfig),
+}
+
+SCHEMAS: dict[str, dict[str, type[Any]]] = {
+    "data": dict(DATA_SCHEMAS),
+    "optim": dict(OPTIM_SCHEMAS),
+}
+"""Groups whose keys depend on what is chosen by their ``name``, and the schema of each choice."""
 
 LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
 """Keys of a launch as a whole."""
@@ -194,21 +243,24 @@ def describe_keys() -> list[tuple[str, str]]:
 
 
 def describe_group_keys() -> list[tuple[str, str]]:
-    """List the keys within groups with their help, those of particular data with their data set."""
+    """List the keys within groups with their help, those of some choices with these."""
     told: dict[str, str] = {}
-    data: dict[str, list[str]] = {}
-    for choice, schema in DATA_SCHEMAS.items():
-        for item in dataclasses.fields(schema):
-            data.setdefault(item.name, []).append(choice)
     for cls, start in _sections():
         for item in dataclasses.fields(cls):
             if not start or "help" not in item.metadata:
                 continue
-            choices = data[item.name] if start == "data." else []
-            some = len(choices) < len(DATA_SCHEMAS) and choices
+            choices = choices_with(start + item.name)
+            some = len(choices) < len(SCHEMAS.get(start.rstrip("."), {}))
             of = f" [{', '.join(choices)}]" if some else ""
             told.setdefault(start + item.name, f"{item.metadata['help']}{of}")
     return list(told.items())
+
+
+def choices_with(dotted: str) -> list[str]:
+    """Return the choices of a group, such as data sets, that have this key."""
+    group, _, name = dotted.partition(".")
+    schemas = SCHEMAS.get(group, {})
+    return [choice for choice, cls in schemas.items() if name in cls.__dataclass_fields__]
 
 
 def value_at(cfg: Config, dotted: str) -> Any:
@@ -249,4 +301,5 @@ def _sections() -> list[tuple[type, str]]:
         (PresetConfig, "preset."),
         (DataConfig, "data."),
     ]
-    return sections + [(schema, "data.") for schema in DATA_SCHEMAS.values()]
+    chosen = [(cls, f"{group}.") for group, own in SCHEMAS.items() for cls in own.values()]
+    return sections + list(dict.fromkeys(chosen))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gsnr_sweep.config.schedule import MOST_EPOCHS, epochs_of
-from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, help_of, memory_bytes
+from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, RuleConfig, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
     CustomDataConfig,
@@ -58,6 +58,7 @@ def problems(cfg: Config) -> list[str]:
         *_schedule_problems(cfg),
         *_number_problems(cfg),
         *_choice_problems(cfg),
+        *_rule_problems(cfg),
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
@@ -189,7 +190,6 @@ def _choice_problems(cfg: Config) -> list[str]:
         ("model.init", cfg.model.init, INITS),
         ("measures.variance", cfg.measures.variance, VARIANCES),
         ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),
-        ("optim.name", cfg.optim.name, ("gd",)),
         ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
     ]
     if isinstance(cfg.data, NpzConfig | CustomDataConfig):
@@ -200,6 +200,25 @@ def _choice_problems(cfg: Config) -> list[str]:
             found.append(not_allowed(key, value, allowed))
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", cfg.device):
         found.append(f"device={cfg.device}: allowed are auto, cpu, cuda and cuda:K.")
+    return found
+
+
+def _rule_problems(cfg: Config) -> list[str]:
+    optim = cfg.optim
+    if not isinstance(optim, RuleConfig):
+        return []
+    found = []
+    if not 1 <= optim.batch_size <= cfg.n:
+        found.append(
+            f"optim.batch_size={optim.batch_size}: a mini-batch has 1 to n={cfg.n} samples of the "
+            "training set."
+        )
+    if optim.clip_norm is not None and not optim.clip_norm > 0:
+        found.append(f"optim.clip_norm={optim.clip_norm}: give a positive norm, or null for any.")
+    if {"lr", "params"} & optim.args.keys():
+        found.append(
+            "optim.args: the learning rate is lr, outside of the group; leave it out here."
+        )
     return found
 
 

@@ -6,17 +6,23 @@ from gsnr_sweep.config.program import launch_program
 from gsnr_sweep.config.schema import help_of
 from gsnr_sweep.wording import did_you_mean
 
-_NO_BATCH = (
-    "Each step takes the whole training set, since eq. (19) speaks of full-batch gradient descent; "
-    "its size is n."
+_BATCH = (
+    "With optim=gd each step takes the whole training set, since eq. (19) speaks of full-batch "
+    "gradient descent; its size is n. Other rules have mini-batches: optim=sgd optim.batch_size=32."
 )
 # What other tools call things.
 _ELSEWHERE = {
-    **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "minibatch"), _NO_BATCH),
+    **dict.fromkeys(("batch_size", "batchsize", "batch", "bs", "minibatch"), _BATCH),
     **dict.fromkeys(
-        ("momentum", "weight_decay", "betas", "nesterov", "scheduler", "lr_scheduler"),
-        "Weights move by plain full-batch gradient descent with a constant learning rate, lr: of "
-        "no other update does eq. (19) speak.",
+        ("momentum", "weight_decay", "betas", "nesterov"),
+        "With optim=gd weights move by plain full-batch gradient descent, as in eq. (19). Other "
+        "rules have arguments: optim=sgd optim.args.momentum=0.9, optim=adam "
+        "optim.args.weight_decay=0.01.",
+    ),
+    **dict.fromkeys(
+        ("scheduler", "lr_scheduler"),
+        "With optim=gd the learning rate, lr, is constant, as in eq. (19). Other rules have a "
+        "schedule: optim=sgd optim.schedule=cosine.",
     ),
     **dict.fromkeys(("learning_rate", "eta0", "step_size"), "Did you mean lr?"),
     **dict.fromkeys(

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     TRAIN_LABELS = 2
     TEST_SAMPLES = 3
     TEST_LABELS = 4
+    BATCH_ORDER = 5
 
 
 def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.random.Generator]:
@@ -37,6 +38,19 @@ def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.ran
     """
     root = np.random.SeedSequence(seed, spawn_key=(int(stream), index))
     return [np.random.Generator(np.random.Philox(child)) for child in root.spawn(count)]
+
+
+def epoch_generator(seed: int, stream: Stream, index: int, epoch: int) -> np.random.Generator:
+    """Return the generator of one replica's epoch.
+
+    Args:
+        seed: The run's seed.
+        stream: What the numbers are for.
+        index: m, the replica's number.
+        epoch: Epochs that it has behind it.
+    """
+    root = np.random.SeedSequence(seed, spawn_key=(int(stream), index, epoch))
+    return np.random.Generator(np.random.Philox(root))
 
 
 @contextmanager

@@ -149,6 +149,7 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost,
     for path in cfg.preset.claims:
         inspections.claim(path)
     inspections.device(cfg.device)
+    inspections.rule(cfg)
     inspections.measures(cfg.measures)
     cost = inspections.model(cfg, spec)
     if cfg.measures.parameters:
@@ -185,6 +186,12 @@ class _Inspections:
         from gsnr_sweep.runs.device import choose_device
 
         self._once(("device", name), lambda: choose_device(name))
+
+    def rule(self, cfg: Config) -> None:
+        from gsnr_sweep.training.rules import try_rule
+
+        if (rule := cfg.rule) is not None:
+            self._once(("rule", repr(rule)), lambda: try_rule(rule))
 
     def measures(self, cfg: MeasuresConfig) -> None:
         from gsnr_sweep.measures import load_measures

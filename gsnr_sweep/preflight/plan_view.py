@@ -93,7 +93,7 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         (
             "training",
             f"{_spanned(points, 'n_sets', 'replica')}, {_spanned(points, 'epochs', 'epoch')} of "
-            f"full-batch gradient descent, lr {_span(points, 'lr')}",
+            f"{_rule_line(points)}, lr {_span(points, 'lr')}",
         ),
         (
             "measured",
@@ -101,6 +101,17 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         ),
         ("compute", f"about {_tera(sum(point.flops for point in points))} in all"),
     ]
+
+
+def _rule_line(points: Sequence[CheckedPoint]) -> str:
+    """Say how weights move."""
+    rules = {point.cfg.rule and point.cfg.rule.name for point in points}
+    if rules == {None}:
+        return "full-batch gradient descent"
+    if len(rules) > 1:
+        return "rules as swept"
+    sizes = _span([point for point in points if point.cfg.rule], "optim.batch_size")
+    return f"{points[0].cfg.optim.name} in mini-batches of {sizes}"
 
 
 def _data_line(point: CheckedPoint) -> str:
@@ -133,7 +144,7 @@ def _model_line(point: CheckedPoint) -> str:
 
 
 def _span(points: Sequence[CheckedPoint], key: str) -> str:
-    values = sorted({getattr(point.cfg, key) for point in points})
+    values = sorted({value_at(point.cfg, key) for point in points})
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,9 +20,10 @@ from gsnr_sweep.gradients.loss import Task
 from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
+from gsnr_sweep.training.rules import Rule
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
-from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, Steps
+from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
 
 OnEpoch = Callable[[int], None]
 
@@ -70,9 +71,13 @@ class Ensemble:
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         engines = plan.engines(settings.engine, len(train))
         self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
+        numbered = enumerate(self.replicas) if settings.rule else ()
+        self._rules = [Rule(settings.rule, one, m) for m, one in numbered if settings.rule]
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
+        if self._settings.rule:
+            return False
         if plan.normalizes and self._together(plan) < self._settings.n:
             return False
         return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.task)
@@ -89,10 +94,11 @@ class Ensemble:
 
     def state(self) -> dict[str, Tensor]:
         """Return what training has changed in all replicas, by name; ``load_state`` takes it."""
+        own = [replica.state() for replica in self.replicas]
+        for state, rule in zip(own, self._rules, strict=False):
+            state |= rule.state()
         return {
-            f"{m}.{name}": tensor
-            for m, replica in enumerate(self.replicas)
-            for name, tensor in replica.state().items()
+            f"{m}.{name}": tensor for m, state in enumerate(own) for name, tensor in state.items()
         }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -105,6 +111,8 @@ class Ensemble:
             prefix = f"{m}."
             own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
             replica.load_state(own)
+            for rule in self._rules[m : m + 1]:
+                rule.load_state(own)
 
     def run(
         self,
@@ -113,25 +121,28 @@ class Ensemble:
         measured: Collection[int] = (),
         wanted: Requirements | None = None,
     ) -> Iterator[Snapshot]:
-        """Train for ``epochs`` steps and yield a snapshot of every scheduled one.
+        """Train for ``epochs`` passes over the training sets and yield scheduled snapshots.
 
-        An epoch t is measured by the step from weights θ_t to θ_{t+1}; for t = epochs this is one
-        step beyond the training.
+        An epoch t is measured by a step of full-batch gradient descent from weights θ_t. Where the
+        weights move by gradient descent this is the step to θ_{t+1}, for t = epochs one step beyond
+        the training; where they move by another rule it is taken back, bit for bit.
 
         Args:
-            on_epoch: Called with the number of steps taken, between two steps: all replicas are
+            on_epoch: Called with the number of epochs passed, between two of them: all replicas are
                 then at the same epoch, and their state may be kept.
-            first: Steps that the replicas have taken already.
+            first: Epochs that the replicas have passed already.
             measured: Scheduled epochs that need no snapshot any more.
             wanted: What the snapshots must hold beyond the usual; None for signs.
         """
         wanted = wanted or Requirements(signs=True)
         schedule = set(self._settings.measured_epochs) - set(measured)
+        for rule in self._rules:
+            rule.start_at(first)
         with self.stepping() as steps:
             for epoch in range(first, self._settings.epochs + 1):
                 if epoch in schedule:
                     yield self._measured_step(epoch, steps, wanted)
-                elif epoch < self._settings.epochs:
+                if epoch < self._settings.epochs and (self._rules or epoch not in schedule):
                     steps.take()
                 if on_epoch is not None and epoch < self._settings.epochs:
                     on_epoch(epoch + 1)
@@ -142,7 +153,11 @@ class Ensemble:
         replicas, lr, plan = self.replicas, self._settings.lr, self._plan
         with self._worker_threads() as each:
             if not self.is_batched:
-                yield Steps(replicas, lr, each)
+                yield (
+                    RuleSteps(replicas, lr, each, self._rules)
+                    if self._rules
+                    else Steps(replicas, lr, each)
+                )
                 return
             stacked = BatchedReplicas(
                 plan.model,
@@ -158,7 +173,7 @@ class Ensemble:
                 yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
     def _measured_step(self, epoch: int, steps: Steps, wanted: Requirements) -> Snapshot:
-        """Take one step of every replica, measuring before and after it."""
+        """Take one gradient-descent step of every replica, measuring before and after it."""
         moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
         taken = steps.each(partial(self._measure_replica, moments, steps, wanted))
@@ -191,6 +206,17 @@ class Ensemble:
         self, moments: dict[str, Tensor], steps: Steps, wanted: Requirements, m: int
     ) -> MeasuredStep:
         replica = self.replicas[m]
+        with replica.unmoved() if self._rules else nullcontext():
+            return self._measured(replica, moments, steps, wanted, m)
+
+    def _measured(
+        self,
+        replica: Replica,
+        moments: dict[str, Tensor],
+        steps: Steps,
+        wanted: Requirements,
+        m: int,
+    ) -> MeasuredStep:
         replica.fix_statistics()
         found, train = replica.moments(wanted.signs)
         for kind, table in moments.items():

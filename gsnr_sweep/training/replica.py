@@ -1,9 +1,10 @@
-"""One replica: a network, its training set, and one gradient-descent step after another."""
+"""One replica: a network, its training set, and how its weights are read and moved."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +36,7 @@ class Losses:
 
 @dataclass(eq=False)
 class Replica:
-    """A network trained on one training set by full-batch gradient descent.
+    """A network trained on one training set.
 
     Weights are kept in float64 beside the network's own: updates of λg far below float32's
     resolution of a weight then add up instead of getting lost.
@@ -53,19 +54,40 @@ class Replica:
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._weights = [p.detach().double() for p in self._parameters]
 
-    def gradient(self) -> list[Tensor]:
+    def gradient(self, batch: Samples | None = None) -> list[Tensor]:
         """Return the gradient of the training loss L[D], float64, one tensor a parameter.
 
         With batch normalization this is the gradient through the statistics of the whole set.
+
+        Args:
+            batch: Samples to take instead of the whole training set D.
         """
-        return [part / len(self.train) for part in self.engine.gradient(self.train)]
+        samples = self.train if batch is None else batch
+        return [part / len(samples) for part in self.engine.gradient(samples)]
 
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
         """Take one step θ ← θ − λ g."""
-        for weight, parameter, g in zip(self._weights, self._parameters, gradient, strict=True):
+        for weight, g in zip(self._weights, gradient, strict=True):
             weight.sub_(g, alpha=lr)
+        self.use_weights()
+
+    @torch.no_grad()
+    def use_weights(self) -> None:
+        """Have the network compute with the float64 weights as they are now, rounded."""
+        for weight, parameter in zip(self._weights, self._parameters, strict=True):
             parameter.copy_(weight)
+
+    @contextmanager
+    def unmoved(self) -> Iterator[None]:
+        """Put the weights back to where they are now, bit for bit, at the end of the block."""
+        kept = [weight.clone() for weight in self._weights]
+        try:
+            yield
+        finally:
+            for weight, value in zip(self._weights, kept, strict=True):
+                weight.copy_(value)
+            self.use_weights()
 
     def live_in(self, weights: list[Tensor], working: list[Tensor]) -> None:
         """Move the weights into other memory, from where others may change them too.
@@ -98,8 +120,7 @@ class Replica:
         """Take over what `state` returned earlier."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-        for weight, parameter in zip(self._weights, self._parameters, strict=True):
-            parameter.copy_(weight)
+        self.use_weights()
 
     def fix_statistics(self) -> None:
         """Normalize with the training set's statistics at the current weights from now on."""

@@ -2,25 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from gsnr_sweep.engine.settings import EngineSettings
 
 
 @dataclass(frozen=True)
+class RuleSettings:
+    """How weights move where that is not full-batch gradient descent.
+
+    Attributes:
+        name: ``sgd``, ``adam`` and so on.
+        optimizer: Dotted path of the optimizer's class.
+        args: Its arguments besides the learning rate.
+        batch_size: Samples in a mini-batch.
+        schedule: Of the learning rate, by name or dotted path.
+        schedule_args: Its arguments.
+        clip_norm: Largest norm of a mini-batch's gradient; None for any.
+        lr: Learning rate at the beginning.
+        seed: Of the run.
+    """
+
+    name: str
+    optimizer: str
+    batch_size: int
+    lr: float
+    seed: int
+    args: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str = "constant"
+    schedule_args: Mapping[str, Any] = field(default_factory=dict)
+    clip_norm: float | None = None
+
+    @property
+    def where(self) -> str:
+        """Key and value that name the optimizer."""
+        return f"optim._target_={self.optimizer}"
+
+    @property
+    def where_schedule(self) -> str:
+        """Key and value that name the schedule."""
+        return f"optim.schedule={self.schedule}"
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
-    """How M replicas are trained by full-batch gradient descent, and when they are measured.
+    """How M replicas are trained, and when they are measured.
 
     Attributes:
         n_sets: M, the number of training sets and so of replicas.
-        epochs: Steps to train for; with full batches a step is an epoch.
+        epochs: Passes over the training set; with full batches a step is an epoch.
         measured_epochs: Epochs to measure at.
         lr: Learning rate λ.
         dtype: ``float32`` or ``float64``, of weights and activations.
         variance: ``plugin`` (1/n) or ``unbiased`` (1/(n − 1)) variance of per-sample gradients.
         followed: Layers or parameters to follow one by one.
         threads: Replicas worked on side by side; None for one.
+        rule: How weights move; None for full-batch gradient descent.
         engine: How passes are computed; holds n, the size of each training set.
     """
 
@@ -33,6 +72,7 @@ class TrainingSettings:
     variance: Literal["plugin", "unbiased"] = "plugin"
     followed: tuple[str, ...] = ()
     threads: int | None = None
+    rule: RuleSettings | None = None
 
     @property
     def n(self) -> int:

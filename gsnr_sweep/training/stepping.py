@@ -11,6 +11,7 @@ from typing_extensions import override
 from gsnr_sweep.engine.batched import BatchedReplicas, row_views
 from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.rules import Rule
 
 Result = TypeVar("Result")
 
@@ -47,6 +48,21 @@ class Steps:
     def gradient(self, m: int) -> list[Tensor]:
         """Return the gradient along which replica m steps; replicas may be asked side by side."""
         return self._replicas[m].gradient()
+
+
+class RuleSteps(Steps):
+    """Epochs by rules of their own; a measured step of gradient descent is virtual."""
+
+    def __init__(
+        self, replicas: Sequence[Replica], lr: float, each: ReplicaMap, rules: Sequence[Rule]
+    ) -> None:
+        """Let each replica's weights move by its rule."""
+        super().__init__(replicas, lr, each)
+        self._rules = rules
+
+    @override
+    def take(self) -> None:
+        self.each(lambda m: self._rules[m].take_epoch())
 
 
 class BatchedSteps(Steps):

@@ -401,7 +401,8 @@ def test_a_mapping_that_the_data_do_not_have_is_not_passed_over(here: Path, valu
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        *((key, "full-batch") for key in ("batch_size", "optim.batch_size", "momentum", "Batch")),
+        *((key, "full-batch") for key in ("batch_size", "momentum", "Batch")),
+        ("optim.batch_size", "does not belong to the optim chosen here but to optim=sgd"),
         *((key, "Did you mean lr?") for key in ("learning_rate", "optim.learning_rate")),
         *((key, "Did you mean epochs?") for key in ("steps", "num_epochs", "epoch")),
         ("workers", "hydra.launcher.workers"),

@@ -1,0 +1,193 @@
+"""Rules by which weights move in an epoch: optimizers of PyTorch on shuffled mini-batches.
+
+Full-batch gradient descent, the rule of the first paper, needs none of this: see
+`gsnr_sweep.training.stepping`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.seeding import Stream, epoch_generator
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.settings import RuleSettings
+from gsnr_sweep.user_code import UserCodeError, call, load
+
+SCHEDULES = {
+    "constant": "",
+    "cosine": "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "step": "torch.optim.lr_scheduler.StepLR",
+}
+"""Schedules of the learning rate by name; any other is a dotted path."""
+_PREFIX, _NUMBER = "optim.", "number."
+
+
+class Rule:
+    """How one replica's weights move: an optimizer, a schedule, mini-batches in a seeded order.
+
+    The optimizer works on the float64 weights that a replica keeps beside the network's own. The
+    order of the samples in epoch e of replica m follows from the run's seed, m and e alone.
+    """
+
+    def __init__(self, settings: RuleSettings, replica: Replica, number: int) -> None:
+        """Make the optimizer.
+
+        Args:
+            settings: What the config says.
+            replica: Whose weights move.
+            number: m, the replica's number.
+
+        Raises:
+            GsnrError: Optimizer or schedule cannot be made.
+        """
+        self._settings, self._replica, self._number = settings, replica, number
+        self._epoch = 0
+        self._optimizer, self._schedule = make_optimizer(settings, replica.weights)
+
+    def start_at(self, epoch: int) -> None:
+        """Go on after so many epochs: the schedule is put where they have brought it."""
+        state = self._optimizer.state
+        self._optimizer, self._schedule = make_optimizer(self._settings, self._replica.weights)
+        self._optimizer.state = state
+        self._epoch = epoch
+        with warnings.catch_warnings():  # no optimizer has taken a step before these
+            warnings.simplefilter("ignore", UserWarning)
+            for _ in range(epoch):
+                self._next_rate()
+
+    def take_epoch(self) -> None:
+        """Go through the training set once, in mini-batches; the last may be smaller."""
+        for batch in self._batches():
+            self._step(self._replica.gradient(batch))
+        self._epoch += 1
+        self._next_rate()
+
+    def _batches(self) -> Iterator[Samples]:
+        train, settings = self._replica.train, self._settings
+        place = (settings.seed, Stream.BATCH_ORDER, self._number, self._epoch)
+        order = torch.from_numpy(epoch_generator(*place).permutation(len(train)))
+        for chosen in torch.split(order.to(train.x.device), settings.batch_size):
+            yield Samples(train.x[chosen], train.y[chosen], train.standardization)
+
+    def _step(self, gradient: Sequence[Tensor]) -> None:
+        weights = self._replica.weights
+        for weight, part in zip(weights, gradient, strict=True):
+            weight.grad = part
+        if self._settings.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(weights, self._settings.clip_norm)
+        call(self._settings.where, self._optimizer.step)
+        for weight in weights:
+            weight.grad = None
+        self._replica.use_weights()
+
+    def _next_rate(self) -> None:
+        if self._schedule is not None:
+            call(self._settings.where_schedule, self._schedule.step)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the optimizer remembers of each parameter, by name.
+
+        Raises:
+            GsnrError: It remembers something that is neither tensor nor number.
+        """
+        return _remembered(self._settings.where, self._optimizer, self._replica.weights)
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned earlier; other entries are left alone."""
+        for name, value in state.items():
+            if not name.startswith(_PREFIX):
+                continue
+            index, _, key = name.removeprefix(_PREFIX).partition(".")
+            own = self._optimizer.state[self._replica.weights[int(index)]]
+            if key.startswith(_NUMBER):
+                own[key.removeprefix(_NUMBER)] = float(value)
+            else:
+                own[key] = value.clone()
+
+
+def _remembered(where: str, optimizer: Optimizer, weights: Sequence[Tensor]) -> dict[str, Tensor]:
+    found = {}
+    for index, weight in enumerate(weights):
+        for name, value in optimizer.state.get(weight, {}).items():
+            if isinstance(value, Tensor):
+                found[f"{_PREFIX}{index}.{name}"] = value
+            elif isinstance(value, int | float):
+                number = torch.tensor(value, dtype=torch.float64)
+                found[f"{_PREFIX}{index}.{_NUMBER}{name}"] = number
+            elif value is not None:
+                raise GsnrError(
+                    f"{where}: it remembers {name}, a {type(value).__name__}, which no checkpoint "
+                    "holds. Use an optimizer that remembers tensors and numbers."
+                )
+    return found
+
+
+def make_optimizer(
+    settings: RuleSettings, weights: Sequence[Tensor]
+) -> tuple[Optimizer, LRScheduler | None]:
+    """Make an optimizer of some weights and the schedule of its learning rate.
+
+    Raises:
+        GsnrError: One of them is none, or does not take the arguments.
+    """
+    where, advice = settings.where, "Give the class of an optimizer, such as torch.optim.SGD."
+    cls = load(where, settings.optimizer, advice)
+    if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
+        raise GsnrError(f"{where}: this is no torch.optim.Optimizer. {advice}")
+    if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise GsnrError(
+            f"{where}: this optimizer asks for the loss several times a step (a closure), which "
+            f"mini-batches do not give it. {advice}"
+        )
+    optimizer = _made(where, "optim.args", cls, (weights,), {"lr": settings.lr, **settings.args})
+    path = SCHEDULES.get(settings.schedule, settings.schedule)
+    if not path:
+        return optimizer, None
+    where = settings.where_schedule
+    advice = f"Give one of {', '.join(SCHEDULES)}, or a class of torch.optim.lr_scheduler."
+    cls = load(where, path, advice)
+    is_schedule = isinstance(cls, type) and issubclass(cls, LRScheduler)
+    if not is_schedule or cls is ReduceLROnPlateau:
+        raise GsnrError(f"{where}: this is no schedule that follows from the epoch alone. {advice}")
+    arguments = settings.schedule_args
+    return optimizer, _made(where, "optim.schedule_args", cls, (optimizer,), arguments)
+
+
+def _made(where: str, key: str, cls: Any, first: Sequence[Any], args: Mapping[str, Any]) -> Any:
+    try:
+        return call(where, cls, *first, **args)
+    except UserCodeError as error:
+        taken = [n for n in inspect.signature(cls).parameters if n not in ("params", "optimizer")]
+        given = ", ".join(f"{name}={value}" for name, value in args.items()) or "no arguments"
+        raise GsnrError(
+            f"{where}: it cannot be made ({error}). It was given {given}; {key} may hold "
+            f"{', '.join(taken)}."
+        ) from None
+
+
+def try_rule(settings: RuleSettings) -> None:
+    """Take a step with an optimizer and its schedule.
+
+    Raises:
+        GsnrError: It fails, or keeps what no checkpoint could hold.
+    """
+    weight = torch.ones(3, dtype=torch.float64)
+    optimizer, schedule = make_optimizer(settings, [weight])
+    weight.grad = torch.ones_like(weight)
+    try:
+        call(settings.where, optimizer.step)
+        if schedule is not None:
+            call(settings.where_schedule, schedule.step)
+    except UserCodeError as error:
+        raise GsnrError(f"{settings.where}: a step with it fails ({error}).") from None
+    _remembered(settings.where, optimizer, [weight])
