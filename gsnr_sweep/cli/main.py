@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
-from gsnr_sweep.cli.commands import COMMANDS
+from gsnr_sweep.cli.commands import COMMANDS, measure
 from gsnr_sweep.cli.completion import asks_for_completion, completions
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
@@ -72,7 +72,7 @@ def _complete(line: str) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command on a sweep and return its exit code."""
     prepare_output()
-    options = _parser().parse_args(argv)
+    options = _options(argv)
     closing_at_ctrl_c()
     apply_mlflow_settings()
     if options.tracking_uri:
@@ -84,6 +84,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; overrides of ``measure`` may stand between its options."""
+    parser = _parser()
+    options, strays = parser.parse_known_args(argv)
+    known = hasattr(options, "overrides")
+    if wrong := [word for word in strays if not known or word.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    if known:
+        options.overrides += strays
+    return options
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from gsnr_sweep.terminal import TextConsole
+
+    return measure.measure_command(options, TextConsole())
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -178,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("aggregate", help=COMMANDS["aggregate"], **aggregate.PARSER)
     aggregate.add_arguments(again)
     again.set_defaults(act=aggregate.aggregate_command)
+    measuring = commands.add_parser("measure", help=COMMANDS["measure"], **measure.PARSER)
+    measure.add_arguments(measuring)
+    measuring.set_defaults(act=_measure)
     cancel = add("cancel", _cancel)
     cancel.add_argument("--now", action="store_true", help="end them at once")
     cancel.add_argument(
