@@ -51,7 +51,7 @@ class Sweep:
 
     @property
     def runs(self) -> tuple[RunRecord, ...]:
-        """The records of the finished runs, in the grid's order."""
+        """The records of the finished runs, in the grid's order (from MLflow: oldest first)."""
         return tuple(record for _, record in self.analysis.table.records)
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
 from gsnr_sweep.cli.commands import COMMANDS, measure
-from gsnr_sweep.cli.completion import asks_for_completion, completions
+from gsnr_sweep.cli.completion import asks_for_completion, completions, without_command
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
@@ -63,9 +63,11 @@ def _command(arguments: Sequence[str]) -> int:
 
 def _complete(line: str) -> bool:
     """Print how a line with a command may go on; return whether overrides may follow, too."""
-    words, overrides = completions(line, _commands(_parser()))
+    commands = _commands(_parser())
+    words, overrides = completions(line, commands)
     if words:
         print(*words, sep="\n")
+    os.environ["COMP_LINE"] = without_command(line, commands)  # where Hydra reads it
     return overrides
 
 

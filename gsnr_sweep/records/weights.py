@@ -18,6 +18,7 @@ from gsnr_sweep.errors import GsnrError, describe_exception
 _TORCH_ENDINGS = (".pt", ".pth", ".bin", ".ckpt")
 _TORCH_BEGINNINGS = (b"PK", b"\x80")  # a ZIP file, a pickle
 _KEPT = re.compile(r"weights/(?P<replica>\d+)\.(?P<name>.+)")
+BUFFER = "buffer."
 _MOST_KEYS = 6
 
 
@@ -28,8 +29,8 @@ class Weights:
     Attributes:
         name: The file as it was named; of a file with several replicas, ``FILE[m]``.
         tensors: Parameters and buffers by name.
-        kept: Whether a run of this tool kept them: its frozen parameters, which are the initial
-            ones, are then not in the file.
+        kept: Whether a run of this tool kept them: buffers then have `BUFFER` before their names,
+            and frozen parameters, which are the initial ones, are not in the file.
     """
 
     name: str
@@ -82,9 +83,9 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, KeyError, AttributeError, TypeError) as error:
         raise GsnrError(
-            f"--weights {path}: torch.load(weights_only=True), which executes nothing of a file, "
-            f"does not read it ({describe_exception(error)}). Save the state dict alone: "
-            "torch.save(model.state_dict(), 'net.pt')."
+            f"--weights {path}: it holds more than tensors, such as a whole model, or is damaged; "
+            "torch.load(weights_only=True), which executes no code of a file, does not read it. "
+            "Save the state dict alone: torch.save(model.state_dict(), 'net.pt')."
         ) from error
     if not isinstance(found, Mapping):
         raise GsnrError(
@@ -107,8 +108,7 @@ def _replicas(path: Path, tensors: Mapping[str, Tensor]) -> list[Weights]:
     replicas: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if found := _KEPT.fullmatch(key):
-            name = found["name"].removeprefix("buffer.")
-            replicas.setdefault(int(found["replica"]), {})[name] = tensor
+            replicas.setdefault(int(found["replica"]), {})[found["name"]] = tensor
     several = len(replicas) > 1
     return [
         Weights(f"{path}[{m}]" if several else str(path), replicas[m], kept=True)

@@ -16,7 +16,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.measures import load_measures, measure_all, requirements_of
 from gsnr_sweep.models.build import build_model, describe_model
 from gsnr_sweep.records.record import Measurement
-from gsnr_sweep.records.weights import Weights
+from gsnr_sweep.records.weights import BUFFER, Weights
 from gsnr_sweep.runs.device import choose_device, set_exact_arithmetic
 from gsnr_sweep.training.ensemble import Ensemble
 
@@ -72,10 +72,8 @@ def put_weights(model: nn.Module, weights: Weights, network: str) -> None:
     state = model.state_dict()
     own = {name: t for name, t in state.items() if isinstance(t, Tensor)}
     given = _with_shared(own, weights.tensors)
-    if weights.kept:  # neither the frozen parameters nor buffers that no state dict holds
-        frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
-        passing = {name for name, _ in model.named_buffers()} - own.keys()
-        given = frozen | {name: t for name, t in given.items() if name not in passing}
+    if weights.kept:
+        given = _with_untrained(model, own, given)
     if differences := list(_differences(own, given)):
         if (more := len(differences) - _MOST_NAMED) > 0:
             differences[_MOST_NAMED:] = [f"and {more} more"]
@@ -94,6 +92,17 @@ def _with_shared(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict
     places = {own[name].data_ptr(): t for name, t in given.items() if name in own}
     shared = {name: places[t.data_ptr()] for name, t in own.items() if t.data_ptr() in places}
     return {**{name: t for name, t in shared.items() if t.shape == own[name].shape}, **given}
+
+
+def _with_untrained(
+    model: nn.Module, own: Mapping[str, Tensor], kept: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Add what a run does not keep: frozen parameters, and statistics that measuring makes anew."""
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    left = {name: t for name, t in own.items() if name not in trained}
+    buffers = {name.removeprefix(BUFFER): t for name, t in kept.items() if name.startswith(BUFFER)}
+    parameters = {name: t for name, t in kept.items() if not name.startswith(BUFFER)}
+    return left | parameters | {name: t for name, t in buffers.items() if name in own}
 
 
 def _differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:
