@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.analysis.read_folder import read_folder
 from gsnr_sweep.analysis.table import SweepTable, read_record, read_records, read_sweep
+from gsnr_sweep.api.environment import environment_kept
 from gsnr_sweep.api.results import Sweep
 from gsnr_sweep.cli.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
@@ -78,18 +77,6 @@ def read_sweep_folder(folder: Path, tracking_uri: str | None = None) -> Sweep:
     manifest = Manifest.read(folder)
     with environment_kept():
         return Sweep(manifest.folder, Analysis(_table(manifest)), tracking_uri)
-
-
-@contextmanager
-def environment_kept() -> Iterator[None]:
-    """Put back the environment, in which MLflow is told how long to wait for a server."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 def _read_folder(path: Path) -> RunRecord | Sweep:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.analysis.preset import LHS_RHS
+from gsnr_sweep.api.environment import environment_kept
 from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Sweep:
         wanted = str(self.folder or self.mlflow_run_id or self.name)
         output = Path(path) if path is not None else (self.folder or Path.cwd()) / REPORT_FILE
         quiet = TextConsole(file=io.StringIO())
-        report_command([wanted], Path.cwd(), self.tracking_uri, output, quiet)
+        with environment_kept():
+            report_command([wanted], Path.cwd(), self.tracking_uri, output, quiet)
         return output
 
     def __repr__(self) -> str:

@@ -45,7 +45,9 @@ def test_its_statistics_are_those_of_the_table(sweep: Sweep) -> None:
 
 
 def test_its_report_is_a_page(sweep: Sweep, tmp_path: Path) -> None:
+    before = process_state()
     path = sweep.report(tmp_path / "page.html")
+    assert process_state() == before
     assert path == tmp_path / "page.html"
     assert sweep.name in path.read_text()
 
