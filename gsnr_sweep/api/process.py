@@ -17,6 +17,8 @@ from gsnr_sweep.errors import GsnrError, describe_exception
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _LAST_LINES = 20
+_TERMINAL = ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Set by Jupyter's kernel and some editors; a live display would then fill a notebook."""
 
 
 def launch(arguments: Sequence[str], progress: bool) -> Path:
@@ -62,7 +64,7 @@ def _started(arguments: list[str], output: IO[str]) -> subprocess.Popen[str]:
     try:
         return subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": found},
+            env={**_environment(), "PYTHONPATH": found},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -74,6 +76,11 @@ def _started(arguments: list[str], output: IO[str]) -> subprocess.Popen[str]:
             f"The launch cannot be started ({describe_exception(error)}). Its program is "
             f"{sys.executable or 'not known to Python'}; is the working folder still there?"
         ) from error
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's, without what would have Rich take a file for a terminal."""
+    return {name: value for name, value in os.environ.items() if name not in _TERMINAL}
 
 
 def _follow(

@@ -2,8 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import pytest
@@ -14,6 +19,7 @@ from tests.api.conftest import SETTINGS, process_state, working_in
 from tests.conftest import launch_here
 
 Launched = tuple[Path, Path]
+T = TypeVar("T")
 
 
 def test_the_numbers_are_those_of_the_command_line(launched: Launched, tmp_path: Path) -> None:
@@ -50,10 +56,12 @@ def test_a_second_call_reuses_and_this_process_stays_as_it_was(
 
 
 def test_progress_is_what_the_command_line_prints(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a notebook's kernel
     gsnr_sweep.run(n=30, progress=True, **SETTINGS)
     out = capsys.readouterr().out
+    assert "\x1b" not in out
     assert "plan: 1 run" in out
     assert "Reused; rerun=true runs it again." in out
 
@@ -72,6 +80,7 @@ def test_a_call_in_another_thread(here: Path, launched: Launched) -> None:
     [
         (["nn=3"], "There is no key 'nn'. Did you mean n?"),
         (["n=-3"], "n=-3: size of each training set must be at least 2."),
+        (["n=1,2"], "n=1,2: several values make a sweep; add -m (gsnr-sweep -m …; in Python call"),
         (["--help"], "--help: an option that only prints something has no result."),
         (["--nonsense"], "There is no option --nonsense."),
         (["hydra.mode=MULTIRUN"], "hydra.mode=MULTIRUN makes a sweep: call gsnr_sweep.sweep."),
@@ -121,8 +130,7 @@ def test_ctrl_c_closes_the_launch_and_the_same_call_goes_on(tmp_path: Path) -> N
         before = process_state()
 
         def interrupt() -> None:
-            while not list(tmp_path.glob("multirun/*/*/*/record.json")):
-                threading.Event().wait(0.1)
+            _awaited(lambda: list(tmp_path.glob("multirun/*/*/*/record.json")))
             os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=interrupt, daemon=True).start()
@@ -135,3 +143,27 @@ def test_ctrl_c_closes_the_launch_and_the_same_call_goes_on(tmp_path: Path) -> N
     record = gsnr_sweep.load(folder / "0")
     assert record.state == State.INTERRUPTED
     assert (folder / "0" / "checkpoint.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_launch_stops_when_its_caller_is_killed(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells a process that its parent is gone")
+    long = {**SETTINGS, "epochs": 3_000_000, "measure_at": [[0, 2]], "tracking": "none"}
+    script = f"import gsnr_sweep; gsnr_sweep.sweep(n=[30], **{long!r})"
+    with working_in(tmp_path):
+        caller = subprocess.Popen([sys.executable, "-c", script])
+    record = _awaited(lambda: next(tmp_path.glob("multirun/*/*/0/record.json"), None))
+    caller.kill()
+    caller.wait()
+    _awaited(lambda: gsnr_sweep.load(record).state == State.INTERRUPTED)
+    assert (record.parent / "checkpoint.safetensors").is_file()
+
+
+def _awaited(look: Callable[[], T]) -> T:
+    """Return what comes, at the latest after some minutes."""
+    for _ in range(1200):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    pytest.fail("waited in vain")
