@@ -3,6 +3,41 @@
 gsnr-sweep reproduces Liu et al. 2020, "Understanding Why Neural Networks Generalize Well Through
 GSNR of Parameters" (ICLR 2020, arXiv 2001.07384): for every point of a grid of settings it
 measures both sides of the paper's eq. (19), the one-step generalization ratio (OSGR).
+
+`run` and `sweep` do from Python what the command line does; `load` reads results back.
 """
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gsnr_sweep._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from gsnr_sweep.api.launches import run as run
+    from gsnr_sweep.api.launches import sweep as sweep
+    from gsnr_sweep.api.load import load as load
+    from gsnr_sweep.api.results import Sweep as Sweep
+    from gsnr_sweep.errors import GsnrError as GsnrError
+    from gsnr_sweep.records.record import RunRecord as RunRecord
+
+# Imported when they are asked for, so that importing the package loads nothing heavy.
+_EXPORTS = {
+    "run": "gsnr_sweep.api.launches",
+    "sweep": "gsnr_sweep.api.launches",
+    "load": "gsnr_sweep.api.load",
+    "Sweep": "gsnr_sweep.api.results",
+    "RunRecord": "gsnr_sweep.records.record",
+    "GsnrError": "gsnr_sweep.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what the package exports."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the exports, for completion in a notebook."""
+    return sorted([*globals(), *_EXPORTS])

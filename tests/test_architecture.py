@@ -15,10 +15,10 @@ from tests.conftest import ROOT
 
 # From the top floor down: a room imports rooms to its right only.
 FLOORS = (
-    *("cli", "launcher", "preflight", "report", "papers", "runs"),
+    *("api", "cli", "launcher", "preflight", "report", "papers", "runs"),
     *("analysis", "tracking", "records", "config", "terminal"),
     *("measures", "training", "engine", "gradients", "models", "data"),
-    *("settings", "user_code", "errors", "wording", "machine", "_startup"),
+    *("settings", "user_code", "errors", "wording", "machine", "_startup", "_version"),
 )
 CORE = FLOORS[FLOORS.index("measures") :]
 TOP = {"gsnr_sweep", "gsnr_sweep.__main__", "gsnr_sweep.aggregate", "gsnr_sweep.aggregate.__main__"}

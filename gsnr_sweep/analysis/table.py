@@ -113,7 +113,7 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepTable:
     found = find_sweep(client, sweep)
     kept: list[tuple[str, RunRecord]] = []
     left_out: list[LeftOut] = []
-    for run, record in zip(found.runs, _read_records(client, found.runs), strict=True):
+    for run, record in zip(found.runs, read_records(client, found.runs), strict=True):
         if isinstance(record, RunRecord) and record.state == State.FINISHED and record.measurements:
             kept.append((run.info.run_id, record))
         else:
@@ -155,7 +155,7 @@ def table_of(
     )
 
 
-def _read_records(client: MlflowClient, runs: Sequence[Run]) -> list[RunRecord | str]:
+def read_records(client: MlflowClient, runs: Sequence[Run]) -> list[RunRecord | str]:
     """Read every run's record, or say why there is none.
 
     Records on this machine are read in place, others downloaded a few at a time.

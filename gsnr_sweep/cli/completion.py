@@ -33,9 +33,39 @@ def completions(line: str, commands: dict[str, argparse.ArgumentParser]) -> tupl
         return _beginning(word, commands), True
     if words[0] not in commands:
         return [], True
+    parser = commands[words[0]]
     if word.startswith("-"):
-        return _beginning(word, commands[words[0]]._option_string_actions), False
+        return _beginning(word, parser._option_string_actions), False
+    if _takes_value(parser, words[-1]):
+        return [], False  # a file, as the shell completes by itself
+    if _takes_overrides(parser):
+        return [], True
     return _beginning(word, [sweep.id for sweep in all_sweeps(Path.cwd())]), False
+
+
+def without_command(line: str, commands: dict[str, argparse.ArgumentParser]) -> str:
+    """Return a line as Hydra can complete its last override: without a command and its options."""
+    program, *words = line.split() or [""]
+    parser = commands.get(words[0]) if words else None
+    if parser is None or not _takes_overrides(parser):
+        return line
+    given = words[1:] if line.endswith(" ") else words[1:-1]
+    before = [program, *given]
+    kept = [
+        word
+        for previous, word in zip(before, given, strict=False)
+        if not word.startswith("-") and not _takes_value(parser, previous)
+    ]
+    return " ".join([program, *kept, "" if line.endswith(" ") else words[-1]])
+
+
+def _takes_value(parser: argparse.ArgumentParser, word: str) -> bool:
+    action = parser._option_string_actions.get(word)
+    return action is not None and action.nargs is None
+
+
+def _takes_overrides(parser: argparse.ArgumentParser) -> bool:
+    return any(action.dest == "overrides" for action in parser._actions)
 
 
 def _beginning(word: str, known: Iterable[str]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
-from gsnr_sweep.cli.commands import COMMANDS
-from gsnr_sweep.cli.completion import asks_for_completion, completions
+from gsnr_sweep.cli.commands import COMMANDS, measure
+from gsnr_sweep.cli.completion import asks_for_completion, completions, without_command
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
@@ -63,16 +63,18 @@ def _command(arguments: Sequence[str]) -> int:
 
 def _complete(line: str) -> bool:
     """Print how a line with a command may go on; return whether overrides may follow, too."""
-    words, overrides = completions(line, _commands(_parser()))
+    commands = _commands(_parser())
+    words, overrides = completions(line, commands)
     if words:
         print(*words, sep="\n")
+    os.environ["COMP_LINE"] = without_command(line, commands)  # where Hydra reads it
     return overrides
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command on a sweep and return its exit code."""
     prepare_output()
-    options = _parser().parse_args(argv)
+    options = _options(argv)
     closing_at_ctrl_c()
     apply_mlflow_settings()
     if options.tracking_uri:
@@ -84,6 +86,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; overrides of ``measure`` may stand between its options."""
+    parser = _parser()
+    options, strays = parser.parse_known_args(argv)
+    known = hasattr(options, "overrides")
+    if wrong := [word for word in strays if not known or word.startswith("-")]:
+        parser.error(f"unrecognized arguments: {' '.join(wrong)}")
+    if known:
+        options.overrides += strays
+    return options
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from gsnr_sweep.terminal import TextConsole
+
+    return measure.measure_command(options, TextConsole())
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -178,6 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("aggregate", help=COMMANDS["aggregate"], **aggregate.PARSER)
     aggregate.add_arguments(again)
     again.set_defaults(act=aggregate.aggregate_command)
+    measuring = commands.add_parser("measure", help=COMMANDS["measure"], **measure.PARSER)
+    measure.add_arguments(measuring)
+    measuring.set_defaults(act=_measure)
     cancel = add("cancel", _cancel)
     cancel.add_argument("--now", action="store_true", help="end them at once")
     cancel.add_argument(

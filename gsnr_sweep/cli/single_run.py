@@ -29,6 +29,7 @@ from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.records.state import Action
+from gsnr_sweep.records.told import tell_folder
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
@@ -73,6 +74,7 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
     if decision.action == Action.REUSE and (known := _known(decision)) is not None:
         _show(known, console)
         console.print("Reused; rerun=true runs it again.")
+        tell_folder(Path(known.folder))
         count, problem = send_again([Path(known.folder)], launch_folder)
         if count:
             told = f"and still is ({problem})" if problem else "and is sent again, as a new run"
@@ -88,6 +90,7 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
             result = _run(point.cfg, folder, attempt, console)
     finally:
         problem = Exporter(launch_folder).send(folder)
+    tell_folder(Path(result.folder))
     _show(result, console, problem)
     return result
 

@@ -6,8 +6,6 @@ counts under the path at which it was first identified, wherever its module lies
 
 from __future__ import annotations
 
-import gsnr_sweep
-
 # Only ever added to: a line changed here makes all earlier runs of that model or measure unknown.
 _FIRST_PATHS = (
     "gsnr_sweep.models.mlp.MLP",
@@ -53,5 +51,5 @@ def identified_path(path: str) -> str:
         >>> identified_path("my_models.MLP")
         'my_models.MLP'
     """
-    own = path.startswith(f"{gsnr_sweep.__name__}.")
+    own = path.startswith("gsnr_sweep.")
     return FIRST_PATHS.get(_name(path), path) if own else path

@@ -343,8 +343,8 @@ def _refuse_sweeps(overrides: list[Override]) -> None:
     if swept:
         names = ", ".join(str(o.input_line) for o in swept)
         raise GsnrError(
-            f"{names}: several values make a sweep; add -m ({launch_program()} -m …), or write a "
-            "list as key=[value,value]."
+            f"{names}: several values make a sweep; add -m ({launch_program()} -m …; in "
+            "Python call gsnr_sweep.sweep), or write a list as key=[value,value]."
         )
 
 

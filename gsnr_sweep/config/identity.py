@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import gsnr_sweep
+from gsnr_sweep._version import __version__
 from gsnr_sweep.config.built_ins import identified_path
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
@@ -20,7 +20,7 @@ from gsnr_sweep.data.files import file_digest, own_path
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
 
 _DIGITS = 12
-_OWN = Path(gsnr_sweep.__file__).parent
+_OWN = Path(__file__).parents[1]
 _TRAINING = ("data", "models", "gradients", "engine", "training")
 _MEASURING = ("measures",)
 # Digests of earlier sources that compute, bit for bit, what these do: their checkpoints are gone on
@@ -139,7 +139,7 @@ def _version(digest: str, targets: Iterable[str]) -> str:
     joined = hashlib.sha256(digest.encode())
     for path in sorted(files):
         joined.update(file_digest(path).encode())
-    return f"{gsnr_sweep.__version__}+{joined.hexdigest()[:_DIGITS]}"
+    return f"{__version__}+{joined.hexdigest()[:_DIGITS]}"
 
 
 @lru_cache(maxsize=4)

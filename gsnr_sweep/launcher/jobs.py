@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import gsnr_sweep
 from gsnr_sweep.launcher.backends.base import Backend
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
@@ -149,7 +148,7 @@ def own_path() -> list[str]:
     """
     installed = {Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)}
     libraries = [prefix / lib for prefix in installed for lib in ("lib", "lib64", "Lib")]
-    entries = [Path(gsnr_sweep.__path__[0]).parent, *map(Path, sys.path)]
+    entries = [Path(__file__).parents[2], *map(Path, sys.path)]
     folders = [entry.resolve() for entry in entries if entry.is_dir()]
     own = [f for f in folders if not any(lib == f or lib in f.parents for lib in libraries)]
     return [str(folder) for folder in dict.fromkeys(own)]

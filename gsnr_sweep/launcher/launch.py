@@ -42,6 +42,7 @@ from gsnr_sweep.preflight.plan_view import show_plan, summarize
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import Action
+from gsnr_sweep.records.told import tell_folder
 from gsnr_sweep.runs.outcome import RunResult, run_result
 from gsnr_sweep.tracking.background_export import exporting_sweep
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
@@ -178,6 +179,7 @@ class Sweep:
             Singleton.get_state(),
         ).write()
         path = manifest.write()
+        tell_folder(self.folder)
         if tracker is not None:
             tracker.log_file(path)
 

@@ -29,7 +29,9 @@ SCHEDULES = {
     "step": "torch.optim.lr_scheduler.StepLR",
 }
 """Schedules of the learning rate by name; any other is a dotted path."""
-_PREFIX, _NUMBER = "optim.", "number."
+OPTIMIZER = "/optimizer/"
+"""What names of an optimizer's own state begin with; no parameter is called so."""
+_NUMBER = "number."
 
 
 class Rule:
@@ -105,9 +107,9 @@ class Rule:
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned earlier; other entries are left alone."""
         for name, value in state.items():
-            if not name.startswith(_PREFIX):
+            if not name.startswith(OPTIMIZER):
                 continue
-            index, _, key = name.removeprefix(_PREFIX).partition(".")
+            index, _, key = name.removeprefix(OPTIMIZER).partition(".")
             own = self._optimizer.state[self._replica.weights[int(index)]]
             if key.startswith(_NUMBER):
                 own[key.removeprefix(_NUMBER)] = float(value)
@@ -120,10 +122,10 @@ def _remembered(where: str, optimizer: Optimizer, weights: Sequence[Tensor]) -> 
     for index, weight in enumerate(weights):
         for name, value in optimizer.state.get(weight, {}).items():
             if isinstance(value, Tensor):
-                found[f"{_PREFIX}{index}.{name}"] = value
+                found[f"{OPTIMIZER}{index}.{name}"] = value
             elif isinstance(value, int | float):
                 number = torch.tensor(value, dtype=torch.float64)
-                found[f"{_PREFIX}{index}.{_NUMBER}{name}"] = number
+                found[f"{OPTIMIZER}{index}.{_NUMBER}{name}"] = number
             elif value is not None:
                 raise GsnrError(
                     f"{where}: it remembers {name}, a {type(value).__name__}, which no checkpoint "

@@ -1,4 +1,4 @@
-"""What a shell is offered: commands beside overrides, a command's options, sweeps."""
+"""What a shell is offered: commands beside overrides, a command's options, sweeps, files."""
 
 import shutil
 import subprocess
@@ -35,6 +35,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory):
         pytest.skip("there is no bash")
     folder = tmp_path_factory.mktemp("completion")
     put_sweep(folder / "multirun" / "d" / "t", 1, id="12345678")
+    (folder / "net.safetensors").touch()
     (folder / "gsnr-sweep").write_text(PROGRAM)
     (folder / "gsnr-sweep").chmod(0o755)
 
@@ -64,6 +65,11 @@ def offered(tmp_path_factory: pytest.TempPathFactory):
         ("gsnr-sweep status ", ["12345678"]),
         ("gsnr-sweep logs 1234", ["12345678"]),
         ("gsnr-sweep aggregate --er", ["--error-bars"]),
+        ("gsnr-sweep meas", ["measure", "measure_at=", "measures.", "measures="]),
+        ("gsnr-sweep measure --w", ["--weights"]),
+        ("gsnr-sweep measure --weights a.pt data=m", ["data=mnist"]),
+        ("gsnr-sweep measure n=3 --model m.Net model.in", ["model.init="]),
+        ("gsnr-sweep measure --weights net.saf", ["net.safetensors"]),
     ],
 )
 def test_bash_completes(offered, line: str, words: list[str]) -> None:

@@ -15,7 +15,8 @@ from gsnr_sweep.config import program
 from tests.conftest import CONF, ROOT
 from tests.fakes import put_run, put_sweep
 
-COMMANDS = tuple(name for name in ALL_COMMANDS if name != "aggregate")  # on a sweep's folder
+OTHERS = ("aggregate", "measure")  # of the store alone, of files of weights
+COMMANDS = tuple(name for name in ALL_COMMANDS if name not in OTHERS)  # on a sweep's folder
 HELP = """
 import sys
 from gsnr_sweep.cli.main import main
@@ -49,8 +50,8 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
         main([command, "--help"])
     assert end.value.code == 0
     out = capsys.readouterr().out
-    assert "SWEEP" in out
-    assert "--tracking-uri" in out
+    assert ("--weights" if command == "measure" else "SWEEP") in out
+    assert ("--output" if command == "measure" else "--tracking-uri") in out
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["status", "--no-such-option"]])

@@ -1,6 +1,7 @@
 """What can be done with a sweep from another process, or another machine: follow, collect, cancel.
 
-Everything is told from the sweep's folder, the backend's queue and the tracking store.
+Everything is told from the sweep's folder, the backend's queue and the tracking store. ``measure``
+alone is of no sweep.
 """
 
 COMMANDS = {
@@ -8,6 +9,7 @@ COMMANDS = {
     "collect": "write table, figure and coefficients of what is there",
     "report": "write one HTML page on one or more sweeps",
     "aggregate": "draw a sweep or experiment again from the tracking store alone",
+    "measure": "measure checkpoints (files of weights) without any training",
     "cancel": "stop all runs after a checkpoint",
     "logs": "show what failed runs and their jobs printed last",
     "sync": "send to MLflow what it does not have; without SWEEP, of all sweeps here",
