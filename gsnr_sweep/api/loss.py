@@ -47,7 +47,7 @@ class SampleLoss:
         self._said = f"loss={_name(loss)}"
         self._loss, self._each = loss, None
         self.reduction = getattr(loss, "reduction", None)
-        self.double, self._maps = True, False
+        self.double, self._dtype, self._maps = True, outputs.dtype, False
         if isinstance(loss, nn.Module) and self.reduction in _REDUCTIONS and _is_torchs(loss):
             self._loss = copy.deepcopy(loss).double().to(outputs.device)
             self._each = copy.deepcopy(self._loss)
@@ -118,7 +118,7 @@ class SampleLoss:
 
     def _as_computed(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if not self.double:
-            return outputs, y
+            return outputs.to(self._dtype), y
         return outputs.double(), y.double() if y.is_floating_point() else y
 
     def _try(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -158,6 +158,7 @@ class SampleLoss:
             self._maps = torch.allclose(mapped, alone, rtol=self._tolerance, atol=0)
         except Exception:  # not for torch.func
             self._maps = False
+        refuse_not_finite(self._said, alone)
         near = self._tolerance * max(float(alone.abs().sum()), 1e-300)
         mean, total = float(alone.mean()), float(alone.sum())
         if abs(float(value) - mean) <= near:
@@ -202,6 +203,25 @@ class SampleLoss:
             "gradients, and with them the GSNR, do not exist. Give a loss that is: for weights of "
             "classes or targets to leave out torch.nn.CrossEntropyLoss(weight=…, ignore_index=…) "
             "itself, else a function that returns one loss for each sample [N]."
+        )
+
+
+def refuse_not_finite(where: str, losses: Tensor) -> None:
+    """Refuse losses that are no numbers.
+
+    Args:
+        where: Whose they are, for the message.
+        losses: [N].
+
+    Raises:
+        GsnrError: One of them is infinite or NaN.
+    """
+    wrong = int((~losses.isfinite()).sum())
+    if wrong:
+        raise GsnrError(
+            f"{where}: the loss of {wrong} of {len(losses)} samples is not finite, so that there "
+            "is no mean and no variance. Look at inputs and weights; targets that do not count "
+            "are left out by torch.nn.CrossEntropyLoss(ignore_index=…)."
         )
 
 

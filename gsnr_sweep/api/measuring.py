@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.api.data import SampleSet
 from gsnr_sweep.api.kernels import KernelPasses
-from gsnr_sweep.api.loss import LossFunction, SampleLoss
+from gsnr_sweep.api.loss import LossFunction, SampleLoss, refuse_not_finite
 from gsnr_sweep.api.network import BatchNorm, measured_copy
 from gsnr_sweep.api.progress import shown
 from gsnr_sweep.engine.autograd import image_format
@@ -102,18 +102,20 @@ class Measuring:
         self.dtype = next(p.dtype for p in self._trained if p.is_floating_point())
         self._format = image_format(self.model)
         x, y = self._placed(*samples.examples())
+        outputs = self._first_outputs(samples.name, x)
         self._norms = norms_of(self.model) if settings.batch_norm == "training_set" else []
         if self._norms:
             self._norms = norms_in_order(self.model, x)
             use_full_batch_statistics(self.model, self._norms, lambda: iter([(x, y)]), 1)
-        outputs = self._first_outputs(samples.name, x)
+            outputs = self._first_outputs(samples.name, x)
         self.loss = SampleLoss(loss, outputs, y)
-        self.method = choose_method(self.model, x, y, self.loss.numerators)
+        self.method = choose_method(self.model, x, y, self._tried_losses)
         self._hold_against_own_gradient(model, x, y)
         self._kernels = None
         if self.method is Method.LAYERWISE:
             self._kernels = KernelPasses.of(self.model, x, y, self.loss.numerators)
-        activations, gradients = bytes_per_sample(self.model, x[:2], self.method)
+        with self._explained(samples):
+            activations, gradients = bytes_per_sample(self.model, x[:2], self.method)
         self._sizes = chunk_sizes(
             max(1, activations),
             gradients,
@@ -147,7 +149,7 @@ class Measuring:
         total = torch.zeros(3, dtype=torch.float64, device=self.settings.device)
 
         def keep(outputs: Tensor, y: Tensor, numerators: Tensor) -> None:
-            _refuse_not_finite(samples.name, numerators)
+            refuse_not_finite(samples.name, numerators)
             self.loss.check(outputs, y, numerators)
             weights = self.loss.denominators(outputs, y)
             parts = (weights != 0).sum(), weights.sum(), numerators.sum()
@@ -207,7 +209,7 @@ class Measuring:
                 numerators.append(self.loss.numerators(outputs, y).double())
                 denominators.append(self.loss.denominators(outputs, y))
         a, b = torch.cat(numerators), torch.cat(denominators)
-        _refuse_not_finite(samples.name, a)
+        refuse_not_finite(samples.name, a)
         return (a / b.sum() * (b != 0).sum())[b != 0]
 
     def why_slow(self) -> str:
@@ -227,6 +229,11 @@ class Measuring:
         except Exception as error:
             return describe_exception(error)
         return "a weight is used outside its layer's call, or a layer does not have samples first"
+
+    def _tried_losses(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return losses that depend on the outputs even of samples that do not count."""
+        squares = outputs.double().square().reshape(len(outputs), -1).sum(1)
+        return squares + self.loss.numerators(outputs, y) if self.loss.double else squares
 
     def _numerator_sum(self, outputs: Tensor, y: Tensor) -> Tensor:
         return self.loss.numerators(outputs, y).sum()
@@ -331,13 +338,3 @@ class Measuring:
                 f"model: it fails on some samples of {samples.name} ({told(error)}), though not "
                 "on the first ones. Are they of another shape?"
             ) from error
-
-
-def _refuse_not_finite(name: str, losses: Tensor) -> None:
-    wrong = int((~losses.isfinite()).sum())
-    if wrong:
-        raise GsnrError(
-            f"{name}: the loss of {wrong} of {len(losses)} samples is not finite, so that there "
-            "is no mean and no variance. Look at inputs and weights; targets that do not count "
-            "are left out by torch.nn.CrossEntropyLoss(ignore_index=…)."
-        )

@@ -114,9 +114,9 @@ def measured_copy(
             "measured, so that the network stays as it is. Make copy.deepcopy(model) work: keep no "
             "tensors that are results of a computation, locks or open files in it."
         ) from error
-    network = network.to(device=device, dtype=kind).eval()
     if any(isinstance(module, _BatchNorm) for module in network.modules()):
         network = _with_fixed_norms(network, batch_norm)
+    network = network.to(device=device, dtype=kind).eval()
     return network.to(memory_format=image_format(network))  # type: ignore[call-overload,no-any-return]
 
 
