@@ -111,6 +111,18 @@ def test_the_core_loads_no_sweep_machinery() -> None:
     assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
 
 
+def test_the_api_knows_nothing_of_a_sweep() -> None:
+    above = FLOORS[: FLOORS.index("integrations")]
+    found = {
+        f"{module} imports {other}"
+        for module in modules().keys() - TOP
+        if room(module) in {"api", "integrations"}
+        for other in imports_of(module) - TOP
+        if room(other) in above
+    }
+    assert found == set()
+
+
 def test_a_run_loads_no_mlflow(tmp_path: Path) -> None:
     """A worker only writes records: what MLflow takes to load is the launcher's to spend."""
     script = (

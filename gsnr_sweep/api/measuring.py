@@ -34,6 +34,7 @@ from gsnr_sweep.user_code import UserCodeError, call, told
 
 # Two right ways to one gradient may differ so much, in units of its norm.
 _TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
+_SPREAD = 256  # samples, one a chunk, on which the loss is tried together
 _NO_END = 2**40  # samples in a set whose length is not known: chunks are bounded by memory alone
 
 
@@ -148,9 +149,13 @@ class Measuring:
         """Return the moments of the per-sample gradients over a set."""
         total = torch.zeros(3, dtype=torch.float64, device=self.settings.device)
 
+        spread: list[tuple[Tensor, Tensor, Tensor]] = []  # data may be in the order of classes
+
         def keep(outputs: Tensor, y: Tensor, numerators: Tensor) -> None:
             refuse_not_finite(samples.name, numerators)
             self.loss.check(outputs, y, numerators)
+            if len(spread) < _SPREAD and _fits(spread, outputs, y):
+                spread.append((outputs[:1].clone(), y[:1], numerators[:1]))
             weights = self.loss.denominators(outputs, y)
             parts = (weights != 0).sum(), weights.sum(), numerators.sum()
             total.add_(torch.stack([part.double() for part in parts]))
@@ -163,6 +168,7 @@ class Measuring:
                 found = gradient_moments(
                     self.model, chunks, self.loss.numerators, self.method, keep, signs=False
                 )
+        self.loss.check(*(torch.cat(parts) for parts in zip(*spread, strict=True)))
         n, denominator = int(total[0]), float(total[1])
         if n < 2:
             raise GsnrError(
@@ -338,3 +344,10 @@ class Measuring:
                 f"model: it fails on some samples of {samples.name} ({told(error)}), though not "
                 "on the first ones. Are they of another shape?"
             ) from error
+
+
+def _fits(spread: list[tuple[Tensor, Tensor, Tensor]], outputs: Tensor, y: Tensor) -> bool:
+    """Tell whether samples go into one batch with those kept: sequences may differ in length."""
+    return not spread or (
+        spread[0][0].shape[1:] == outputs.shape[1:] and spread[0][1].shape[1:] == y.shape[1:]
+    )

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.torchvision_import import import_torchvision
+from gsnr_sweep.models.resnet18 import ResNet18
 
 CLASSES = 4
 Case = Callable[[], tuple[nn.Module, Tensor]]
@@ -68,6 +70,12 @@ def cnn() -> tuple[nn.Module, Tensor]:
 
 
 def resnet18() -> tuple[nn.Module, Tensor]:
+    model = ResNet18(4, (3, 16, 16), CLASSES).double()
+    model(torch.randn(9, 3, 16, 16).double())
+    return model, torch.randn(4, 3, 16, 16)
+
+
+def torchvisions_resnet18() -> tuple[nn.Module, Tensor]:
     model = import_torchvision("torchvision.models").resnet18(num_classes=CLASSES).double()
     model(torch.randn(4, 3, 32, 32).double())
     return model, torch.randn(4, 3, 32, 32)
@@ -77,6 +85,7 @@ CASES: dict[str, Case] = {
     "mlp": mlp,
     "cnn": cnn,
     "resnet18": resnet18,
+    "torchvisions_resnet18": torchvisions_resnet18,
     "small_vit": lambda: (SmallViT().double(), torch.randn(6, 1, 12, 12)),
     "lstm": lambda: (Sentence().double(), torch.randint(0, 11, (8, 7))),
     "tied_weights": lambda: (TiedLanguageModel().double(), torch.randint(0, CLASSES, (9, 5))),
@@ -104,3 +113,8 @@ def gradients_one_by_one(
     ]
     model.train(was)
     return {name: torch.stack([row[k] for row in rows]) for k, name in enumerate(named)}
+
+
+SLOW = {"torchvisions_resnet18"}
+EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES]
+"""Names of all cases, for a test that takes one."""

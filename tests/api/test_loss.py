@@ -280,3 +280,12 @@ def test_weights_hidden_in_the_first_samples_are_found_later() -> None:
     loss = partial(F.cross_entropy, weight=WEIGHTS)
     with pytest.raises(GsnrError, match="no mean or sum over samples"):
         gradient_statistics(model, (x, y), loss)
+
+
+def test_weights_are_found_in_data_that_are_sorted_by_class() -> None:
+    model, x, targets = _network()
+    order = targets["labels"].argsort()
+    loss, labels = partial(F.cross_entropy, weight=WEIGHTS), targets["labels"][order]
+    batches = [(x[order][labels == c], labels[labels == c]) for c in range(CLASSES)]
+    with pytest.raises(GsnrError, match="no mean or sum over samples"):
+        gradient_statistics(model, batches, loss)

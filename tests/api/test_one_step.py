@@ -96,7 +96,7 @@ def test_numbers_are_those_of_a_runs_record(
     (measured,) = record.measurements
     near = 1e-9 if dtype == "float64" else 1e-3
     for name in ("lhs", "lhs_se", "rhs", "rhs_se", "diff", "diff_se"):
-        expected = measured.values[f"osgr_{name}"]
+        expected = measured.metrics[f"osgr_{name}"]
         assert getattr(found, name) == pytest.approx(expected, rel=near, abs=near / 10), name
     statistics = gradient_statistics(model, tensors[0], loss, dtype=kind)
     assert statistics.osgr() == pytest.approx(1 - _share(found.snapshot, 0), rel=near)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from gsnr_sweep import GradientStatistics, gradient_statistics
 from gsnr_sweep.gradients import Method
-from tests.api.networks import CASES, case, gradients_one_by_one
+from tests.api.networks import EACH, case, gradients_one_by_one
 
 EXACT = {"rtol": 1e-8, "atol": 1e-13}
 
@@ -21,7 +21,7 @@ def each(outputs: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(outputs, y, reduction="none")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", EACH)
 def test_moments_are_those_of_autograd_sample_by_sample(name: str) -> None:
     model, x, y = case(name)
     expected = gradients_one_by_one(model, x, y, each)
