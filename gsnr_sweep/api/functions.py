@@ -87,7 +87,7 @@ def gradient_statistics(
         batch_norm: ``running`` statistics, or those of the ``training_set``: `data` as a whole, at
             the present weights, as the paper measures (A.2).
         memory_limit: Bytes that a pass may use for activations and per-sample gradients; beside it
-            there are a copy of the network and 24 bytes a parameter.
+            there are a copy of the network and some 50 bytes a parameter.
         progress: Whether to show a bar; None: if it takes long, on a terminal.
 
     Returns:
@@ -249,7 +249,7 @@ def osgr(
             if m == 0:
                 _tell_slow(measuring)
             found, row = _step(measuring, samples, test, lr)
-        moments.append(found)
+        moments.append(found.on_cpu())
         rows.append(row)
     _refuse_unlike([p.shape for p in measuring.parameters], moments, networks)
     together = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
@@ -292,8 +292,8 @@ def _snapshot(measuring: Measuring, moments: Sequence[SetMoments], **rest: Any) 
     return Snapshot(
         epoch=0,
         n=moments[0].n,
-        gradient_sum=torch.stack([found.gradient_sum for found in moments]),
-        gradient_square_sum=torch.stack([found.gradient_square_sum for found in moments]),
+        gradient_sum=_rows([found.gradient_sum for found in moments]),
+        gradient_square_sum=_rows([found.gradient_square_sum for found in moments]),
         positive=None,
         negative=None,
         train_accuracy=nothing,
@@ -302,6 +302,11 @@ def _snapshot(measuring: Measuring, moments: Sequence[SetMoments], **rest: Any) 
         parameters=measuring.parameters,
         **rest,
     )
+
+
+def _rows(vectors: Sequence[Tensor]) -> Tensor:
+    """Return [M, P]; a single vector is not copied."""
+    return vectors[0].unsqueeze(0) if len(vectors) == 1 else torch.stack(tuple(vectors))
 
 
 def _settings(network: nn.Module, options: Options) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -76,6 +76,11 @@ class SetMoments:
     gradient_sum: Tensor
     gradient_square_sum: Tensor
     loss: float
+
+    def on_cpu(self) -> SetMoments:
+        """Return the same, with its vectors in the CPU's memory."""
+        sums = self.gradient_sum.cpu(), self.gradient_square_sum.cpu()
+        return replace(self, gradient_sum=sums[0], gradient_square_sum=sums[1])
 
 
 class Measuring:
@@ -179,8 +184,8 @@ class Measuring:
         return SetMoments(
             n,
             denominator,
-            found.sum * scale,
-            found.sum_of_squares * scale**2,
+            found.sum.mul_(scale),
+            found.sum_of_squares.mul_(scale**2),
             float(total[2]) / denominator,
         )
 
