@@ -15,8 +15,9 @@ from tests.conftest import ROOT
 
 # From the top floor down: a room imports rooms to its right only.
 FLOORS = (
-    *("api", "cli", "launcher", "preflight", "report", "papers", "runs"),
-    *("analysis", "tracking", "records", "config", "terminal"),
+    *("from_python", "cli", "launcher", "preflight", "report", "papers", "runs"),
+    *("analysis", "tracking", "records", "config"),
+    *("integrations", "api", "terminal"),
     *("measures", "training", "engine", "gradients", "models", "data"),
     *("settings", "user_code", "errors", "wording", "machine", "_startup", "_version"),
 )
@@ -108,6 +109,18 @@ def test_the_core_loads_no_sweep_machinery() -> None:
     command = [sys.executable, "-c", script, *sorted(names)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.split("\n")[:2] == ["[]", "[]"], done.stdout + done.stderr
+
+
+def test_the_api_knows_nothing_of_a_sweep() -> None:
+    above = FLOORS[: FLOORS.index("integrations")]
+    found = {
+        f"{module} imports {other}"
+        for module in modules().keys() - TOP
+        if room(module) in {"api", "integrations"}
+        for other in imports_of(module) - TOP
+        if room(other) in above
+    }
+    assert found == set()
 
 
 def test_a_run_loads_no_mlflow(tmp_path: Path) -> None:

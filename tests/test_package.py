@@ -50,6 +50,7 @@ def test_a_users_script_is_typed(tmp_path: Path) -> None:
     )
     told = [line for line in done.stdout.splitlines() if line.startswith("script.py")]
     assert [line.partition(": note: ")[2] for line in told] == [
-        'Revealed type is "gsnr_sweep.records.record.RunRecord | gsnr_sweep.api.results.Sweep"',
+        'Revealed type is "gsnr_sweep.records.record.RunRecord | '
+        'gsnr_sweep.from_python.results.Sweep"',
         'Revealed type is "pathlib.Path"',
     ], done.stdout

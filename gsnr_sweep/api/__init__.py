@@ -1,4 +1,6 @@
-"""The Python API of launches: what the command line does, from a script or a notebook.
+"""The measurements for a script or notebook: no Hydra, no MLflow, no config.
 
-Importing it loads nothing heavy: `gsnr_sweep.run`, `sweep` and `load` are looked up here.
+`functions` holds the two entry points, `tracker` one for a training loop; `data`, `network` and
+`loss` take apart what a user gives, `measuring` makes the passes, `statistics` and `one_step` are
+what comes back.
 """

@@ -9,10 +9,10 @@ from pathlib import Path
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.analysis.read_folder import read_folder
 from gsnr_sweep.analysis.table import SweepTable, read_record, read_records, read_sweep
-from gsnr_sweep.api.environment import environment_kept
-from gsnr_sweep.api.results import Sweep
 from gsnr_sweep.cli.commands.lookup import find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.from_python.environment import environment_kept
+from gsnr_sweep.from_python.results import Sweep
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord
 from gsnr_sweep.report.pipeline import client_of

@@ -1,4 +1,4 @@
-"""The process of a launch from Python: ``python -m gsnr_sweep.api.child ANSWER ARGUMENTS``.
+"""The process of a launch from Python: ``python -m gsnr_sweep.from_python.child ANSWER ARGUMENTS``.
 
 A launch sets Hydra's state, logging, signal handlers, environment and module path of its process.
 Here that is a process of its own, so that a notebook or script stays as it was, whatever happens.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.analysis.preset import LHS_RHS
-from gsnr_sweep.api.environment import environment_kept
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.from_python.environment import environment_kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

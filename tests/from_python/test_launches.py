@@ -15,8 +15,8 @@ import pytest
 
 import gsnr_sweep
 from gsnr_sweep.records.state import State
-from tests.api.conftest import SETTINGS, process_state, working_in
 from tests.conftest import launch_here
+from tests.from_python.conftest import SETTINGS, process_state, working_in
 
 Launched = tuple[Path, Path]
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 import gsnr_sweep
 from gsnr_sweep import GsnrError, RunRecord, Sweep
-from tests.api.conftest import process_state, working_in
+from tests.from_python.conftest import process_state, working_in
 
 Launched = tuple[Path, Path]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from gsnr_sweep.api.overrides import command_arguments
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.from_python.overrides import command_arguments
 
 VALUES = [
     *(3, -1, 0.1, 1e-30, True, False, None),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gsnr_sweep.api.load import read_run, read_sweep_folder
-from gsnr_sweep.api.overrides import command_arguments
-from gsnr_sweep.api.process import launch
-from gsnr_sweep.api.results import Sweep
+from gsnr_sweep.from_python.load import read_run, read_sweep_folder
+from gsnr_sweep.from_python.overrides import command_arguments
+from gsnr_sweep.from_python.process import launch
+from gsnr_sweep.from_python.results import Sweep
 from gsnr_sweep.records.record import RunRecord
 
 

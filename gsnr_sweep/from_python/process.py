@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from gsnr_sweep.api.child import PREFIX
 from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.from_python.child import PREFIX
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _LAST_LINES = 20
@@ -60,7 +60,7 @@ def launch(arguments: Sequence[str], progress: bool) -> Path:
 def _started(arguments: list[str], output: IO[str]) -> subprocess.Popen[str]:
     # Modules are found where this process finds them; '' is the working folder, which comes last.
     found = os.pathsep.join(path for path in sys.path if path)
-    command = [sys.executable, "-P", "-m", "gsnr_sweep.api.child", *arguments]
+    command = [sys.executable, "-P", "-m", "gsnr_sweep.from_python.child", *arguments]
     try:
         return subprocess.Popen(
             command,

@@ -1,0 +1,56 @@
+"""`GSNRTracker` in a plain loop."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gsnr_sweep import GSNRTracker, gradient_statistics
+from gsnr_sweep.errors import GsnrError
+from tests.api.networks import case
+
+
+def test_it_measures_every_so_many_steps_and_logs() -> None:
+    torch.manual_seed(0)
+    model, x, y = case("mlp")
+    logged: list[tuple[int, dict[str, float]]] = []
+    tracker = GSNRTracker(
+        model, (x, y), every=2, log=lambda values, step: logged.append((step, values)), batch_size=5
+    )
+    tracker.measure()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    measured = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        F.cross_entropy(model.eval()(x.double()), y).backward()
+        optimizer.step()
+        found = tracker.step()
+        measured.append(found is not None)
+        if found is not None:
+            expected = gradient_statistics(model, (x, y)).variance["0.weight"]
+            torch.testing.assert_close(found.variance["0.weight"], expected)
+    assert measured == [False, True, False, True, False]
+    assert (
+        [step for step, _ in logged] == [values["step"] for values in tracker.history] == [0, 2, 4]
+    )
+    table = tracker.to_dataframe()
+    assert table["train_loss"].is_monotonic_decreasing
+    assert table["osgr_rhs"].tolist() == [values["osgr_rhs"] for _, values in logged]
+
+
+def test_why_it_is_slow_is_said_the_first_time_only(caplog: pytest.LogCaptureFixture) -> None:
+    model, x, y = case("lstm")
+    tracker = GSNRTracker(model, (x, y))
+    with caplog.at_level(logging.INFO):
+        tracker.step()
+        tracker.step()
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True])
+def test_every_is_a_positive_whole_number(every: Any) -> None:
+    with pytest.raises(GsnrError, match=r"every=.*: a positive whole number of steps"):
+        GSNRTracker(nn.Linear(1, 1), [], every=every)
