@@ -70,7 +70,9 @@ def prepare_view(client: MlflowClient, parent_id: str) -> str:
             _shorten_the_list(client, parent.info.experiment_id, tags)
         return view.key
     except Exception as error:
-        log.warning("MLflow: no view of sweep %s was prepared (%s)", parent_id, store_problem(error))
+        log.warning(
+            "MLflow: no view of sweep %s was prepared (%s)", parent_id, store_problem(error)
+        )
         return ""
 
 
@@ -125,7 +127,9 @@ class PreparedView:
         params = [f"params.`{name}`" for name in dict.fromkeys((*self.axes, *_SETTINGS))]
         metrics = [f"metrics.`{name}`" for name in _METRICS]
         return {
-            "searchFilter": _is_member(self.parent_id) if self.marked else _is_child(self.parent_id),
+            "searchFilter": _is_member(self.parent_id)
+            if self.marked
+            else _is_child(self.parent_id),
             "orderByKey": "metrics.`osgr_rhs`",
             "orderByAsc": True,
             "startTime": "ALL",
@@ -202,9 +206,7 @@ def _mark_members(client: MlflowClient, parent: Run) -> bool:
     return True
 
 
-def _shorten_the_list(
-    client: MlflowClient, experiment_id: str, before: Mapping[str, str]
-) -> None:
+def _shorten_the_list(client: MlflowClient, experiment_id: str, before: Mapping[str, str]) -> None:
     """Take the oldest of our views off the list; their addresses still open them."""
     listed: list[tuple[int, str, str]] = []
     for tag, text in before.items():

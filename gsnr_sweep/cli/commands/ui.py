@@ -125,7 +125,9 @@ def _all_runs(here: Path, uri: str | None) -> _Page:
             f"There is no sweep in {here}/multirun and no store in {here}: nothing was launched "
             "here yet. Start this in the folder of a launch, or name a sweep by its folder."
         )
-    return _Page(store, here, lambda server: f"{server}/#/experiments?workflowType=machine_learning")
+    return _Page(
+        store, here, lambda server: f"{server}/#/experiments?workflowType=machine_learning"
+    )
 
 
 def _show(address: str, console: Console, browser: bool) -> None:
