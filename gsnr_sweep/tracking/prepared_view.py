@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import find_sweep, search_runs
 from gsnr_sweep.tracking.store import PARENT_TAG, store_problem
+from gsnr_sweep.tracking.sweep_tracker import GRID_TAG
 from gsnr_sweep.tracking.uri import server_address
 from gsnr_sweep.wording import printable
 
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 VIEW_TAG = "mlflow.sharedViewState."
 COMPRESSED = "deflate;"
+RUNS_AT_ONCE = 100
+"""Runs that the interface fetches before it is asked for more."""
 _OWN = "gsnr-"
 _MEMBER_TAG = "gsnr.sweep."
 _LONGEST = 5000  # what a database holds of an experiment's tag, whatever the interface takes
@@ -183,7 +186,7 @@ def _is_member(parent_id: str) -> str:
 def _axes(parent: Run) -> tuple[str, ...]:
     """Return the parameters that vary, as they are called in the runs."""
     try:
-        grid = ast.literal_eval(parent.data.tags.get("gsnr.grid", ""))
+        grid = ast.literal_eval(parent.data.tags.get(GRID_TAG, ""))
     except (ValueError, SyntaxError):  # of an older version, or cut off
         return ()
     names = [str(key).lstrip("+") for key in grid] if isinstance(grid, dict) else []

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMMAND_TAG = "gsnr.command"
+GRID_TAG = "gsnr.grid"
+RUNS_TAG = "gsnr.runs"
 NOTE_TAG = "mlflow.note.content"
 _NOTED_TAG = "gsnr.noted"
 

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from gsnr_sweep.cli.commands.lookup import all_sweeps, find_sweep, parent_in_store
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.prepared_view import page_address, prepare_view
+from gsnr_sweep.tracking.prepared_view import RUNS_AT_ONCE, page_address, prepare_view
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.store import connect
+from gsnr_sweep.tracking.sweep_tracker import RUNS_TAG
 from gsnr_sweep.tracking.uri import missing_file, recorded_uri, server_address, store_uri
 from gsnr_sweep.tracking.web_server import serving
 
@@ -34,11 +35,13 @@ class _Page:
         uri: The store.
         folder: Of the launch.
         address: Of the page, that of its server given.
+        remark: What is to be known of it; empty for nothing.
     """
 
     uri: str
     folder: Path
     address: Callable[[str], str]
+    remark: str = ""
 
 
 def ui_command(
@@ -67,13 +70,13 @@ def ui_command(
     """
     page = _find(wanted, here, uri)
     if server := server_address(page.uri):
-        _show(page.address(server), console, browser)
+        _show(page, server, console, browser)
         return 0
     with _ending_as_at_ctrl_c():
         try:
             console.print("Starting MLflow's web interface…", highlight=False)
             with serving(page.uri, page.folder, port) as own:
-                _show(page.address(own.address), console, browser)
+                _show(page, own.address, console, browser)
                 console.print("Ctrl-C ends it.", highlight=False)
                 own.wait()
         except KeyboardInterrupt:
@@ -110,10 +113,19 @@ def _find(wanted: str | None, here: Path, uri: str | None) -> _Page:
 
 def _of_sweep(client: MlflowClient, parent_id: str, folder: Path) -> _Page:
     with readable_store_errors(client.tracking_uri):
-        experiment_id = client.get_run(parent_id).info.experiment_id
-    key = prepare_view(client, parent_id)
+        parent = client.get_run(parent_id)
+    experiment_id, key = parent.info.experiment_id, prepare_view(client, parent_id)
+    runs, remark = parent.data.tags.get(RUNS_TAG, ""), ""
+    if runs.isdecimal() and int(runs) > RUNS_AT_ONCE:
+        remark = (
+            f"The page shows {RUNS_AT_ONCE} of {runs} runs; Load more, at the end of their list, "
+            "adds others."
+        )
     return _Page(
-        client.tracking_uri, folder, lambda server: page_address(server, experiment_id, key)
+        client.tracking_uri,
+        folder,
+        lambda server: page_address(server, experiment_id, key),
+        remark,
     )
 
 
@@ -130,8 +142,11 @@ def _all_runs(here: Path, uri: str | None) -> _Page:
     )
 
 
-def _show(address: str, console: Console, browser: bool) -> None:
+def _show(page: _Page, server: str, console: Console, browser: bool) -> None:
+    address = page.address(server)
     console.print(address, markup=False, highlight=False, soft_wrap=True)
+    if page.remark:
+        console.print(page.remark, highlight=False)
     if browser and _has_screen():
         webbrowser.open(address)
 
