@@ -7,7 +7,7 @@ COMMANDS = {
     "status": "show how far each run is",
     "collect": "write table, figure and coefficients of what is there",
     "report": "write one HTML page on one or more sweeps",
-    "ui": "open a sweep in MLflow's web interface, with a view that shows its runs and charts",
+    "ui": "browse a sweep in MLflow's web interface: its runs, and charts of them",
     "aggregate": "draw a sweep or experiment again from the tracking store alone",
     "cancel": "stop all runs after a checkpoint",
     "logs": "show what failed runs and their jobs printed last",
