@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.query import find_sweep, search_runs
+from gsnr_sweep.tracking.query import find_sweep
 from gsnr_sweep.tracking.store import PARENT_TAG, store_problem
 from gsnr_sweep.tracking.sweep_tracker import GRID_TAG
 from gsnr_sweep.tracking.uri import server_address
@@ -38,8 +38,7 @@ COMPRESSED = "deflate;"
 RUNS_AT_ONCE = 100
 """Runs that the interface fetches before it is asked for more."""
 _OWN = "gsnr-"
-_MEMBER_TAG = "gsnr.sweep."
-_LONGEST = 5000  # what a database holds of an experiment's tag, whatever the interface takes
+_LONGEST = 20_000  # enough for some 700 runs by name
 _LONGEST_NAME = 200
 _LISTED = 20  # at 40 in all, the interface lets nobody save one more
 
@@ -54,7 +53,7 @@ _FOLDED = ("gap_share", "gsnr_mean", "loss_share", "p_same_sign", "run", "Model 
 
 
 def prepare_view(client: MlflowClient, parent_id: str) -> str:
-    """Write the view of a sweep where there is none yet.
+    """Write the view of a sweep where there is none yet, or an old one that nobody has changed.
 
     Args:
         client: Of the store.
@@ -66,8 +65,8 @@ def prepare_view(client: MlflowClient, parent_id: str) -> str:
     try:
         parent = client.get_run(parent_id)
         tags = client.get_experiment(parent.info.experiment_id).tags
-        view = PreparedView(parent_id, _axes(parent), _mark_members(client, parent))
-        if view.tag not in tags:
+        view = PreparedView(parent_id, _axes(parent), _members(client, parent))
+        if not (view.tag in tags and _is_settled(tags[view.tag], view.state())):
             name = parent.info.run_name or parent_id
             client.set_experiment_tag(parent.info.experiment_id, view.tag, view.listed_as(name))
             _shorten_the_list(client, parent.info.experiment_id, tags)
@@ -86,17 +85,23 @@ class PreparedView:
     Attributes:
         parent_id: The sweep's own run.
         axes: Settings that vary; they are the first columns.
-        marked: Whether the runs are found by a mark, not by their parent.
+        members: Its runs, where some are of earlier launches; else they are found by their parent.
     """
 
     parent_id: str
     axes: Sequence[str] = ()
-    marked: bool = False
+    members: Sequence[str] = ()
 
     @property
     def key(self) -> str:
         """What opens the view."""
         return f"{_OWN}{self.parent_id[:16]}"
+
+    @property
+    def _condition(self) -> str:
+        if self.members:
+            return f"attributes.run_id IN ({', '.join(map(repr, self.members))})"
+        return f"tags.`{PARENT_TAG}` = '{self.parent_id}'"
 
     @property
     def tag(self) -> str:
@@ -109,18 +114,25 @@ class PreparedView:
         Raises:
             GsnrError: It is longer than a store takes.
         """
-        packed = zlib.compress(json.dumps(self.state(), separators=(",", ":")).encode(), 9)
         now = int(time.time() * 1000)
         content = {
             "name": printable(name)[:_LONGEST_NAME],
             "createdAt": now,
             "updatedAt": now,
-            "state": COMPRESSED + base64.b64encode(packed).decode(),
+            "state": self.packed(),
         }
         text = json.dumps(content)
         if len(text) > _LONGEST:
-            raise GsnrError(f"{len(self.axes)} axes make it longer than {_LONGEST} characters")
+            raise GsnrError(
+                f"{len(self.axes)} axes and {len(self.members)} runs, some of which are reused, "
+                f"make it longer than {_LONGEST} characters"
+            )
         return text
+
+    def packed(self) -> str:
+        """Return the view as the tag holds it."""
+        text = json.dumps(self.state(), separators=(",", ":"))
+        return COMPRESSED + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
     def state(self) -> dict[str, Any]:
         """Return the view as the interface reads it.
@@ -130,9 +142,7 @@ class PreparedView:
         params = [f"params.`{name}`" for name in dict.fromkeys((*self.axes, *_SETTINGS))]
         metrics = [f"metrics.`{name}`" for name in _METRICS]
         return {
-            "searchFilter": _is_member(self.parent_id)
-            if self.marked
-            else _is_child(self.parent_id),
+            "searchFilter": self._condition,
             "orderByKey": "metrics.`osgr_rhs`",
             "orderByAsc": True,
             "startTime": "ALL",
@@ -175,14 +185,6 @@ def where_to_browse(client: MlflowClient, parent_id: str) -> str:
     return ""
 
 
-def _is_child(parent_id: str) -> str:
-    return f"tags.`{PARENT_TAG}` = '{parent_id}'"
-
-
-def _is_member(parent_id: str) -> str:
-    return f"tags.`{_MEMBER_TAG}{parent_id}` = 'yes'"
-
-
 def _axes(parent: Run) -> tuple[str, ...]:
     """Return the parameters that vary, as they are called in the runs."""
     try:
@@ -193,20 +195,28 @@ def _axes(parent: Run) -> tuple[str, ...]:
     return tuple(f"{name}.name" if name in _GROUPS else name for name in names)
 
 
-def _mark_members(client: MlflowClient, parent: Run) -> bool:
-    """Mark all runs of a sweep that reuses some: a search knows no "or" between two parents."""
+def _members(client: MlflowClient, parent: Run) -> tuple[str, ...]:
+    """Return the runs of a sweep that reuses some of others; none where all are its own."""
     parent_id = parent.info.run_id
     try:
         runs = find_sweep(client, parent_id).runs
     except GsnrError:  # none has begun
-        return False
+        return ()
     if all(run.data.tags.get(PARENT_TAG) == parent_id for run in runs):
-        return False
-    marked = search_runs(client, [parent.info.experiment_id], _is_member(parent_id))
-    missing = {run.info.run_id for run in runs} - {run.info.run_id for run in marked}
-    for run_id in missing:
-        client.set_tag(run_id, f"{_MEMBER_TAG}{parent_id}", "yes")
-    return True
+        return ()
+    return tuple(sorted(run.info.run_id for run in runs))
+
+
+def _is_settled(text: str, state: Mapping[str, Any]) -> bool:
+    """Whether a view is as it should be, or as somebody saved it."""
+    try:
+        content = json.loads(text)
+        if content["createdAt"] != content["updatedAt"]:
+            return True
+        packed = base64.b64decode(content["state"].removeprefix(COMPRESSED))
+        return bool(json.loads(zlib.decompress(packed)) == state)
+    except (ValueError, TypeError, KeyError, zlib.error):  # off the list, or not ours any more
+        return True
 
 
 def _shorten_the_list(client: MlflowClient, experiment_id: str, before: Mapping[str, str]) -> None:

@@ -98,12 +98,25 @@ def test_runs_columns_and_charts(store: MlflowClient) -> None:
     assert state["runsHiddenMode"] == "SHOW_ALL"
 
 
-def test_what_a_user_changed_stays(store: MlflowClient) -> None:
+@pytest.mark.parametrize("saved", [True, False])
+def test_what_somebody_saved_over_it_stays(store: MlflowClient, saved: bool) -> None:
     parent = put_parent(store)
     key = prepare_view(store, parent)
-    store.set_experiment_tag("0", f"{VIEW_TAG}{key}", "changed")
+    content = json.loads(views(store)[key]) | {"state": PreparedView("b" * 32).packed()}
+    content["updatedAt"] += saved
+    store.set_experiment_tag("0", f"{VIEW_TAG}{key}", json.dumps(content))
     assert prepare_view(store, parent) == key
-    assert views(store) == {key: "changed"}
+    shown = read(views(store)[key])[1]["searchFilter"]
+    assert ("b" * 32 in shown, parent in shown) == (saved, not saved)
+
+
+def test_a_view_that_nobody_can_read_stays(store: MlflowClient) -> None:
+    parent = put_parent(store)
+    key = prepare_view(store, parent)
+    for text in ("changed", "[]", "{}", '{"createdAt": 1, "updatedAt": 1, "state": "deflate;AA"}'):
+        store.set_experiment_tag("0", f"{VIEW_TAG}{key}", text)
+        assert prepare_view(store, parent) == key
+        assert views(store) == {key: text}
 
 
 def test_reused_runs_are_shown_too(store: MlflowClient, folder: Path) -> None:
@@ -116,9 +129,11 @@ def test_reused_runs_are_shown_too(store: MlflowClient, folder: Path) -> None:
     key = prepare_view(store, parent)
     _, state = read(views(store)[key])
     assert found(store, state["searchFilter"]) == {new, old[0]}
-    later = put_child(store, parent)  # resumed meanwhile, and collected again
+    later = put_child(store, parent)  # begun meanwhile
     prepare_view(store, parent)
+    _, state = read(views(store)[key])
     assert found(store, state["searchFilter"]) == {new, old[0], later}
+    assert {name for name in store.get_run(old[0]).data.tags if "gsnr" in name} == {"gsnr.kind"}
 
 
 def test_people_can_still_save_views_of_their_own(
@@ -159,12 +174,17 @@ def test_a_grid_that_cannot_be_read(store: MlflowClient, grid: str) -> None:
     assert read(views(store)[key])[1]["selectedColumns"][0] == "params.`n`"
 
 
-def test_more_axes_than_a_tag_can_hold(store: MlflowClient) -> None:
-    axes = [hashlib.sha256(bytes([i])).hexdigest() for i in range(100)]
-    with pytest.raises(GsnrError, match="100 axes make it longer than 5000 characters"):
-        PreparedView("a" * 32, axes).listed_as("a sweep")
-    assert prepare_view(store, put_parent(store, grid=str({axis: ["1"] for axis in axes}))) == ""
-    assert len(PreparedView("a" * 32, ("n", "p_random", "data.eta")).listed_as("x" * 999)) < 2500
+def test_more_than_a_tag_can_hold(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [hashlib.sha256(bytes(divmod(i, 256))).hexdigest()[:32] for i in range(2000)]
+    with pytest.raises(GsnrError, match="1 axes and 2000 runs"):
+        PreparedView("a" * 32, ("n",), names).listed_as("a sweep")
+    assert len(PreparedView("a" * 32, ("n",), names[:700]).listed_as("a sweep")) <= 20_000
+    assert len(PreparedView("a" * 32, ("n", "data.eta")).listed_as("x" * 999)) < 2500
+    monkeypatch.setattr(prepared_view, "_LONGEST", 100)
+    assert prepare_view(store, put_parent(store)) == ""
+    assert "longer than 100 characters" in caplog.text
 
 
 def test_the_address() -> None:
