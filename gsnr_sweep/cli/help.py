@@ -39,7 +39,7 @@ Examples
   python launch.py -m experiment=fig4_mnist scale=laptop     a figure of the paper
   python launch.py -m n=1000,2000 dry_run=true     only show the plan and what it would cost
   python launch.py -m n=1000,2000 hydra/launcher=slurm hydra.launcher.partition=gpu
-  mlflow ui                                        browse all runs"""
+  python -m gsnr_sweep ui                          browse the runs in MLflow"""
 
 
 def help_text(folders: Sequence[Path], config_name: str = "config") -> str:

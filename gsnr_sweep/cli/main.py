@@ -155,6 +155,20 @@ def _sync(options: argparse.Namespace) -> int:
     return sync(sweeps, TextConsole(), None if options.sweep else Path.cwd())
 
 
+def _ui(options: argparse.Namespace) -> int:
+    from gsnr_sweep.cli.commands.ui import ui_command
+    from gsnr_sweep.terminal import TextConsole
+
+    return ui_command(
+        options.sweep,
+        Path.cwd(),
+        options.tracking_uri,
+        TextConsole(),
+        options.port,
+        not options.no_browser,
+    )
+
+
 def _found(options: argparse.Namespace) -> Manifest:
     from gsnr_sweep.cli.commands.lookup import find_sweep
 
@@ -195,6 +209,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the page (report.html in the sweep's folder; here for several sweeps)",
     )
+    ui = add("ui", _ui)
+    ui.add_argument("--port", type=int, metavar="PORT", help="where to serve it (a free one)")
+    ui.add_argument("--no-browser", action="store_true", help="only print the address")
     again = commands.add_parser("aggregate", help=COMMANDS["aggregate"], **aggregate.PARSER)
     aggregate.add_arguments(again)
     again.set_defaults(act=aggregate.aggregate_command)

@@ -27,7 +27,14 @@ from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
-from gsnr_sweep.tracking.sweep_tracker import SweepTracker
+from gsnr_sweep.tracking.sweep_tracker import (
+    COMMAND_TAG,
+    GRID_TAG,
+    NOTE_TAG,
+    RUNS_TAG,
+    SweepTracker,
+    first_note,
+)
 from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
 
@@ -126,12 +133,12 @@ def start_tracking(
         manifest.name,
         _shared_params(points),
         {
-            "gsnr.command": manifest.command,
-            "gsnr.grid": without_password(str(axes_of(overrides))),
-            "gsnr.runs": str(len(points)),
+            COMMAND_TAG: manifest.command,
+            GRID_TAG: without_password(str(axes_of(overrides))),
+            RUNS_TAG: str(len(points)),
             "gsnr.folder": str(manifest.folder),
             "gsnr.preset": json.dumps(manifest.preset),
-            "mlflow.note.content": f"`{manifest.command}`",
+            NOTE_TAG: first_note(manifest.command),
         },
     )
     manifest.parent_run_id, manifest.id = tracker.run_id, tracker.run_id[:8]

@@ -17,8 +17,10 @@ from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.analysis.table import SweepTable, read_sweep
 from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.sent import Sent, read_sent
+from gsnr_sweep.records.state import State
 from gsnr_sweep.report.files import TABLE_FILE, View, file_safe, write_files
 from gsnr_sweep.report.mlflow_log import log_to_parent
 from gsnr_sweep.report.result import AggregateResult
@@ -202,6 +204,8 @@ def collect(manifest: Manifest, console: Console) -> AggregateResult | None:
         result = aggregate_table(table, client, manifest.folder, console=console)
         problem = away or result.log_problem
         problem = _write_report(manifest, result, client, console) or problem
+        if client is not None and not problem:
+            problem = _show_in_mlflow(manifest, result, client, console)
         if result.logged and not problem:
             _note_sent(manifest)
         return replace(result, log_problem=problem)
@@ -219,11 +223,39 @@ def _write_report(
     from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
 
     path = manifest.folder / REPORT_FILE
-    write_page([section_of(result.table, result, manifest.command)], path)
+    section = section_of(result.table, result, manifest.command)
+    write_page([section], path)
     console.print(f"Page on all this: {path}", markup=False, soft_wrap=True)
-    if problem := add_to_run(client, manifest.parent_run_id or None, path):
+    if problem := add_to_run(client, manifest.parent_run_id or None, path, section):
         console.print(f"Not added to the sweep's run: {problem}", style="yellow", markup=False)
     return problem
+
+
+def _show_in_mlflow(
+    manifest: Manifest, result: AggregateResult, client: MlflowClient, console: Console
+) -> str:
+    """Prepare what people see of the sweep in MLflow, and say where; return what went wrong."""
+    from gsnr_sweep.config.program import command_program
+    from gsnr_sweep.tracking.prepared_view import where_to_browse
+    from gsnr_sweep.tracking.sweep_tracker import log_data_of_sweep
+
+    parent_id = manifest.parent_run_id
+    try:
+        with readable_store_errors(client.tracking_uri):
+            if not any(map(_is_to_come, map(manifest.folder_of, manifest.runs))):
+                data = [record.data for _, record in result.table.records]
+                log_data_of_sweep(client, parent_id, data)
+            address = where_to_browse(client, parent_id)
+    except GsnrError as error:
+        return str(error)
+    browse = address or f"{command_program()} ui {manifest.id}"
+    console.print(f"Browse in MLflow: {browse}", markup=False, highlight=False, soft_wrap=True)
+    return ""
+
+
+def _is_to_come(folder: Path) -> bool:
+    state = standing(folder).state
+    return state == State.WAITING or state.under_way
 
 
 def results_are_sent(manifest: Manifest) -> bool:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.report.content import Section
+from gsnr_sweep.report.description import description
 from gsnr_sweep.report.page import render
 from gsnr_sweep.tracking.query import readable_store_errors
+from gsnr_sweep.tracking.run_writer import LONGEST_TAG
+from gsnr_sweep.tracking.sweep_tracker import describe_sweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,13 +34,16 @@ def write_page(sections: Sequence[Section], path: Path) -> None:
     write_atomically(path, render(sections))
 
 
-def add_to_run(client: MlflowClient | None, run_id: str | None, path: Path) -> str:
-    """Add the page to a sweep's run.
+def add_to_run(
+    client: MlflowClient | None, run_id: str | None, path: Path, section: Section
+) -> str:
+    """Add the page to a sweep's run, and describe the run by what stands in it.
 
     Args:
         client: Of the store; None if there is none.
         run_id: The sweep's run; None if it has none.
         path: The page.
+        section: What it says of the sweep.
 
     Returns:
         What went wrong, empty if nothing.
@@ -50,6 +56,7 @@ def add_to_run(client: MlflowClient | None, run_id: str | None, path: Path) -> s
                 client.log_artifact(run_id, str(path))
             else:
                 client.log_text(run_id, path.read_text(), REPORT_FILE)
+            describe_sweep(client, run_id, description(section, LONGEST_TAG))
     except GsnrError as error:
         return str(error)
     return ""

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten, read_record
 from gsnr_sweep.records.sent import Sent, read_sent, record_digest
 from gsnr_sweep.records.state import State
+from gsnr_sweep.tracking.data_sets import inputs_of
 from gsnr_sweep.tracking.query import readable_store_errors, runs_by_id
 from gsnr_sweep.tracking.run_writer import (
     LONGEST_NAME,
@@ -155,7 +155,7 @@ class Exporter:
             client.update_run(sent.run_id, status="RUNNING")
             client.set_tag(sent.run_id, STATE_TAG, record.state)
         if data and sent.data != data:
-            _log_data(writer, record.data)
+            writer.inputs(inputs_of([record.data]))
         _log_measurements(writer, record, set(sent.measurements))
         if record.state in MLFLOW_STATUS:
             _close(writer, record, artifact_files(folder))
@@ -246,26 +246,6 @@ def _describe(writer: RunWriter, run: Run, record: RunRecord) -> None:
     params = flatten(without_passwords(record.config))
     writer.params({k: v for k, v in params.items() if legal_name(k) not in run.data.params})
     writer.tags({f"gsnr.{k}": v for k, v in record.environment.items()})
-
-
-def _log_data(writer: RunWriter, data: dict[str, Any]) -> None:
-    """Log the data sets as the run's inputs; MLflow keeps one input a name and digest."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    inputs = []
-    for context, digest, size, count in (
-        ("training", data["train_digest"], data["train_size"], data["train_sets"]),
-        ("testing", data["test_digest"], data["test_size"], 1),
-    ):
-        dataset = Dataset(
-            name=f"{data['name']} {context}",
-            digest=digest,
-            source_type="local",
-            source=json.dumps({"uri": data["source"]}),
-            profile=json.dumps({"samples": size, "sets": count}),
-        )
-        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", context)]))
-    writer.inputs(inputs)
 
 
 def _log_measurements(writer: RunWriter, record: RunRecord, known: set[str]) -> None:

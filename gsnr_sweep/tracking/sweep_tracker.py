@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.records.manifest import Manifest
+from gsnr_sweep.tracking.data_sets import inputs_of
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.run_writer import LONGEST_NAME, RunWriter
 from gsnr_sweep.tracking.store import KIND_TAG, open_store, store_problem, user_tags
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
+
+COMMAND_TAG = "gsnr.command"
+GRID_TAG = "gsnr.grid"
+RUNS_TAG = "gsnr.runs"
+NOTE_TAG = "mlflow.note.content"
+_NOTED_TAG = "gsnr.noted"
 
 
 @contextmanager
@@ -82,6 +90,48 @@ class SweepTracker:
         """Add a file to the parent run."""
         with _surviving(f"sweep {self.run_id}"):
             self.client.log_artifact(self.run_id, str(path))
+
+
+def describe_sweep(client: MlflowClient, run_id: str, text: str) -> None:
+    """Set the description of a sweep's run, unless somebody has written one of their own.
+
+    Args:
+        client: Of the store.
+        run_id: The sweep's run.
+        text: Markdown.
+    """
+    tags = client.get_run(run_id).data.tags
+    now = tags.get(NOTE_TAG, "")
+    if (
+        now
+        and _digest(now) != tags.get(_NOTED_TAG)
+        and now != first_note(tags.get(COMMAND_TAG, ""))
+    ):
+        return
+    client.set_tag(run_id, NOTE_TAG, text)
+    client.set_tag(run_id, _NOTED_TAG, _digest(text))
+
+
+def first_note(command: str) -> str:
+    """Return what the run of a sweep is described by before there is a result."""
+    return f"`{command}`"
+
+
+def log_data_of_sweep(client: MlflowClient, run_id: str, data: Iterable[Mapping[str, Any]]) -> None:
+    """Log the data sets of all runs as inputs of the sweep's run, once.
+
+    Args:
+        client: Of the store.
+        run_id: The sweep's run.
+        data: `gsnr_sweep.records.record.RunRecord.data` of each run.
+    """
+    inputs, held = inputs_of(data), client.get_run(run_id).inputs
+    if inputs and not (held and held.dataset_inputs):
+        RunWriter(client, run_id).inputs(inputs)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def standing_of_sweep(manifest: Manifest, restore: bool = False) -> str:

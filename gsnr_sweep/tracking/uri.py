@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from gsnr_sweep.config.program import command_program
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
 
@@ -207,6 +208,17 @@ def _server(uri: str) -> str:
     return f"{found[1]}://{found[2]}".lower() if found else ""
 
 
+def server_address(uri: str) -> str:
+    """Return a server's address for a browser, without user and password; empty for other stores.
+
+    Example:
+        >>> server_address("https://ann:secret@mlflow.example.org/team/")
+        'https://mlflow.example.org/team'
+    """
+    found = re.match(r"(https?://)(?:.*@)?(.+)", uri, re.I)
+    return f"{found[1]}{found[2]}".rstrip("/") if found else ""
+
+
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -232,7 +244,7 @@ def tracking_uri(cfg: TrackingConfig, folder: Path) -> str:
 
     Args:
         cfg: ``uri`` comes first, then MLFLOW_TRACKING_URI.
-        folder: Holds the default store ``mlflow.db``, where ``mlflow ui`` finds it.
+        folder: Holds the default store ``mlflow.db``, where ``gsnr-sweep ui`` finds it.
 
     Raises:
         GsnrError: MLflow no longer supports this kind of store.
@@ -268,7 +280,5 @@ def describe_tracking(tracking: TrackingConfig, launch_folder: Path) -> str:
     if tracking.name != "mlflow":
         return "none: records on disk only"
     uri = tracking_uri(tracking, launch_folder)
-    default = uri == sqlite_uri(launch_folder / "mlflow.db")
-    browse = "mlflow ui" if default else f"mlflow ui --backend-store-uri {without_password(uri)}"
-    hint = f"  (browse: {browse})" if sqlite_file(uri) else ""
+    hint = "" if server_address(uri) else f"  (browse: {command_program()} ui)"
     return f"{without_password(uri)}, experiment {tracking.experiment}{hint}"

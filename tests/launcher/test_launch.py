@@ -130,7 +130,7 @@ def test_a_sweep_shows_its_plan_its_runs_and_its_results(sweep: Sweep) -> None:
     assert "plan: 4 runs" in out
     assert "ch ∈ {2, 3} × p_random ∈ {0, 0.5}" in out
     assert "2 processes of 1 thread" in out
-    assert "mlflow ui" in out
+    assert "(browse: python -m gsnr_sweep ui)" in " ".join(out.replace("│", " ").split())
     for name in NAMES:
         assert re.search(rf"\] {re.escape(name)}  \d+ (s|min)  epoch 2: LHS ", out)
     assert [f"[{i}/4]" in out for i in (1, 2, 3, 4)] == [True] * 4

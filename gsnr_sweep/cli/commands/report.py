@@ -63,7 +63,9 @@ def report_command(
     console.print(f"Written: {path}", markup=False, soft_wrap=True)
     if len(sources) > 1:  # each sweep's run has a page of its own
         return 0
-    problem = sources[0].away or add_to_run(sources[0].client, sources[0].table.parent_id, path)
+    problem = sources[0].away or add_to_run(
+        sources[0].client, sources[0].table.parent_id, path, sections[0]
+    )
     if problem:
         console.print(f"Not added to MLflow: {problem}", style="yellow", markup=False)
     return 1 if problem else 0
