@@ -38,7 +38,7 @@ COMPRESSED = "deflate;"
 RUNS_AT_ONCE = 100
 """Runs that the interface fetches before it is asked for more."""
 _OWN = "gsnr-"
-_LONGEST = 20_000  # enough for some 700 runs by name
+_LONGEST = 20_000  # enough for some 650 runs by name
 _LONGEST_NAME = 200
 _LISTED = 20  # at 40 in all, the interface lets nobody save one more
 
