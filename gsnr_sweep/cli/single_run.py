@@ -30,6 +30,7 @@ from gsnr_sweep.preflight.plan_view import show_plan
 from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord
 from gsnr_sweep.records.state import Action
 from gsnr_sweep.records.told import tell_folder
+from gsnr_sweep.report.remarks import tell_remarks
 from gsnr_sweep.runs.control import Attempt
 from gsnr_sweep.runs.device import available_cores
 from gsnr_sweep.runs.outcome import RunResult, RunStoppedError, run_result
@@ -92,6 +93,7 @@ def task(cfg: DictConfig, attempt: Attempt | None = None) -> RunResult:
         problem = Exporter(launch_folder).send(folder)
     tell_folder(Path(result.folder))
     _show(result, console, problem)
+    tell_remarks([folder], console)
     return result
 
 

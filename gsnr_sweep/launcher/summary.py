@@ -14,7 +14,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.report.pipeline import collect
-from gsnr_sweep.report.remarks import tell_remarks
+from gsnr_sweep.report.remarks import tell_remarks_of_sweep
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from gsnr_sweep.tracking.sync import send_unsent
 from gsnr_sweep.tracking.turns import LAUNCHER
@@ -57,7 +57,7 @@ def finish(
     failed = sorted((o for o in outcomes if o.error), key=lambda outcome: outcome.run.index)
     failed += _known_failures(manifest)
     table = collect(manifest, console) if len(failed) < len(manifest.runs) else None
-    tell_remarks(manifest, console)
+    tell_remarks_of_sweep(manifest, console)
     _tell_what_others_do(manifest, console)
     whole = table is not None or not any(map(_has_result, map(manifest.folder_of, manifest.runs)))
     if tracker is not None:

@@ -10,7 +10,7 @@ from gsnr_sweep.records.layout import run_folders
 from gsnr_sweep.records.leases import close_killed, standing
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.record import read_record
-from gsnr_sweep.records.sent import is_sent, note_missing, read_sent
+from gsnr_sweep.records.sent import is_sent, note_missing
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
 from gsnr_sweep.tracking.exporter import Exporter
@@ -73,12 +73,6 @@ def send_again(folders: Iterable[Path], launch_folder: Path) -> tuple[int, str]:
     except GsnrError as error:
         return 0, str(error)
     return len(lost), exporter.send_all(lost)[1]
-
-
-def remarks_of(manifest: Manifest) -> list[str]:
-    """Return what MLflow has otherwise than the records of a sweep, each thing once."""
-    folders = [manifest.folder_of(run) for run in manifest.to_run()]
-    return list(dict.fromkeys(told for each in folders for told in read_sent(each).remarks))
 
 
 def send_what_is_left(manifest: Manifest, who: str) -> None:

@@ -1,5 +1,6 @@
 """The command line: mistakes are explained before anything is written; the rest goes to Hydra."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from mlflow import MlflowClient
 from omegaconf import OmegaConf
 
 from gsnr_sweep.cli import launch as cli
-from tests.conftest import CONF, ROOT, TINY, launch
+from tests.conftest import CONF, ROOT, TINY, launch, launch_here
 from tests.fakes import listing, put_run
 
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -250,6 +251,17 @@ def test_the_folder_of_another_run_is_refused_before_hydra_writes_there(
     with pytest.raises(SystemExit, match="out holds the run mine, which has other settings"):
         cli.main(CONF, arguments)
     assert listing(empty) == before
+
+
+def test_what_mlflow_has_otherwise_is_said_of_a_single_run(
+    tmp_path: Path, migrated_store: Path
+) -> None:
+    (tmp_path / "odd_names.py").write_text("def accuracy(snapshot):\n    return {'acc@5': 1.0}\n")
+    shutil.copy(migrated_store, tmp_path / "mlflow.db")
+    own = "+measures.functions.accuracy=odd_names.accuracy"
+    ended = launch_here(tmp_path, *TINY, "data=toy", own)
+    assert (ended.code, ended.err) == (0, "")
+    assert "Otherwise in MLflow than in record and table: 'acc@5' is called 'acc_5-" in ended.out
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from gsnr_sweep.cli.commands.overview import headline, view_runs
 from gsnr_sweep.cli.commands.status import is_over
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.report.pipeline import collect
-from gsnr_sweep.report.remarks import tell_remarks
+from gsnr_sweep.report.remarks import tell_remarks_of_sweep
 from gsnr_sweep.tracking.sync import send_unsent
 
 
@@ -29,5 +29,5 @@ def collect_command(manifest: Manifest, console: Console) -> int:
             console.print(f"{unsent} run(s) could not be sent to MLflow ({problem}).", markup=False)
     result = collect(manifest, console)
     close_sweep(manifest)
-    tell_remarks(manifest, console)
+    tell_remarks_of_sweep(manifest, console)
     return 0 if result is not None and (is_complete(manifest) or not over) else 1

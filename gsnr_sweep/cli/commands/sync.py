@@ -15,7 +15,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.sent import note_missing
 from gsnr_sweep.records.state import State
-from gsnr_sweep.report.remarks import tell_remarks
+from gsnr_sweep.report.remarks import tell_remarks_of_sweep
 from gsnr_sweep.terminal import TextConsole
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sweep_tracker import standing_of_sweep
@@ -113,7 +113,7 @@ class _Sync:
             return False
         left, problem = send_unsent(self._manifest)
         self._tell(f"{len(waiting) - left} of {len(waiting)} runs sent", problem)
-        tell_remarks(self._manifest, self._console)
+        tell_remarks_of_sweep(self._manifest, self._console)
         return bool(left)
 
     def _lacks_results(self) -> bool:
