@@ -94,7 +94,7 @@ def test_failed_runs_are_listed_and_the_exit_code_is_1(broken: Launched) -> None
     assert list(told) == [_name(ch) for ch in (3, 4, 5, 6)]
     assert "KeyError: 'colour'" in told[_name(3)]
     assert "its process died; was memory short?" in told[_name(4)]
-    assert "SystemExit: that is enough" in told[_name(5)]
+    assert "SystemExit 'that is enough', fragile.py line 25" in told[_name(5)]
     assert "Training diverged" in told[_name(6)]
     assert "HYDRA_FULL_ERROR" not in broken.err
 
@@ -244,7 +244,7 @@ def test_a_sweep_outlives_its_store(tmp_path: Path, migrated_store: Path) -> Non
     assert "2 run(s) could not be sent to MLflow" in out
     assert "Their records are in multirun/" in out
     assert "python -m gsnr_sweep sync " in out
-    assert "Not logged to the sweep's run: " in out
+    assert "Not sent to MLflow: The tracking store sqlite:" in out
     rows = (_sweep_folder(ended) / "table.csv").read_text().splitlines()
     assert len(rows) - 1 == 2 * 2  # aggregated from disk
     assert "SELECT" not in out + ended.err
