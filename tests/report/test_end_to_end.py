@@ -83,7 +83,7 @@ def test_figures_table_and_page_are_in_the_sweeps_folder(place: Place, name: str
 @every_experiment
 def test_the_same_is_with_the_sweeps_run_in_mlflow(place: Place, name: str) -> None:
     own = {p.name for p in place.sweeps[name].folder.iterdir() if p.is_file()}
-    own -= {"report.html", "sweep.json", "payload.pkl", "multirun.yaml"}
+    own -= {"report.html", "sweep.json", "mlflow.json", "payload.pkl", "multirun.yaml"}
     assert place.artifacts(name) >= {"report.html", *(f"aggregate/{file}" for file in own)}
     parent = place.client.get_run(place.sweeps[name].parent_run_id)
     assert f'"name": "{name}", "scale": "smoke"' in parent.data.tags["gsnr.preset"]
