@@ -32,7 +32,7 @@ from gsnr_sweep.config.parse import (
     unknown_key,
 )
 from gsnr_sweep.config.program import launch_program
-from gsnr_sweep.config.schema import Config, known_keys, value_at
+from gsnr_sweep.config.schema import SCHEMAS, Config, known_keys, value_at
 from gsnr_sweep.config.unreadable import too_many_digits, unreadable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import as_typed
@@ -162,6 +162,7 @@ class Composer:
         """
         parsed = self.parse(overrides)
         _refuse_sweeps(parsed)
+        _refuse_names(parsed)
         label = " ".join(str(o.input_line) for o in parsed if o.get_key_element() in axes)
         task = tuple(str(o.input_line) for o in parsed if not o.is_hydra_override())
         combination, values = self._split(parsed)
@@ -348,6 +349,18 @@ def _refuse_sweeps(overrides: list[Override]) -> None:
         )
 
 
+def _refuse_names(overrides: list[Override]) -> None:
+    """Refuse a choice by its name alone: it would be told as what it is not."""
+    for override in overrides:
+        group, _, key = override.key_or_group.partition(".")
+        if group in SCHEMAS and key == "name" and not override.is_delete():
+            wanted = as_typed(override.value())
+            raise GsnrError(
+                f"{override.input_line}: the name alone chooses nothing. Give {group}={wanted}, "
+                "which brings all its settings."
+            )
+
+
 def _group_fault(override: Override, options: list[str]) -> str:
     chosen = override.value()
     wanted = chosen if isinstance(chosen, list) else [chosen]
@@ -367,10 +380,13 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def _typed_copy(cfg: DictConfig) -> bytes | None:
-    """Type a composed config; the type of its data's settings must not depend on other values."""
+    """Type a composed config; the types of its groups' settings must not depend on other values."""
     try:
-        if OmegaConf.is_interpolation(cfg, "data") or OmegaConf.is_interpolation(cfg.data, "name"):
-            return None
+        for group in SCHEMAS:
+            if OmegaConf.is_interpolation(cfg, group):
+                return None
+            if OmegaConf.is_interpolation(cfg[group], "name"):
+                return None
         return pickle.dumps(typed(_without_hydra(copy.deepcopy(cfg))))
     except (GsnrError, OmegaConfBaseException):
         return None
@@ -379,11 +395,10 @@ def _typed_copy(cfg: DictConfig) -> bytes | None:
 def _can_be_set_on_a_typed_config(override: Override, cfg: DictConfig) -> bool:
     """Tell whether an override means the same before and after typing.
 
-    That is so for values of keys that are there, but the name that decides the type of the data's
-    settings; keys come and go in the mappings that users may extend.
+    That is so for values of keys that are there; keys come and go in the mappings that users may
+    extend.
     """
-    key = override.key_or_group
     if override.type is OverrideType.CHANGE:
-        return key != "data.name"
-    mapping = open_mapping(key)
+        return True
+    mapping = open_mapping(override.key_or_group)
     return bool(mapping) and not _lacks(cfg, mapping)

@@ -76,7 +76,11 @@ _POINTS: dict[str, list[list[str]]] = {
         }.items()
         for n in (5, 6)
     ],
-    "a data set by its name": [["data.name=toy", "n=5"], ["data.name=digits"], ["data.name=none"]],
+    "every optimizer": [
+        [f"optim={name}", f"optim.batch_size={size}", "optim._target_=my.Own"]
+        for name in ("sgd", "adam", "adamw", "rmsprop", "custom")
+        for size in (5, 6, "x")
+    ],
     "every model": [
         [f"model={name}", f"model.init={init}", "data=toy", "model._target_=my.Own"]
         for name in ("table2_cnn", "table3_cnn", "mlp", "custom")
@@ -353,3 +357,10 @@ def test_what_a_launcher_cannot_compose_is_explained(loader: ConfigLoader) -> No
     assert not right.problem
     assert wrong.cfg is None
     assert wrong.problem.startswith("n=x: a whole number is needed")
+
+
+@pytest.mark.parametrize("override", ["data.name=toy", "optim.name=sgd", "++optim.name=sgd"])
+def test_a_name_alone_chooses_nothing(loader: ConfigLoader, override: str) -> None:
+    group, _, name = override.lstrip("+").partition(".name=")
+    with pytest.raises(GsnrError, match=rf"the name alone chooses nothing\. Give {group}={name},"):
+        shared_composer().point([override, "n=5"])
