@@ -14,6 +14,7 @@ from typing import Any
 
 from gsnr_sweep._version import __version__
 from gsnr_sweep.config.built_ins import identified_path
+from gsnr_sweep.config.own_code import is_own
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
 from gsnr_sweep.data.files import file_digest, own_path
@@ -124,12 +125,8 @@ def _training_targets(cfg: Config) -> set[str]:
     """Return the targets that decide the weights."""
     own = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
     if isinstance(cfg.optim, RuleConfig):
-        own |= {path for path in (cfg.optim._target_, cfg.optim.schedule) if _is_own(path)}
+        own |= {path for path in (cfg.optim._target_, cfg.optim.schedule) if is_own(path)}
     return {cfg.model._target_, *own}
-
-
-def _is_own(path: str) -> bool:
-    return "." in path and not path.startswith("torch.")
 
 
 def _version(digest: str, targets: Iterable[str]) -> str:

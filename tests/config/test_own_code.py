@@ -21,3 +21,14 @@ def test_all_that_is_the_users_is_named_by_its_key() -> None:
     given = [f"+{key}" if key.startswith("measures") else key for key in own]
     found = own_code(asdict(tiny_config("data=custom", "model=custom", *given)))
     assert found == [key.replace("[", "").replace("]", "") for key in own]
+
+
+def test_a_users_optimizer_and_schedule() -> None:
+    own = ["optim._target_=a.Optimizer", "optim.schedule=a.schedule"]
+    assert own_code(asdict(tiny_config("optim=custom", *own))) == own
+    pytorchs = [
+        "optim._target_=torch.optim.Rprop",
+        "optim.schedule=torch.optim.lr_scheduler.StepLR",
+    ]
+    assert own_code(asdict(tiny_config("optim=custom", *pytorchs))) == []
+    assert own_code(asdict(tiny_config("optim=sgd", "optim.schedule=cosine"))) == []
