@@ -12,4 +12,4 @@ if __name__ == "__main__":
             search_launch_folder_last()
         from gsnr_sweep.cli.main import main
 
-        sys.exit(main())
+        sys.exit(main(guarded=True))

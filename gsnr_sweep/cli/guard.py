@@ -1,25 +1,24 @@
 """A process that waits for the one in which code of the user's is called, and says how that ended.
 
 ``os._exit``, a crash in a compiled extension and the kernel's answer to short memory end a process
-without a word. Where a launch calls code of the user's, it goes on in a fork of itself, made before
-anything large is loaded (a few milliseconds); without such code there is no second process.
+without a word. Where a launch or a command calls code of the user's, it goes on in a fork of
+itself, made before anything large is loaded (a few milliseconds); a launch without such code has no
+second process.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import signal
 import sys
 import threading
 
 from gsnr_sweep.cli.interrupts import CODE as STOPPED
+from gsnr_sweep.cli.parent import end_with_parent
 from gsnr_sweep.user_code import at_work
 
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _BY_THE_TERMINAL = 0x80  # SI_KERNEL: sent to the whole group, to the other process, too
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def go_on_guarded() -> None:
@@ -36,7 +35,7 @@ def go_on_guarded() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGCHLD))
     child = os.fork()
     if child == 0:
-        _end_with(guard)
+        end_with_parent(guard, signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
     os._exit(_told(_exit_code(child)))
@@ -69,11 +68,3 @@ def _told(code: int) -> int:
         flush=True,
     )
     return 1
-
-
-def _end_with(guard: int) -> None:
-    """Be killed when the waiting process is, where the system offers that."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != guard:
-        os._exit(1)

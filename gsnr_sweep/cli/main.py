@@ -17,6 +17,7 @@ from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
 from gsnr_sweep.cli.commands import COMMANDS, measure
 from gsnr_sweep.cli.completion import asks_for_completion, completions, without_command
+from gsnr_sweep.cli.guard import go_on_guarded
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
 from gsnr_sweep.config.location import config_folder
@@ -55,7 +56,7 @@ def _command(arguments: Sequence[str]) -> int:
     """Run a command if there is one of this name."""
     known = list(_commands(_parser()))
     if arguments[0] in known:
-        return main(arguments)
+        return main(arguments, guarded=True)
     hint = did_you_mean(arguments[0], known) or f"There are: {', '.join(known)}."
     print(f"error: There is no command {arguments[0]!r}. {hint}", file=sys.stderr)
     return 1
@@ -71,10 +72,21 @@ def _complete(line: str) -> bool:
     return overrides
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command on a sweep and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, guarded: bool = False) -> int:
+    """Run a command on a sweep.
+
+    Args:
+        argv: Command line; None for this process's own.
+        guarded: Whether a command that calls code of the user's goes on in a fork of this process,
+            so that what ends it without a word is said.
+
+    Returns:
+        The exit code.
+    """
     prepare_output()
     options = _options(argv)
+    if guarded and options.act in _CALL_OWN_CODE:
+        go_on_guarded()
     closing_at_ctrl_c()
     apply_mlflow_settings()
     if options.tracking_uri:
@@ -167,6 +179,9 @@ def _ui(options: argparse.Namespace) -> int:
         options.port,
         not options.no_browser,
     )
+
+
+_CALL_OWN_CODE = (_measure, _collect, _report, _sync)
 
 
 def _found(options: argparse.Namespace) -> Manifest:

@@ -6,8 +6,6 @@ Here that is a process of its own, so that a notebook or script stays as it was,
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -17,12 +15,12 @@ from typing import Any
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli.interrupts import heeding_ctrl_c
+from gsnr_sweep.cli.parent import end_with_parent
 from gsnr_sweep.config.program import INSTALLED
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.told import on_results
 
 PREFIX = f"{INSTALLED}: "
-_STOP_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def main(answer: Path, arguments: list[str]) -> int:
@@ -68,16 +66,7 @@ def _launch(arguments: list[str]) -> None:
     launch(config_folder(), arguments, guarded=True)
 
 
-def _stop_with_parent() -> None:
-    """Be asked to stop when the process that launches is gone, where the system offers that."""
-    parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_STOP_WITH_PARENT, signal.SIGINT)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 if __name__ == "__main__":
     with leaving_quickly(), heeding_ctrl_c():
-        _stop_with_parent()
+        end_with_parent(os.getppid(), signal.SIGINT)
         sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

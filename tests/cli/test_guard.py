@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.conftest import ROOT, launch
 
@@ -115,3 +117,19 @@ def test_a_launch_says_which_code_ended_it(tmp_path: Path) -> None:
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"gsnr-sweep: {measure}: it ended the whole process (exit code 0)")
     assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}
+
+
+def test_a_command_says_which_code_ended_it(tmp_path: Path) -> None:
+    lines = [
+        *("import os", "from torch import nn", "", "", "class Net(nn.Linear):"),
+        *("    def __init__(self):", "        os._exit(0)"),
+    ]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    save_file({"weight": torch.zeros(1, 2)}, tmp_path / "a.safetensors")
+    command = [sys.executable, "-m", "gsnr_sweep", "measure", "--model", "mine.Net"]
+    given = ["--weights", "a.safetensors", "data=toy", "n=20", "n_test=20"]
+    done = subprocess.run(
+        [*command, *given], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gsnr-sweep: model._target_=mine.Net: it ended the whole process")
