@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -15,21 +16,26 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gsnr_sweep._startup import load_torch_library, loading_quickly, search_launch_folder_last
+from gsnr_sweep._startup import load_torch_library, loading_quickly
 from gsnr_sweep.cli.guard import go_on_guarded
 from gsnr_sweep.cli.help import help_text
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c
 from gsnr_sweep.cli.output_folder import judge_folder
 from gsnr_sweep.cli.standard_streams import paragraph, prepare_output
+from gsnr_sweep.cli.working_folder import search_working_folder
 from gsnr_sweep.config.grid import VERSION_BASE, CommandLine, Grid, expand
 from gsnr_sweep.config.own_code import own_code
 from gsnr_sweep.config.schema import LAUNCH_KEYS, TrackingConfig
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
     from gsnr_sweep.runs.outcome import RunResult
 
+_OF_FILES = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+)
 _TRACES = "HYDRA_FULL_ERROR"
 _OTHER_LAUNCHER = (
     "gsnr-sweep: the launcher {target} only starts runs: all of them are computed again, nothing "
@@ -54,7 +60,7 @@ def main(
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     prepare_output()
     try:
-        _search_here()
+        search_working_folder()
         apply_mlflow_settings()
         command = CommandLine.parse(arguments, config_dir)
         if command.informative:
@@ -71,20 +77,6 @@ def main(
         sys.exit(f"gsnr-sweep: {paragraph(str(error))}")
     closing_at_ctrl_c()
     _hand_to_hydra(_task(command.multirun), config_dir, command.arguments)
-
-
-def _search_here() -> None:
-    """Find a user's own models and measures in the working folder.
-
-    Raises:
-        GsnrError: The folder is gone.
-    """
-    try:
-        search_launch_folder_last()
-    except OSError as error:
-        raise GsnrError(
-            f"The working folder is gone ({describe_exception(error)}). Change to another one."
-        ) from None
 
 
 def _prepare_help(command: CommandLine) -> None:
@@ -201,7 +193,7 @@ def _hand_to_hydra(
     try:
         main(task)()
     except (CompactHydraException, OSError) as error:
-        if traces_wanted:
+        if traces_wanted or (isinstance(error, OSError) and error.errno not in _OF_FILES):
             raise
         if isinstance(error, CompactHydraException):
             cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else ""

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep._startup import search_launch_folder_last
-from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.cli.working_folder import search_working_folder
+from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,12 +144,7 @@ def _config(options: argparse.Namespace) -> Config:
         key = override.partition("=")[0].lstrip("+~")
         if why := _OF_TRAINING.get(key):
             raise GsnrError(f"{override}: {why} where checkpoints are measured. Leave it out.")
-    try:
-        search_launch_folder_last()
-    except OSError as error:
-        raise GsnrError(
-            f"The working folder is gone ({describe_exception(error)}). Change to another one."
-        ) from None
+    search_working_folder()
     own = ["--config-dir", options.config_dir] if options.config_dir else []
     fixed = [f"{key}={value}" for key, value in _FIXED.items()]
     # as a grid, so that several values are told from one
