@@ -19,8 +19,6 @@ from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
 from gsnr_sweep.records.state import State
 
 MakeWorkers = Callable[[Sequence[SweepRun], int], list[Worker]]
-_MOST_LINES = 12
-_MOST_BYTES = 2**20
 _MOST_REFUSALS = 60
 _SHORTEST_PAUSE = 0.1
 
@@ -232,14 +230,3 @@ class Monitor:
             now = standing(folder)
             if now.lease and (now.state.under_way or now.state == State.KILLED):
                 close_killed(folder, now.lease.number, "the sweep was stopped")
-
-
-def last_lines(path: Path, count: int = _MOST_LINES) -> list[str]:
-    """Return the end of a log, without blank lines."""
-    try:
-        with path.open("rb") as file:  # of a log that grew to gigabytes the end is enough
-            file.seek(max(0, path.stat().st_size - _MOST_BYTES))
-            text = file.read(_MOST_BYTES).decode(errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()][-count:]

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.launcher.monitor import Outcome, last_lines
+from gsnr_sweep.launcher.monitor import Outcome
 from gsnr_sweep.records.leases import standing
+from gsnr_sweep.records.logs import last_lines
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import read_status

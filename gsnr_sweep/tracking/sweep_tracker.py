@@ -14,7 +14,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.data_sets import inputs_of
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.run_writer import LONGEST_NAME, RunWriter
-from gsnr_sweep.tracking.store import KIND_TAG, open_store, store_problem, user_tags
+from gsnr_sweep.tracking.store import KIND_TAG, connect, open_store, store_problem, user_tags
 from gsnr_sweep.tracking.uri import recorded_uri
 
 if TYPE_CHECKING:
@@ -147,12 +147,11 @@ def standing_of_sweep(manifest: Manifest, restore: bool = False) -> str:
     Raises:
         GsnrError: The store does not answer, or is not there.
     """
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     uri, run_id = recorded_uri(manifest.uri, Path(manifest.launch_folder)), manifest.parent_run_id
     with readable_store_errors(uri):
-        client = MlflowClient(uri)
+        client = connect(uri)
         try:
             stage = str(client.get_run(run_id).info.lifecycle_stage)
         except MlflowException as error:
@@ -167,10 +166,8 @@ def standing_of_sweep(manifest: Manifest, restore: bool = False) -> str:
 
 def close_parent(manifest: Manifest, status: str) -> None:
     """Close a sweep's run from another process, if it is still open."""
-    from mlflow import MlflowClient
-
     run_id = manifest.parent_run_id
     with _surviving(f"sweep {run_id}"):
-        client = MlflowClient(recorded_uri(manifest.uri, Path(manifest.launch_folder)))
+        client = connect(recorded_uri(manifest.uri, Path(manifest.launch_folder)))
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)

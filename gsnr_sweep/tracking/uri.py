@@ -182,10 +182,9 @@ def _still_there(uri: str, folder: Path) -> str:
     path = missing_file(uri)
     if path is None:
         return uri
-    if not path.parent.is_dir() and (folder / path.name).is_file():
-        return sqlite_uri(
-            folder / path.name
-        )  # moved with its project, which an older version noted
+    moved = folder / path.name  # with its project, which an older version did not note
+    if not path.parent.is_dir() and moved.is_file():
+        return sqlite_uri(moved)
     raise GsnrError(
         f"The tracking store {without_password(uri)} is not there any more. Put the file back, or "
         "launch the same command again: it makes a new store, computes nothing twice and sends "

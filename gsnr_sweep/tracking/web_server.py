@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.logs import last_lines
 from gsnr_sweep.tracking.store import ARTIFACTS
 from gsnr_sweep.tracking.uri import without_password
 from gsnr_sweep.wording import printable
@@ -81,8 +82,8 @@ class WebServer:
                 return
 
     def _last_lines(self) -> str:
-        text = without_password(printable(self._log.read_text(errors="replace")))
-        return "".join(f"\n  {line}" for line in text.splitlines()[-_TOLD_LINES:])
+        lines = last_lines(self._log, _TOLD_LINES)
+        return "".join(f"\n  {without_password(printable(line))}" for line in lines)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from gsnr_sweep.launcher.backends.base import JobState
 from gsnr_sweep.launcher.jobs import pack
-from gsnr_sweep.launcher.monitor import Monitor, Outcome, last_lines
+from gsnr_sweep.launcher.monitor import Monitor, Outcome
 from gsnr_sweep.launcher.worker import Worker
 from gsnr_sweep.records.leases import PROCESS_DIED, close_killed, last_lease, take_lease
 from gsnr_sweep.records.manifest import Manifest, SweepJob, SweepRun
@@ -569,10 +569,3 @@ def test_jobs_in_the_queue_go_first(make_sweep: MakeSweep) -> None:
     assert sweep.backend.cancelled[:2] == [("j0", True), ("j1", True)]
     assert sweep.backend.jobs[0].state.final
     assert sweep.killed == []
-
-
-def test_the_end_of_a_log(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"1\n\n2\n  \n3\xff\n\n")
-    assert last_lines(tmp_path / "log", 2) == ["2", "3\ufffd"]
-    assert last_lines(tmp_path / "log") == ["1", "2", "3\ufffd"]
-    assert last_lines(tmp_path / "gone") == []

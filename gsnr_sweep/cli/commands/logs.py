@@ -11,8 +11,8 @@ from rich.text import Text
 from gsnr_sweep.cli.commands.overview import RunView, view_runs
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.backends.base import log_files
-from gsnr_sweep.launcher.monitor import last_lines
 from gsnr_sweep.records.leases import last_lease
+from gsnr_sweep.records.logs import last_lines
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import State
 
