@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import write_atomically
-from gsnr_sweep.records.reading import SMALL, from_json, read_json
+from gsnr_sweep.records.reading import from_json, read_json
 from gsnr_sweep.records.state import Action
 
 SWEEP_FILE = "sweep.json"
@@ -133,12 +133,13 @@ class Manifest:
         """
         path = folder / SWEEP_FILE
         try:
-            content = read_json(path, SMALL)
+            content = read_json(path)
             if not isinstance(content, dict) or content.pop("schema", None) != _SCHEMA:
                 raise ValueError("another version wrote it, or another program")
             if missing := {"runs", "jobs"} - content.keys():
                 raise ValueError(f"it has no {min(missing)}")
-            place = content.pop("place", "")
+            if not isinstance(place := content.pop("place", ""), str):
+                raise ValueError("place is no text")
             manifest = from_json(cls, content, skip_unknown=True, folder=folder.absolute())
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error

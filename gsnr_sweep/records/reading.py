@@ -25,7 +25,7 @@ from gsnr_sweep.machine import memory_limit
 
 T = TypeVar("T")
 SMALL = 2**24
-"""Bytes that no file but a record reaches."""
+"""Bytes that no file but a record or a manifest reaches."""
 _LARGEST_WHOLE = 2**63
 _YEAR_9999 = 253_370_764_800.0
 

@@ -81,8 +81,8 @@ def note_missing(folder: Path) -> None:
 
 
 def record_digest(folder: Path) -> str:
-    """Return the digest of a run's record; empty if there is none."""
+    """Return the digest of a run's record; empty if there is none that can be read."""
     try:
         return hashlib.sha256(read_whole(folder / RECORD_FILE)).hexdigest()
-    except OSError:
+    except (OSError, ValueError):
         return ""

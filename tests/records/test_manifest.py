@@ -8,6 +8,7 @@ import pytest
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.manifest import SWEEP_FILE, Manifest, SweepJob, SweepRun
+from gsnr_sweep.records.reading import SMALL
 from tests.fakes import put_sweep
 
 RUNS = [
@@ -103,8 +104,9 @@ def test_what_another_version_wrote_besides_is_left_out(tmp_path: Path) -> None:
         lambda content: content.update(runs=[{"index": 0}]),
         lambda content: content.update(jobs=[{"number": 0}]),
         lambda content: content.update(runs=3),
+        lambda content: content.update(place=[3]),
     ],
-    ids=["no version", "later", "no runs", "no id", "half run", "odd job", "number"],
+    ids=["no version", "later", "no runs", "no id", "half run", "odd job", "number", "no place"],
 )
 def test_what_is_no_manifest(tmp_path: Path, change: object) -> None:
     _manifest(tmp_path)
@@ -121,3 +123,11 @@ def test_what_is_no_json(tmp_path: Path, content: str | None) -> None:
         (tmp_path / SWEEP_FILE).write_bytes(content.encode("latin1"))
     with pytest.raises(GsnrError, match=r"sweep\.json is not the manifest of a sweep"):
         Manifest.read(tmp_path)
+
+
+def test_a_sweep_of_many_runs(tmp_path: Path) -> None:
+    """As many as a grid may have, whose manifest is larger than other files of ours may be."""
+    manifest = _manifest(tmp_path)
+    manifest.runs = [SweepRun(i, f"n={i} " + "x" * 200, "feed") for i in range(50_000)]
+    assert manifest.write().stat().st_size > SMALL
+    assert Manifest.read(tmp_path) == manifest
