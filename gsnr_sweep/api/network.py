@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from gsnr_sweep.engine.autograd import image_format
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnorm
+from gsnr_sweep.models.problems import network_problems
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +64,8 @@ def plain_network(model: object) -> nn.Module:
     while isinstance(model, wrappers) or hasattr(model, "_orig_mod"):  # the latter: torch.compile
         model = model.module if isinstance(model, wrappers) else model._orig_mod
     assert isinstance(model, nn.Module)
-    if isinstance(model, torch.jit.ScriptModule):
-        raise GsnrError("model: TorchScript is not understood. Give the network it was made from.")
-    for name, p in model.named_parameters():
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            raise GsnrError(
-                f"model: {name} has no shape yet (a lazy layer). Pass one batch through it first."
-            )
+    if problem := next(network_problems(model), ""):
+        raise GsnrError(f"model: {problem}.")
     if not any(p.requires_grad for p in model.parameters()):
         raise GsnrError(
             "model: it has no trained parameters (requires_grad is False for all): there is "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.engine.agreement import close
 from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.engine.batched.functional import can_batch
 from gsnr_sweep.engine.batched.layers import linear_layers
@@ -27,11 +28,6 @@ from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter
 
 log = logging.getLogger(__name__)
-
-# Two right float32 computations differ by 1e-3 of a deep network's gradient where a ReLU flips; a
-# wrong one differs by about its size.
-_TOLERANCE = 0.05
-_WHOLE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class EngineChoice:
             engine.fix_statistics(samples)
             squares = engine.moments(samples, lambda *_: None, signs=False).sum_of_squares
             found.append((gradient, squares.split_with_sizes([len(g) for g in gradient])))
-        agree = all(_close(a, b) for a, b in zip(*found, strict=True))
+        agree = all(close(a, b) for a, b in zip(*found, strict=True))
         if not agree:
             log.warning("the compiled kernels compute something else than PyTorch: not used")
         return agree
@@ -165,15 +161,6 @@ class EngineChoice:
         if network is None:
             return AutogradEngine(*arguments)
         return CpuEngine(*arguments, network, free)
-
-
-def _close(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
-    """Compare parameter by parameter; what is small beside the whole may be rounding alone."""
-    whole = _WHOLE_TOLERANCE * float(torch.cat(list(expected)).norm())
-    return all(
-        float((a - b).norm()) <= whole + _TOLERANCE * float(b.norm())
-        for a, b in zip(found, expected, strict=True)
-    )
 
 
 def _explicit_bytes(network: ExplicitNetwork, model: nn.Module, examples: Tensor) -> int:

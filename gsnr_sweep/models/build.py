@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.models.init import he_normal, small_normal
+from gsnr_sweep.models.problems import network_problems
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.user_code import UserCodeError, call, is_ours, load
 
@@ -112,41 +112,10 @@ def _refuse_parameters(model: nn.Module, cfg: ModelConfig) -> None:
     Raises:
         GsnrError: This is one; the text names the parameter or the module, and what to do.
     """
-    for name, problem in (*_module_problems(model), *_tensor_problems(model)):
-        raise GsnrError(f"{describe_model(cfg)}: {name or 'the network itself'} {problem}.")
-
-
-def _module_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
-    for name, module in model.named_modules():
-        hooks = {type(hook).__name__ for hook in module._forward_pre_hooks.values()}
-        if isinstance(module, torch.jit.ScriptModule):
-            yield (
-                name,
-                "is a TorchScript module, whose layers cannot be looked into. Give the Python "
-                "class that it was made from",
-            )
-        if "WeightNorm" in hooks:
-            yield (
-                name,
-                "has the deprecated torch.nn.utils.weight_norm, which cannot be copied. Take "
-                "torch.nn.utils.parametrizations.weight_norm",
-            )
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
-            yield name, "has sparse gradients. Leave its argument sparse out"
-
-
-def _tensor_problems(model: nn.Module) -> Iterator[tuple[str, str]]:
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if nn.parameter.is_lazy(tensor):
-            yield (
-                name,
-                "has no size before the first pass (a lazy layer). Give its sizes to the "
-                "constructor: input_shape and n_outputs are offered to it",
-            )
-        elif tensor.is_complex():
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            yield name, f"is complex ({dtype}). Keep real and imaginary part as two tensors"
-        elif tensor.is_meta:
-            yield name, "has no values (device 'meta'). Make it on the CPU"
-        elif tensor.is_sparse:
-            yield name, "is sparse. Make it dense"
+    sparse = (
+        f"{name} is sparse, which no checkpoint holds. Make it dense"
+        for name, buffer in model.named_buffers()
+        if buffer.is_sparse
+    )
+    for problem in (*network_problems(model), *sparse):
+        raise GsnrError(f"{describe_model(cfg)}: {problem}.")

@@ -28,6 +28,13 @@ class NotCopied(nn.Linear):
         raise RuntimeError("no copy")
 
 
+def holding(tensor: Tensor) -> nn.Module:
+    """A linear layer that keeps a tensor beside."""
+    layer = nn.Linear(4, 3)
+    layer.register_buffer("held", tensor)
+    return layer
+
+
 def a_function(x: Tensor) -> Tensor:
     return x
 
@@ -49,7 +56,16 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "detached": (lambda: Acting(lambda h: h.detach()), "does not depend on its parameters"),
     "frozen": (lambda: nn.Linear(4, 3).requires_grad_(False), "no trained parameters"),
-    "lazy": (lambda: nn.LazyLinear(3), "has no shape yet"),
+    "lazy": (lambda: nn.LazyLinear(3), "weight has no size before the first pass"),
+    "of no values": (lambda: nn.Linear(4, 3, device="meta"), "weight has no values"),
+    "TorchScript in it": (
+        lambda: nn.Sequential(torch.jit.script(nn.Linear(4, 3))),  # type: ignore[no-untyped-call]
+        "0 is a TorchScript module",
+    ),
+    "complex": (
+        lambda: holding(torch.eye(3, dtype=torch.complex64)),
+        r"held is complex \(complex64\)",
+    ),
     "not copied": (lambda: NotCopied(4, 3), r"cannot be copied \(RuntimeError: no copy\)"),
     "no running statistics": (
         lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)),
@@ -120,3 +136,9 @@ def test_on_a_gpu() -> None:
         assert found.variance["0.weight"].is_cuda
         torch.testing.assert_close(found.variance["0.weight"].cpu(), expected.variance["0.weight"])
     assert found.to_dataframe()["gsnr"].notna().all()
+
+
+def test_a_sparse_buffer_is_no_hindrance() -> None:
+    """Of the networks that a sweep refuses, which could not keep it in a checkpoint."""
+    stats = gradient_statistics(holding(torch.eye(3).to_sparse()), (X, Y))
+    assert list(stats.gsnr) == ["weight", "bias"]

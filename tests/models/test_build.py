@@ -161,3 +161,16 @@ def test_what_is_no_network(target: str, words: str) -> None:
 def test_a_constructor_that_refuses_is_quoted_with_what_it_was_given() -> None:
     with pytest.raises(GsnrError, match=r"unexpected keyword argument 'colour'.*n_outputs=10"):
         _custom("TakesOne", colour="red")
+
+
+class Adjacent(nn.Linear):
+    """Keeps a sparse matrix beside its weights."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__(4, n_outputs)
+        self.register_buffer("edges", torch.eye(2).to_sparse())
+
+
+def test_a_sparse_buffer_which_no_checkpoint_holds() -> None:
+    with pytest.raises(GsnrError, match=r"Adjacent: edges is sparse.* Make it dense"):
+        _custom("Adjacent")
