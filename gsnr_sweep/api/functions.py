@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
+from gsnr_sweep.api.counts import refuse_no_count
 from gsnr_sweep.api.data import Data, SampleSet, is_one_set
 from gsnr_sweep.api.loss import LossFunction
 from gsnr_sweep.api.measuring import Measuring, SetMoments, Settings
@@ -24,6 +26,7 @@ from gsnr_sweep.measures.osgr_lhs import osgr_lhs
 from gsnr_sweep.measures.osgr_rhs import osgr_rhs
 from gsnr_sweep.measures.taylor_ratio import taylor_ratio
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
+from gsnr_sweep.wording import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +127,28 @@ def gradient_statistics(
     )
 
 
+_DEFAULTS = cast(
+    Options,
+    {
+        name: argument.default
+        for name, argument in inspect.signature(gradient_statistics).parameters.items()
+        if name in Options.__annotations__
+    },
+)
+
+
+def refuse_unknown(options: Iterable[str]) -> None:
+    """Refuse names that are none of `Options`, where they are only passed on.
+
+    Raises:
+        GsnrError: One is none.
+    """
+    for name in options:
+        if name not in _DEFAULTS:
+            hint = did_you_mean(name, list(_DEFAULTS)) or f"There are: {', '.join(_DEFAULTS)}."
+            raise GsnrError(f"{name}: gradient_statistics has no such argument. {hint}")
+
+
 def measure(
     model: nn.Module,
     data: Data,
@@ -141,6 +166,7 @@ def measure(
         tell: Whether to say in a log line why a network goes a slow way.
         **options: As there.
     """
+    options = {**_DEFAULTS, **options}
     network = plain_network(model)
     settings = _settings(network, options)
     samples = SampleSet("data", data, repeated=settings.batch_norm == "training_set")
@@ -155,7 +181,7 @@ def measure(
         measuring,
         [found],
         lr=math.nan,
-        variance=options.get("variance", "plugin"),
+        variance=options["variance"],
         step_sq_norm=nothing,
         train_loss=torch.tensor([found.loss], dtype=torch.float64),
         train_loss_next=nothing,
@@ -310,27 +336,20 @@ def _rows(vectors: Sequence[Tensor]) -> Tensor:
 
 
 def _settings(network: nn.Module, options: Options) -> Settings:
-    batch_size, dtype = options.get("batch_size"), options.get("dtype")
-    batch_norm, variance = options.get("batch_norm", "running"), options.get("variance", "plugin")
-    memory_limit = options.get("memory_limit", 10**9)
+    batch_size, dtype, batch_norm = options["batch_size"], options["dtype"], options["batch_norm"]
+    memory_limit = options["memory_limit"]
     _refuse_choice("batch_norm", batch_norm, ("running", "training_set"))
-    _refuse_choice("variance", variance, ("plugin", "unbiased"))
+    _refuse_choice("variance", options["variance"], ("plugin", "unbiased"))
     if batch_size is not None:
-        _refuse_no_count("batch_size", batch_size, "samples in a pass")
-    _refuse_no_count("memory_limit", memory_limit, "bytes, such as 10**9,")
+        refuse_no_count("batch_size", batch_size, "samples in a pass")
+    refuse_no_count("memory_limit", memory_limit, "bytes, such as 10**9,")
     if dtype not in (None, torch.float32, torch.float64):
         raise GsnrError(
             f"dtype={dtype!r}: torch.float32, torch.float64 or None (the network's own) is needed; "
             "squares of gradients leave the range of half precision."
         )
-    place = device_of(network, options.get("device"))
-    progress = options.get("progress")
-    return Settings(batch_size, place, dtype, batch_norm, memory_limit, progress)
-
-
-def _refuse_no_count(name: str, value: object, of: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise GsnrError(f"{name}={value!r}: a positive whole number of {of} is needed.")
+    place = device_of(network, options["device"])
+    return Settings(batch_size, place, dtype, batch_norm, memory_limit, options["progress"])
 
 
 def _refuse_choice(name: str, value: object, known: Sequence[str]) -> None:

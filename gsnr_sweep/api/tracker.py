@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from torch import nn
 
+from gsnr_sweep.api.counts import refuse_no_count
 from gsnr_sweep.api.data import Data
-from gsnr_sweep.api.functions import Options, measure
+from gsnr_sweep.api.functions import Options, measure, refuse_unknown
 from gsnr_sweep.api.loss import LossFunction
 from gsnr_sweep.api.statistics import GradientStatistics
-from gsnr_sweep.errors import GsnrError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +69,10 @@ class GSNRTracker:
             **options: Further arguments of `gradient_statistics`.
 
         Raises:
-            GsnrError: `every` is no positive whole number.
+            GsnrError: `every` is no positive whole number, or there is no such argument.
         """
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-            raise GsnrError(f"every={every!r}: a positive whole number of steps is needed.")
+        refuse_no_count("every", every, "steps")
+        refuse_unknown(options)
         self._model, self._data = model, data
         self._loss = nn.CrossEntropyLoss() if loss is None else loss
         self._every, self._log, self._options = every, log, options

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import nn
 
+from gsnr_sweep.api.counts import refuse_no_count
 from gsnr_sweep.api.data import Data
-from gsnr_sweep.api.functions import Options
+from gsnr_sweep.api.functions import Options, refuse_unknown
 from gsnr_sweep.api.loss import LossFunction
 from gsnr_sweep.api.statistics import GradientStatistics
 from gsnr_sweep.api.tracker import GSNRTracker
@@ -68,14 +69,11 @@ class GSNRMonitor(Callback):  # type: ignore[misc,unused-ignore]  # Any without 
             **options: Further arguments of `gradient_statistics`.
 
         Raises:
-            GsnrError: `every_n_epochs` is no positive whole number.
+            GsnrError: `every_n_epochs` is no positive whole number, or there is no such argument.
         """
         super().__init__()
-        whole = isinstance(every_n_epochs, int) and not isinstance(every_n_epochs, bool)
-        if not whole or every_n_epochs < 1:
-            raise GsnrError(
-                f"every_n_epochs={every_n_epochs!r}: a positive whole number of epochs is needed."
-            )
+        refuse_no_count("every_n_epochs", every_n_epochs, "epochs")
+        refuse_unknown(options)
         self._data, self._loss, self._network = data, loss, network
         self._every = every_n_epochs
         self._options: Options = {"progress": False, **options}

@@ -1,5 +1,6 @@
 """`GSNRTracker` in a plain loop."""
 
+import inspect
 import logging
 from typing import Any
 
@@ -8,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gsnr_sweep import GSNRTracker, gradient_statistics
+from gsnr_sweep import GSNRTracker, gradient_statistics, osgr
+from gsnr_sweep.api.functions import Options
 from gsnr_sweep.errors import GsnrError
 from tests.api.networks import case
 
@@ -54,3 +56,24 @@ def test_why_it_is_slow_is_said_the_first_time_only(caplog: pytest.LogCaptureFix
 def test_every_is_a_positive_whole_number(every: Any) -> None:
     with pytest.raises(GsnrError, match=r"every=.*: a positive whole number of steps"):
         GSNRTracker(nn.Linear(1, 1), [], every=every)
+
+
+def test_an_argument_that_there_is_not() -> None:
+    with pytest.raises(
+        GsnrError, match=r"batchsize: .* no such argument\. Did you mean batch_size"
+    ):
+        GSNRTracker(nn.Linear(1, 1), [], batchsize=3)  # type: ignore[call-arg]
+
+
+def test_all_arguments_are_those_of_both_functions() -> None:
+    """What a tracker passes on is what `gradient_statistics` and `osgr` take, defaults included."""
+    taken = [
+        {
+            name: argument.default
+            for name, argument in inspect.signature(function).parameters.items()
+            if argument.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+        for function in (gradient_statistics, osgr)
+    ]
+    assert taken[0] == taken[1]
+    assert taken[0].keys() == Options.__annotations__.keys()
