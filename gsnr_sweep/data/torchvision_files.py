@@ -46,6 +46,11 @@ class PoolFile:
     packed_md5: str = ""
     size: int | None = None
 
+    def is_published(self) -> bool | None:
+        """Compare with the published file, which must be there; None if its sum is not known."""
+        md5 = self.published()[0]
+        return file_digest(self.path, "md5") == md5 if md5 else None
+
     def published(self) -> tuple[str, int | None]:
         """Return MD5 sum and bytes of the published file, as far as they are known.
 
@@ -139,9 +144,5 @@ def unpublished_content(cfg: TorchvisionConfig) -> str:
         files = present_files(cfg.dataset, data_root(cfg))
     except GsnrError:  # said where the data are used
         return ""
-    own = {
-        file.path.name: file_digest(file.path)
-        for file in files
-        if file_digest(file.path, "md5") != file.published()[0]
-    }
+    own = {file.path.name: file_digest(file.path) for file in files if not file.is_published()}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest() if own else ""

@@ -199,9 +199,7 @@ def _download(dataset: str, root: Path, place: Path) -> None:
 def _what_is_missing(dataset: str, root: Path) -> str:
     """Say that a data set is not there, or which of its files are not the published ones."""
     damaged = [
-        file.path.name
-        for file in present_files(dataset, root)
-        if (md5 := file.published()[0]) and file_digest(file.path, "md5") != md5
+        file.path.name for file in present_files(dataset, root) if file.is_published() is False
     ]
     if not damaged:
         return f"{dataset} is not in {root}"
