@@ -146,7 +146,8 @@ def make_optimizer(
     cls = load(where, settings.optimizer, advice)
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise GsnrError(f"{where}: this is no torch.optim.Optimizer. {advice}")
-    if inspect.signature(cls.step).parameters["closure"].default is inspect.Parameter.empty:
+    closure = inspect.signature(cls.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
         raise GsnrError(
             f"{where}: this optimizer asks for the loss several times a step (a closure), which "
             f"mini-batches do not give it. {advice}"
@@ -186,10 +187,25 @@ def try_rule(settings: RuleSettings) -> None:
     weight = torch.ones(3, dtype=torch.float64)
     optimizer, schedule = make_optimizer(settings, [weight])
     weight.grad = torch.ones_like(weight)
+    before = _in_groups(optimizer)
     try:
         call(settings.where, optimizer.step)
+        changed = [name for name, _ in _in_groups(optimizer) - before]
         if schedule is not None:
             call(settings.where_schedule, schedule.step)
     except UserCodeError as error:
         raise GsnrError(f"{settings.where}: a step with it fails ({error}).") from None
+    if changed:
+        raise GsnrError(
+            f"{settings.where}: a step changes {min(changed)} in its param_groups, which no "
+            "checkpoint holds. Use an optimizer that keeps what it remembers in its state."
+        )
     _remembered(settings.where, optimizer, [weight])
+
+
+def _in_groups(optimizer: Optimizer) -> set[tuple[str, str]]:
+    """Return the options of an optimizer's groups of parameters, to be compared."""
+    groups = optimizer.param_groups
+    return {
+        (name, repr(value)) for group in groups for name, value in group.items() if name != "params"
+    }

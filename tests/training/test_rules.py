@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -304,6 +305,16 @@ class Broken(torch.optim.SGD):
         raise ZeroDivisionError("no step today")
 
 
+class Counting(torch.optim.SGD):
+    """Counts its steps where no checkpoint looks."""
+
+    def step(self) -> None:  # type: ignore[override]
+        """Count."""
+        super().step()
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -314,6 +325,8 @@ class Broken(torch.optim.SGD):
         (["optim=custom", "optim._target_=nowhere.At.all"], "it cannot be imported"),
         (["optim=custom", f"optim._target_={__name__}.Broken"], "no step today"),
         (["optim=custom", f"optim._target_={__name__}.Forgetful"], "remembers note, a str"),
+        (["optim=custom", f"optim._target_={__name__}.Counting"], "changes k in its param_groups"),
+        (["optim=custom", "optim._target_=torch.optim.SparseAdam"], "dense gradients"),
         (["optim.schedule=step"], "missing 1 required positional argument: 'step_size'"),
         (["optim.schedule=linear"], "optim.schedule=linear"),
         (["optim.schedule=torch.optim.SGD"], "this is no schedule that follows from the epoch"),
@@ -330,3 +343,30 @@ def test_what_is_no_rule_is_refused(overrides: list[str], words: str) -> None:
         try_rule(cfg.rule)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+class Plain(torch.optim.SGD):
+    """Its step takes nothing."""
+
+    def step(self) -> None:  # type: ignore[override]
+        """Take a step."""
+        super().step()
+
+
+class Passing(torch.optim.SGD):
+    """Its step takes anything."""
+
+    def step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step."""
+        super().step(*args, **kwargs)
+
+
+PYTORCHS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam")
+PATHS = (f"{__name__}.Plain", f"{__name__}.Passing", *(f"torch.optim.{name}" for name in PYTORCHS))
+
+
+@pytest.mark.parametrize("path", [*PATHS, "torch.optim.RMSprop", "torch.optim.Rprop"])
+def test_what_is_a_rule(path: str) -> None:
+    cfg = _config("optim=custom", f"optim._target_={path}")
+    assert cfg.rule is not None
+    try_rule(cfg.rule)
