@@ -29,6 +29,11 @@ def off(help_text: str) -> Any:
     return field(default=False, metadata={"help": help_text})
 
 
+def default(value: Any, help_text: str) -> Any:
+    """A key that people's own config files, and older records, may leave out."""
+    return field(default=value, metadata={"help": help_text})
+
+
 def auto(help_text: str) -> Any:
     """A choice that people's own config files, and older records, may leave out."""
     return field(default="auto", metadata={"help": help_text})

@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from gsnr_sweep.analysis.preset import Preset
 from gsnr_sweep.config.schema import LAUNCH_KEYS
-from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten
+from gsnr_sweep.records.record import RECORD_FILE, Measurement, RunRecord, flatten
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.query import SHORT_ID, find_sweep, first_line
 from gsnr_sweep.wording import printable
@@ -60,9 +60,10 @@ class SweepTable:
         name: Name of the sweep or experiment.
         parent_id: Run id of the sweep; None for an experiment.
         frame: One row a run and epoch. Columns: ``run_id`` (without a tracking store
-            the run's identity), ``name``, ``state``, ``config_hash``,
-            the settings, ``epoch``, the metrics (NaN where not finite or not measured) and
-            ``nonfinite``, the names of those metrics that were NaN or infinite, by spaces.
+            the run's identity), ``name``, ``state``, ``config_hash``, the settings, ``epoch`` (with
+            ``step`` where an epoch has several, ``is_end`` and ``stopped_by`` where stopping rules
+            were asked for), the metrics (NaN where not finite or not measured) and ``nonfinite``,
+            the names of those metrics that were NaN or infinite, by spaces.
         settings: The columns that hold settings.
         metrics: The columns that hold metrics.
         runs: Number of runs in the frame.
@@ -236,7 +237,8 @@ def _frame(
     shown = _shown_settings(flat)
     measurements = [m for _, record in records for m in record.measurements]
     metrics = dict.fromkeys(n for m in measurements for n in (*m.metrics, *m.nonfinite))
-    taken = {*IDENTITY, *shown, "epoch", "nonfinite"}
+    progress = _progress([record for _, record in records])
+    taken = {*IDENTITY, *shown, *progress, "nonfinite"}
     column = {n: f"metric.{n}" if n in taken else printable(n) for n in metrics}
     rows = [
         {
@@ -245,15 +247,31 @@ def _frame(
             "state": record.state,
             "config_hash": record.config_hash,
             **{key: settings.get(key) for key in shown},
-            "epoch": measurement.epoch,
+            **{name: value for name, value in _when(record, measurement) if name in progress},
             **{column[name]: value for name, value in measurement.metrics.items()},
             "nonfinite": printable(" ".join(measurement.nonfinite)),
         }
         for (run_id, record), settings in zip(records, flat, strict=True)
         for measurement in record.measurements
     ]
-    order = [*IDENTITY, *shown, "epoch", *column.values(), "nonfinite"]
+    order = [*IDENTITY, *shown, *progress, *column.values(), "nonfinite"]
     return DataFrame(rows, columns=order), tuple(shown), tuple(column.values())
+
+
+def _when(record: RunRecord, measurement: Measurement) -> list[tuple[str, Any]]:
+    return [
+        ("epoch", measurement.epoch),
+        ("step", measurement.step),
+        ("is_end", measurement.is_end),
+        ("stopped_by", record.stopped_by),
+    ]
+
+
+def _progress(records: Sequence[RunRecord]) -> list[str]:
+    """Return the columns that say when: steps where an epoch has several, ends where some stop."""
+    steps = any(m.step not in (None, m.epoch) for record in records for m in record.measurements)
+    stops = any(record.stopped_by for record in records)
+    return ["epoch", *(["step"] if steps else []), *(["is_end", "stopped_by"] if stops else [])]
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:

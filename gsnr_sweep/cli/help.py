@@ -23,6 +23,7 @@ _GROUPS = {
     "data": "where training sets and test set are drawn from",
     "model": "the network",
     "optim": "how weights move",
+    "loss": "what is minimized: by default cross entropy of labels, squared error of targets",
     "measures": "what is measured at a scheduled epoch",
     "tracking": "where results go besides the output folder",
     "experiment": "experiments of the paper (with -m)",

@@ -181,7 +181,7 @@ def _results(record: RunRecord) -> Table:
         table.add_column(Text(title), justify="right", no_wrap=True)
     for measurement in record.measurements:
         cells = [_cell(measurement, name) for name in _SHOWN.values()]
-        table.add_row(str(measurement.epoch), *cells)
+        table.add_row(f"{measurement.epoch:g}", *cells)
     return table
 
 

@@ -22,6 +22,8 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.osgr_lhs.osgr_lhs",
     "gsnr_sweep.measures.osgr_rhs.osgr_rhs",
     "gsnr_sweep.measures.osgr_rhs_weighted.osgr_rhs_weighted",
+    "gsnr_sweep.measures.osgr_own.osgr_own_lhs",
+    "gsnr_sweep.measures.osgr_own.osgr_own_rhs",
     "gsnr_sweep.measures.p_same_sign.p_same_sign",
     "gsnr_sweep.measures.taylor_ratio.taylor_ratio",
     "gsnr_sweep.measures.weight_gradient.weight_gradient",

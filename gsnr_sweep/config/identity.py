@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gsnr_sweep._version import __version__
-from gsnr_sweep.config.built_ins import identified_path
+from gsnr_sweep.config.built_ins import FIRST_PATHS, identified_path
 from gsnr_sweep.config.own_code import is_own
-from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
 from gsnr_sweep.data.files import file_digest, own_path
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
+from gsnr_sweep.gradients.settings import CustomLossConfig
 
 _DIGITS = 12
 _OWN = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ class TrainingIdentity:
 
     hash: str
     code: str
-    measured_from: int
+    measured_from: float
 
 
 def training_identity(cfg: Config) -> TrainingIdentity:
@@ -126,6 +126,8 @@ def _training_targets(cfg: Config) -> set[str]:
     own = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
     if isinstance(cfg.optim, RuleConfig):
         own |= {path for path in (cfg.optim._target_, cfg.optim.schedule) if is_own(path)}
+    if isinstance(cfg.loss, CustomLossConfig):
+        own.add(cfg.loss._target_)
     return {cfg.model._target_, *own}
 
 
@@ -171,13 +173,24 @@ _MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
 
 # Keys that came later, by group. At these values they are left out, so that earlier runs keep their
 # identity.
-_LATER: dict[str, dict[str, Any]] = {"": {"tf32": False}, "data": {"task": "auto"}}
+_LATER: dict[str, dict[str, Any]] = {
+    "": {
+        "tf32": False,
+        "loss": {"name": "auto"},
+        "stop": {"train_loss": None, "train_error": None},
+    },
+    "measures": {"own_steps": 1, "batch_norm": "training_set"},
+    "data": {"task": "auto"},
+}
+
+
+_OF_OWN_STEPS = tuple(FIRST_PATHS[name] for name in ("osgr_own_lhs", "osgr_own_rhs"))
 
 
 def science_part(cfg: Config) -> dict[str, Any]:
     """Return the part of the config that decides the numbers, as plain containers."""
     content = dataclasses.asdict(cfg)
-    content["measure_at"] = epochs_of(cfg.measure_at, cfg.epochs)
+    content["measure_at"] = cfg.measured_epochs
     for key in NOT_SCIENCE:
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
@@ -187,8 +200,11 @@ def science_part(cfg: Config) -> dict[str, Any]:
         for key in [key for key, value in defaults.items() if part.get(key) == value]:
             part.pop(key)
     content["model"]["_target_"] = identified_path(cfg.model._target_)
-    functions = cfg.measures.functions.items()
-    content["measures"]["functions"] = {name: identified_path(path) for name, path in functions}
+    functions = {n: identified_path(path) for n, path in cfg.measures.functions.items()}
+    if cfg.rule is None and cfg.measures.own_steps == 1:
+        # Measures that came later, and that with gradient descent repeat others.
+        functions = {n: path for n, path in functions.items() if path not in _OF_OWN_STEPS}
+    content["measures"]["functions"] = functions
     return content
 
 

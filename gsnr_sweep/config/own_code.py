@@ -14,7 +14,7 @@ def own_code(config: Mapping[str, Any]) -> list[str]:
     Args:
         config: A run's config as plain containers.
     """
-    rooms = ("data", "model", "optim")
+    rooms = ("data", "model", "optim", "loss")
     named = [(f"{room}._target_", config.get(room, {}).get("_target_")) for room in rooms]
     named.append(("optim.schedule", config.get("optim", {}).get("schedule")))
     preset, measures = config.get("preset", {}), config.get("measures", {})

@@ -26,6 +26,7 @@ from gsnr_sweep.config.schema import (
 from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.settings import LossConfig
 from gsnr_sweep.wording import as_typed
 
 _KINDS = {
@@ -43,7 +44,8 @@ _KINDS = {
 
 # Mappings that a user may extend; Hydra wants a plus sign before a new key.
 OPEN_MAPPINGS = (
-    *("model.args", "data.args", "optim.args", "optim.schedule_args", "measures.functions"),
+    *("model.args", "data.args", "optim.args", "optim.schedule_args", "loss.args"),
+    "measures.functions",
 )
 
 
@@ -100,11 +102,12 @@ def as_config(cfg: DictConfig) -> Config:
 
 
 @lru_cache
-def _schema(data: str, optim: str) -> DictConfig:
+def _schema(data: str, optim: str, loss: str) -> DictConfig:
     """Return the schema as OmegaConf has it, which takes it some 10 ms to make."""
     schema: DictConfig = OmegaConf.structured(Config)
     schema.data = OmegaConf.structured(SCHEMAS["data"].get(data, DataConfig))
     schema.optim = OmegaConf.structured(SCHEMAS["optim"].get(optim, OptimConfig))
+    schema.loss = OmegaConf.structured(SCHEMAS["loss"].get(loss, LossConfig))
     return schema
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schedule import epochs_of, with_end
 from gsnr_sweep.data.settings import (
     CustomDataConfig,
     DataConfig,
@@ -23,9 +23,10 @@ from gsnr_sweep.data.settings import (
     ToyConfig,
 )
 from gsnr_sweep.engine.settings import EngineSettings
+from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
 from gsnr_sweep.models.settings import ModelConfig
-from gsnr_sweep.settings import auto, key, names, off, unset
-from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
+from gsnr_sweep.settings import auto, default, key, names, off, unset
+from gsnr_sweep.training.settings import RuleSettings, StopConfig, TrainingSettings
 
 _MEMORY_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -62,6 +63,12 @@ class MeasuresConfig:
     variance: str = key("variance of per-sample gradients: plugin (1/n) or unbiased (1/(n-1))")
     functions: dict[str, str] = key("measures by name, each a dotted path to its function")
     parameters: list[str] = names("layers or parameters to follow one by one, such as [fc2.weight]")
+    own_steps: int = default(1, "steps of the training rule's own that osgr_own_lhs is taken over")
+    batch_norm: str = default(
+        "training_set",
+        "statistics that batch normalization is measured with: training_set (the training set's at "
+        "the present weights), or running (with mini-batches: the running ones of training)",
+    )
 
 
 @dataclass
@@ -99,7 +106,8 @@ class Config:
     n_test: int = key("size of the test set")
     epochs: int = key("passes over the training set to train for (optim=gd: one step each)")
     measure_at: Any = key(
-        "epochs to measure at: a list, every:10, log:30 (log-spaced), or auto (20 and 100)"
+        "epochs to measure at: a list, also of steps (step:200) and of end; every:10, log:30 "
+        "(log-spaced), or auto (20 and 100)"
     )
     lr: float = key("learning rate λ")
     seed: int = key("decides the sets, the label noise and the initial weights")
@@ -122,6 +130,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     preset: PresetConfig = field(default_factory=PresetConfig)
@@ -152,7 +162,7 @@ class Config:
         return TrainingSettings(
             n_sets=self.n_sets,
             epochs=self.epochs,
-            measured_epochs=tuple(epochs_of(self.measure_at, self.epochs)),
+            measured_epochs=tuple(self.measured_epochs),
             lr=self.lr,
             engine=self.engine,
             dtype=cast(Literal["float32", "float64"], self.dtype),
@@ -160,7 +170,23 @@ class Config:
             followed=tuple(self.measures.parameters),
             threads=self.threads,
             rule=self.rule,
+            loss=self.loss,
+            stop=self.stop,
+            own_steps=self.measures.own_steps,
+            running_statistics=self.measures.batch_norm == "running",
         )
+
+    @property
+    def measured_epochs(self) -> list[float]:
+        """Epochs to measure at, fractions for steps within one; the last of a training that stops.
+
+        Raises:
+            ValueError: ``measure_at`` names none.
+        """
+        rule = self.rule
+        steps = rule.steps_an_epoch(self.n) if rule and rule.batch_size > 0 else 1
+        named = epochs_of(self.measure_at, self.epochs, steps)
+        return with_end(named, self.epochs) if self.stop.rules else named
 
     @property
     def rule(self) -> RuleSettings | None:
@@ -197,9 +223,16 @@ OPTIM_SCHEMAS: dict[str, type[OptimConfig]] = {
     **dict.fromkeys(("sgd", "adam", "adamw", "rmsprop", "custom"), RuleConfig),
 }
 
+LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
+    **dict.fromkeys(("auto", "mse"), LossConfig),
+    "cross_entropy": CrossEntropyConfig,
+    "custom": CustomLossConfig,
+}
+
 SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "data": dict(DATA_SCHEMAS),
     "optim": dict(OPTIM_SCHEMAS),
+    "loss": dict(LOSS_SCHEMAS),
 }
 """Groups whose keys depend on what is chosen by their ``name``, and the schema of each choice."""
 
@@ -296,6 +329,8 @@ def _sections() -> list[tuple[type, str]]:
         (Config, ""),
         (ModelConfig, "model."),
         (OptimConfig, "optim."),
+        (LossConfig, "loss."),
+        (StopConfig, "stop."),
         (MeasuresConfig, "measures."),
         (TrackingConfig, "tracking."),
         (PresetConfig, "preset."),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gsnr_sweep.config.schedule import MOST_EPOCHS, epochs_of
+from gsnr_sweep.config.schedule import MOST_EPOCHS
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, RuleConfig, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
@@ -19,6 +19,7 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
+from gsnr_sweep.gradients.settings import CrossEntropyConfig
 from gsnr_sweep.wording import as_typed, printable
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds
@@ -34,6 +35,8 @@ INITS = ("torch", "he", "small")
 LABEL_NOISES = ("uniform", "different")
 
 VARIANCES = ("plugin", "unbiased")
+
+STATISTICS = ("training_set", "running")
 
 SCALES = ("paper", "laptop", "smoke")
 
@@ -59,6 +62,9 @@ def problems(cfg: Config) -> list[str]:
         *_number_problems(cfg),
         *_choice_problems(cfg),
         *_rule_problems(cfg),
+        *_loss_problems(cfg),
+        *_stop_problems(cfg),
+        *_own_problems(cfg),
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
@@ -131,7 +137,7 @@ def _schedule_problems(cfg: Config) -> list[str]:
         return [f"epochs={cfg.epochs}: no run takes more than {MOST_EPOCHS:,} steps. Give fewer."]
     given = cfg.measure_at
     try:
-        epochs = epochs_of(given, cfg.epochs)
+        epochs = cfg.measured_epochs
     except ValueError as error:
         return [f"measure_at={_few(given)}: {error}."]
     if not epochs:
@@ -189,6 +195,7 @@ def _choice_problems(cfg: Config) -> list[str]:
         ("kernels", cfg.kernels, KERNELS),
         ("model.init", cfg.model.init, INITS),
         ("measures.variance", cfg.measures.variance, VARIANCES),
+        ("measures.batch_norm", cfg.measures.batch_norm, STATISTICS),
         ("data.label_noise", cfg.data.label_noise, LABEL_NOISES),
         ("tracking.name", cfg.tracking.name, ("mlflow", "none")),
     ]
@@ -218,6 +225,44 @@ def _rule_problems(cfg: Config) -> list[str]:
     if {"lr", "params"} & optim.args.keys():
         found.append(
             "optim.args: the learning rate is lr, outside of the group; leave it out here."
+        )
+    return found
+
+
+def _loss_problems(cfg: Config) -> list[str]:
+    if isinstance(cfg.loss, CrossEntropyConfig) and not 0 <= cfg.loss.label_smoothing <= 1:
+        return [
+            f"loss.label_smoothing={cfg.loss.label_smoothing}: {help_of('loss.label_smoothing')} "
+            "must lie in [0, 1]."
+        ]
+    return []
+
+
+def _stop_problems(cfg: Config) -> list[str]:
+    found = []
+    loss, error = cfg.stop.train_loss, cfg.stop.train_error
+    if loss is not None and loss < 0:
+        found.append(f"stop.train_loss={loss}: give a loss of at least 0, or null for none.")
+    if error is not None and not 0 <= error < 1:
+        found.append(
+            f"stop.train_error={error}: give the share of misclassified training samples, at least "
+            "0 and below 1, or null for none."
+        )
+    return found
+
+
+def _own_problems(cfg: Config) -> list[str]:
+    found = []
+    if cfg.measures.own_steps < 1:
+        found.append(
+            f"measures.own_steps={cfg.measures.own_steps}: {help_of('measures.own_steps')}; at "
+            "least 1."
+        )
+    if cfg.measures.batch_norm == "running" and cfg.rule is None:
+        found.append(
+            "measures.batch_norm=running: with optim=gd each step normalizes by the whole training "
+            "set, and there are no running statistics. Leave it out, or train on mini-batches "
+            "(optim=sgd)."
         )
     return found
 

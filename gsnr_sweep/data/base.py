@@ -16,7 +16,8 @@ class DataSpec:
         name: The data set's name.
         input_shape: Shape of one input, without the sample axis.
         n_outputs: Classes of a classification, targets of a regression.
-        task: Decides the loss: cross entropy or squared error.
+        task: What the targets are, and with that the usual loss: cross entropy of labels, or the
+            squared error.
         n_train: Largest training set that can be drawn; None for any size.
         n_test: Largest test set that can be drawn; None for any size.
         source: One line on where the data come from, for logs.

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     TEST_SAMPLES = 3
     TEST_LABELS = 4
     BATCH_ORDER = 5
+    TRAINING_NOISE = 6
 
 
 def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.random.Generator]:
@@ -67,6 +68,28 @@ def global_generators_restored(*devices: torch.device) -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+@contextmanager
+def global_generators_seeded(
+    seed: int, stream: Stream, index: int, step: int, *devices: torch.device
+) -> Iterator[None]:
+    """Put Python's, NumPy's and PyTorch's global random numbers to one place for a while.
+
+    Args:
+        seed: The run's seed.
+        stream: What the numbers are for.
+        index: m, the replica's number.
+        step: Steps that it has behind it.
+        devices: GPUs whose generators count, too.
+    """
+    root = np.random.SeedSequence(seed, spawn_key=(int(stream), index, step))
+    first, second = (int(word) for word in root.generate_state(2, np.uint64))
+    with global_generators_restored(*devices):
+        torch.manual_seed(first >> 1)
+        random.seed(first)
+        np.random.seed(second % 2**32)
+        yield
 
 
 def torch_seed(seed: int, stream: Stream) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -23,7 +23,7 @@ from gsnr_sweep.gradients.batchnorm import (
     set_modes,
     use_full_batch_statistics,
 )
-from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.moments import OnChunk
 
 
@@ -43,20 +43,21 @@ class AutogradEngine:
 
     Attributes:
         model: With batch normalization already replaced, on its device.
-        task: Decides the loss.
+        loss: Of each sample.
         chunks: Samples in a pass.
         method: Way to the per-sample gradients.
         example: [2, ...] two inputs, in the dtype of weights and activations.
+        random: Whether the network computes something else in training mode: dropout, noise.
     """
 
     model: nn.Module
-    task: Task
+    loss: Loss
     chunks: ChunkSizes
     method: Method
     example: Tensor
+    random: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        self._loss = partial(sample_losses, task=self.task)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._norms = norms_in_order(self.model, self.example)
         self._format = image_format(self.model)
@@ -79,11 +80,41 @@ class AutogradEngine:
         set_modes(self._norms, Mode.BATCH)
         return differentiate(self.model, batches, self._loss_sum, self._parameters, {})
 
+    def training_gradient(self, batch: Samples) -> list[Tensor]:
+        """Return `gradient` of a mini-batch, in training mode; running statistics are moved.
+
+        What is drawn at random is drawn for the whole mini-batch in one pass, so that the same is
+        drawn whatever the size of chunks.
+        """
+        if self.random:
+            self.model.train()
+            set_modes(self._norms, Mode.BATCH)
+            batches = partial(self.batches, batch, len(batch))
+            try:
+                found = differentiate(self.model, batches, self._loss_sum, self._parameters, {})
+            finally:
+                self.model.eval()
+        else:
+            found = self.gradient(batch)
+        for norm in self._norms:
+            norm.update_running()
+        return found
+
     def fix_statistics(self, samples: Samples) -> None:
-        """Normalize with these samples' statistics at the present weights from now on."""
-        if self._norms:
-            batches = partial(self.batches, samples, self.chunks.step)
-            use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
+        """Normalize from now on as networks are measured.
+
+        That is by these samples' statistics at the present weights, or by the running statistics
+        where they are kept up.
+        """
+        if any(norm.running_mean is not None for norm in self._norms):
+            for norm in self._norms:
+                norm.use_running()
+        elif self._norms:
+            self._fix_statistics_of(samples)
+
+    def _fix_statistics_of(self, samples: Samples) -> None:
+        batches = partial(self.batches, samples, self.chunks.step)
+        use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
         """Return the moments of per-sample gradients, statistics fixed.
@@ -94,7 +125,7 @@ class AutogradEngine:
             signs: Whether to count positive and negative gradients.
         """
         chunks = self.batches(samples)
-        return gradient_moments(self.model, chunks, self._loss, self.method, on_chunk, signs)
+        return gradient_moments(self.model, chunks, self.loss, self.method, on_chunk, signs)
 
     @torch.no_grad()
     def outputs(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
@@ -106,10 +137,19 @@ class AutogradEngine:
         return math.ceil(len(samples) / self.chunks.step)
 
     def _loss_sum(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self._loss(outputs, targets).sum()
+        return self.loss(outputs, targets).sum()
 
 
-def prepare_network(model: nn.Module, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Bring a network into the form that replicas use, in evaluation mode, weights unchanged."""
-    model = replace_batchnorm(model).to(device=device, dtype=dtype).eval()
+def prepare_network(
+    model: nn.Module, dtype: torch.dtype, device: torch.device, running: bool = False
+) -> nn.Module:
+    """Bring a network into the form that replicas use, in evaluation mode, weights unchanged.
+
+    Args:
+        model: Is changed.
+        dtype: Of weights and activations.
+        device: Where to compute.
+        running: Whether batch normalization keeps up running statistics, to be measured with.
+    """
+    model = replace_batchnorm(model, running).to(device=device, dtype=dtype).eval()
     return model.to(memory_format=image_format(model))  # type: ignore[call-overload,no-any-return]

@@ -23,8 +23,8 @@ from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of
-from gsnr_sweep.gradients.loss import Task
-from gsnr_sweep.gradients.method import choose_moments_method
+from gsnr_sweep.gradients.loss import Loss
+from gsnr_sweep.gradients.method import choose_moments_method, differs_in_training
 from gsnr_sweep.gradients.parameters import Parameter
 
 log = logging.getLogger(__name__)
@@ -37,18 +37,20 @@ class EngineChoice:
     Attributes:
         model: The prepared network.
         examples: [N, ...] inputs, at least two.
-        task: Decides the loss.
+        loss: Of each sample.
         method: Way to per-sample gradients by autograd.
         kernels: Compiled kernels, None if there are none for this device and dtype.
         explicit: Whether the network has an explicit form that is used.
+        random: Whether the network computes something else in training mode.
     """
 
     model: nn.Module
     examples: Tensor
-    task: Task
+    loss: Loss
     method: Method
     kernels: Kernels | None
     explicit: bool
+    random: bool = False
 
     @classmethod
     def of(
@@ -56,8 +58,9 @@ class EngineChoice:
         model: nn.Module,
         examples: Tensor,
         targets: Tensor,
-        task: Task,
+        loss: Loss,
         settings: EngineSettings,
+        stochastic: bool = False,
     ) -> EngineChoice:
         """Try the network on a few samples.
 
@@ -65,17 +68,20 @@ class EngineChoice:
             model: The prepared network, on its device.
             examples: [N, ...] inputs, at least two, standardized.
             targets: Their targets.
-            task: Decides the loss.
+            loss: Of each sample.
             settings: Says whether compiled kernels are wanted.
+            stochastic: Whether weights move on mini-batches, so that the network may be random in
+                training mode.
 
         Raises:
             GsnrError: The network has no per-sample gradients.
         """
-        method = choose_moments_method(model, examples, targets, task)
+        method = choose_moments_method(model, examples, targets, loss, stochastic)
+        random = stochastic and differs_in_training(model, examples)
         kernels = None
         if not examples.is_cuda and examples.dtype == torch.float32:
             kernels = load_kernels(settings.kernels)
-        plan = cls(model, examples, task, method, kernels, explicit=False)
+        plan = cls(model, examples, loss, method, kernels, explicit=False, random=random)
         network = plan.explicit_network(model) if method is Method.LAYERWISE else None
         if network is None or settings.kernels == "none":
             return plan
@@ -156,11 +162,11 @@ class EngineChoice:
     def _engine(
         self, model: nn.Module, sizes: ChunkSizes, explicit: bool, free: list[Workspace]
     ) -> AutogradEngine:
-        arguments = (model, self.task, sizes, self.method, self.examples[:2])
+        arguments = (model, self.loss, sizes, self.method, self.examples[:2])
         network = self.explicit_network(model) if explicit else None
         if network is None:
-            return AutogradEngine(*arguments)
-        return CpuEngine(*arguments, network, free)
+            return AutogradEngine(*arguments, random=self.random)
+        return CpuEngine(*arguments, network, free, random=self.random)
 
 
 def _explicit_bytes(network: ExplicitNetwork, model: nn.Module, examples: Tensor) -> int:
@@ -192,7 +198,7 @@ replica, 2-20-1 ten times or more, 784-20-10 as fast."""
 
 
 def can_be_batched(
-    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, task: Task
+    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, loss: Loss
 ) -> bool:
     """Say whether all replicas should take their steps together.
 
@@ -201,10 +207,10 @@ def can_be_batched(
         parameters: Places of the trained parameters.
         x: [N, ...] a few inputs.
         y: Their targets.
-        task: Decides the loss.
+        loss: Of each sample.
     """
     if x.is_cuda:
-        return can_batch(model, parameters, x, y, task)
+        return can_batch(model, parameters, x, y, loss)
     layers = linear_layers(model)
     if layers is None:
         return False

@@ -48,9 +48,17 @@ class FullBatchNorm(nn.Module):
 
     mean: Tensor
     var: Tensor
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
 
-    def __init__(self, source: nn.modules.batchnorm._BatchNorm) -> None:
-        """Take over affine parameters and eps of `source`."""
+    def __init__(self, source: nn.modules.batchnorm._BatchNorm, running: bool = False) -> None:
+        """Take over affine parameters and eps of `source`.
+
+        Args:
+            source: The layer.
+            running: Whether its running statistics are kept up in training.
+        """
         super().__init__()
         self.weight = source.weight
         self.bias = source.bias
@@ -60,13 +68,17 @@ class FullBatchNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(size), persistent=False)
         self.register_buffer("var", torch.ones(size), persistent=False)
         self._sums: list[Tensor] = []  # of values and of squares, [C] each
-        self._count = 0
+        self.count = 0  # values of a channel that mean and variance are of
         self.traced_input: Tensor | None = None
+        self.momentum = source.momentum
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            kept = getattr(source, name) if running else None
+            self.register_buffer(name, None if kept is None else kept.clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize [N, C, ...] by channel according to the mode."""
         if self.mode is Mode.BATCH and torch.is_grad_enabled():
-            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+            return self._of_batch(x)
         if self.mode is Mode.BATCH:
             self.start_collecting()
             self._add(x)
@@ -88,20 +100,55 @@ class FullBatchNorm(nn.Module):
             offset = offset + self.bias
         return x * as_channels(gain, x) + as_channels(offset, x)
 
+    def _of_batch(self, x: Tensor) -> Tensor:
+        if x.numel() == x.shape[1]:
+            raise GsnrError(
+                "Batch normalization of a mini-batch of one sample has no variance: give "
+                "optim.batch_size so that the last mini-batch of an epoch, n modulo batch_size, "
+                "has at least two."
+            )
+        affine = (self.weight, self.bias)
+        if self.running_mean is None:
+            return F.batch_norm(x, None, None, *affine, True, 0.0, self.eps)
+        self.count = x.numel() // x.shape[1]
+        mean, var = self.mean, self.var  # get the batch's own, its variance with 1/(N − 1)
+        outputs = F.batch_norm(x, mean, var, *affine, True, 1.0, self.eps)
+        var.mul_((self.count - 1) / self.count)
+        return outputs
+
+    @torch.no_grad()
+    def update_running(self) -> None:
+        """Move the running statistics towards those of the last batch, as PyTorch does."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        unbiased = self.var * (self.count / max(self.count - 1, 1))
+        self.running_mean.lerp_(self.mean, factor)
+        self.running_var.lerp_(unbiased, factor)
+
+    def use_running(self) -> None:
+        """Normalize with the running statistics as they are now from now on."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.mean, self.var = self.running_mean.clone(), self.running_var.clone()
+        self.mode = Mode.FIXED
+
     def start_collecting(self) -> None:
         """Forget earlier sums and collect from now on."""
-        self._sums, self._count = [], 0
+        self._sums, self.count = [], 0
         self.mode = Mode.COLLECT
 
     def _add(self, x: Tensor) -> None:
         axes, wide = _all_but_channels(x), x.double()
         sums = [wide.sum(axes), wide.square().sum(axes)]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
-        self._count += x.numel() // x.shape[1]
+        self.count += x.numel() // x.shape[1]
 
     def finish_collecting(self) -> None:
         """Turn the sums into mean and (biased) variance and normalize with them from now on."""
-        mean, mean_square = (sums / self._count for sums in self._sums)
+        mean, mean_square = (sums / self.count for sums in self._sums)
         var = (mean_square - mean.square()).clamp_min_(0)
         self.mean, self.var = mean.to(self.mean.dtype), var.to(self.var.dtype)
         self._sums = []
@@ -131,16 +178,28 @@ class FullBatchNorm(nn.Module):
         assert x is not None
         axes = _all_but_channels(x)
         centred = x - as_channels(self.mean.detach(), x)
-        return x.sum(axes) / self._count, centred.square().sum(axes) / self._count
+        return x.sum(axes) / self.count, centred.square().sum(axes) / self.count
 
 
-def replace_batchnorm(model: nn.Module) -> nn.Module:
+def replace_batchnorm(model: nn.Module, running: bool = False) -> nn.Module:
     """Replace every ``torch.nn.BatchNorm*d`` in `model` by a `FullBatchNorm`; return the model.
 
+    Args:
+        model: Is changed.
+        running: Whether running statistics are kept up in training.
+
     Raises:
-        GsnrError: One derives from them and computes something of its own, which would be lost.
+        GsnrError: One derives from them and computes something of its own, which would be lost, or
+            has no running statistics where they are wanted.
     """
     for name, module in model.named_modules():
+        is_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if running and is_norm and module.running_mean is None:
+            raise GsnrError(
+                f"measures.batch_norm=running: this network's layer {name or 'itself'} has "
+                "track_running_stats=False. Leave that argument out, or give "
+                "measures.batch_norm=training_set."
+            )
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and _has_own_forward(module):
             raise GsnrError(
                 f"This network normalizes batches in a way of its own ({name or 'the network'}: "
@@ -148,12 +207,12 @@ def replace_batchnorm(model: nn.Module) -> nn.Module:
                 "torch.nn.BatchNorm layers themselves can be replaced by full-batch ones: use them."
             )
     if isinstance(model, nn.modules.batchnorm._BatchNorm):
-        return FullBatchNorm(model)
+        return FullBatchNorm(model, running)
     replaced: dict[nn.Module, FullBatchNorm] = {}
     for module in list(model.modules()):
         for name, child in module._modules.items():
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                new = replaced.setdefault(child, FullBatchNorm(child))
+                new = replaced.setdefault(child, FullBatchNorm(child, running))
                 setattr(module, name, new)
     return model
 

@@ -7,61 +7,211 @@ in float32. So outputs are converted first; autograd converts their gradients ba
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.user_code import UserCodeError, call, load
+
 Task = Literal["classification", "regression"]
 
+_TOLERANCE = 1e-9
+_NEEDED = (
+    "A loss is a function of (outputs, targets) that returns one loss for each sample, [n]; of "
+    "torch.nn's classes that is reduction=none and one output"
+)
 
-def sample_losses(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """Return the loss L(y_i, f(x_i)) of each sample.
 
-    Args:
-        outputs: [N, outputs] of the network.
-        targets: [N] class labels, or [N, outputs] targets.
-        task: ``classification`` for cross entropy, ``regression`` for the squared error summed
-            over outputs.
+@dataclass(frozen=True)
+class Loss:
+    """The loss L(y_i, f(x_i)) of each sample.
 
-    Returns:
-        [N] float64.
+    Attributes:
+        task: What the targets are: class labels, or the targets of a regression.
+        name: Of the loss, for messages.
+        function: From outputs in float64 [N, outputs] and targets, [N] labels or [N, outputs], to
+            [N].
     """
-    outputs = outputs.double()
-    if task == "classification":
-        return F.cross_entropy(outputs, targets, reduction="none")
+
+    task: Task
+    name: str
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each sample.
+
+        Args:
+            outputs: [N, outputs] of the network.
+            targets: [N] class labels, or [N, outputs] targets.
+
+        Returns:
+            [N] float64.
+        """
+        return self.function(outputs.double(), targets)
+
+    @property
+    def is_squared_error_of_targets(self) -> bool:
+        """Whether it is the one that compiled kernels know."""
+        return self.function is _squared_error
+
+    @torch.no_grad()
+    def count_correct(self, outputs: Tensor, targets: Tensor) -> int:
+        """Count the samples whose largest output is the label's; 0 for a regression."""
+        if self.task == "regression":
+            return 0
+        return int((outputs.argmax(1) == targets).sum())
+
+    @torch.no_grad()
+    def output_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Differentiate each sample's loss by its own outputs.
+
+        As autograd through the loss has it: computed in float64, then rounded to the outputs'
+        dtype. The squared error is written out, because the graph of its five operations costs more
+        than a pass through a network of a few units.
+
+        Args:
+            outputs: [N, outputs] of the network.
+            targets: [N] class labels, or [N, outputs] targets.
+
+        Returns:
+            [N, outputs] in the outputs' dtype.
+        """
+        if self.is_squared_error_of_targets:
+            error = outputs.to(torch.float64, copy=True).sub_(targets.view_as(outputs)).mul_(2)
+            return error.to(outputs.dtype)
+        leaf = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = self(leaf, targets).sum()
+        return torch.autograd.grad(loss, leaf)[0]
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets.double().view_as(outputs)).square().flatten(1).sum(1)
 
 
-@torch.no_grad()
-def count_correct(outputs: Tensor, targets: Tensor, task: Task) -> int:
-    """Count the samples whose largest output is the label's; 0 for a regression."""
-    if task == "regression":
-        return 0
-    return int((outputs.argmax(1) == targets).sum())
+def _squared_error_of_labels(outputs: Tensor, targets: Tensor) -> Tensor:
+    classes = torch.arange(outputs.shape[1], device=outputs.device)
+    return (outputs - (targets.unsqueeze(1) == classes).double()).square().sum(1)
 
 
-@torch.no_grad()
-def output_gradient(outputs: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """Differentiate each sample's loss by its own outputs.
+CROSS_ENTROPY = Loss("classification", "cross_entropy", _cross_entropy)
+"""−log softmax(f(x_i))[y_i]."""
+SQUARED_ERROR = Loss("regression", "mse", _squared_error)
+"""‖f(x_i) − y_i‖², summed over outputs."""
+SQUARED_ERROR_OF_LABELS = Loss("classification", "mse", _squared_error_of_labels)
+"""‖f(x_i) − e_{y_i}‖² to the one-hot row of the label."""
 
-    As autograd through `sample_losses` has it: computed in float64, then rounded to the outputs'
-    dtype. The squared error is written out, because the graph of its five operations costs more
-    than a pass through a network of a few units.
+
+def loss_of_task(task: Task) -> Loss:
+    """Return the usual loss: cross entropy of labels, the squared error of targets."""
+    return CROSS_ENTROPY if task == "classification" else SQUARED_ERROR
+
+
+def make_loss(cfg: LossConfig, task: Task) -> Loss:
+    """Make the loss that a config names.
 
     Args:
-        outputs: [N, outputs] of the network.
-        targets: [N] class labels, or [N, outputs] targets.
-        task: Decides the loss.
+        cfg: Group ``loss``.
+        task: What the data's targets are.
 
-    Returns:
-        [N, outputs] in the outputs' dtype.
+    Raises:
+        GsnrError: It is not for such targets, or cannot be imported or made.
     """
-    if task == "regression":
-        error = outputs.to(torch.float64, copy=True).sub_(targets.view_as(outputs)).mul_(2)
-        return error.to(outputs.dtype)
-    leaf = outputs.detach().requires_grad_()
-    with torch.enable_grad():
-        loss = sample_losses(leaf, targets, task).sum()
-    return torch.autograd.grad(loss, leaf)[0]
+    if isinstance(cfg, CustomLossConfig):
+        return _custom(cfg, task)
+    if isinstance(cfg, CrossEntropyConfig):
+        if task == "regression":
+            raise GsnrError(
+                "loss=cross_entropy: these data have targets of a regression, not labels. Give "
+                "loss=mse or loss=custom."
+            )
+        if cfg.label_smoothing:
+            smooth = partial(F.cross_entropy, reduction="none", label_smoothing=cfg.label_smoothing)
+            return Loss(task, cfg.name, smooth)
+        return CROSS_ENTROPY
+    if cfg.name == "mse" and task == "classification":
+        return SQUARED_ERROR_OF_LABELS
+    return loss_of_task(task)
+
+
+def _custom(cfg: CustomLossConfig, task: Task) -> Loss:
+    where = f"loss._target_={cfg._target_}"
+    found: Any = load(where, cfg._target_, f"{_NEEDED}.")
+    if not callable(found):
+        raise GsnrError(f"{where}: this is a {type(found).__name__}. {_NEEDED}.")
+    try:
+        made = call(where, found, **cfg.args) if isinstance(found, type) else None
+    except UserCodeError as error:
+        given = ", ".join(f"{name}={value}" for name, value in cfg.args.items())
+        raise GsnrError(
+            f"{where}: it cannot be made ({error}). It was given {given or 'no arguments'}; give "
+            "others in loss.args."
+        ) from None
+    function = made if made is not None else partial(found, **cfg.args)
+    if not callable(function):
+        raise GsnrError(f"{where}: what it makes is no function. {_NEEDED}.")
+    return Loss(task, where, partial(_checked, where, cast(Any, function)))
+
+
+def _checked(
+    where: str, function: Callable[[Tensor, Tensor], Any], outputs: Tensor, targets: Tensor
+) -> Tensor:
+    """Return a user's losses of some samples.
+
+    Raises:
+        GsnrError: It fails, or returns something else.
+    """
+    try:
+        losses = call(where, function, outputs, targets)
+    except UserCodeError as error:
+        raise GsnrError(
+            f"{where}: it fails on outputs of shape {tuple(outputs.shape)} and targets of shape "
+            f"{tuple(targets.shape)} and type {str(targets.dtype).removeprefix('torch.')} "
+            f"({error}). {_NEEDED}."
+        ) from error.__cause__
+    one_each = isinstance(losses, Tensor) and losses.shape in {(n := len(outputs),), (n, 1)}
+    if not one_each:
+        shape = f" of shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else ""
+        raise GsnrError(
+            f"{where}: of {len(outputs)} samples it returns a {type(losses).__name__}{shape}. "
+            f"{_NEEDED}."
+        )
+    return cast(Tensor, losses).reshape(len(outputs)).double()
+
+
+def try_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
+    """Try a user's loss on a few samples.
+
+    Args:
+        loss: Any; those of the package are not tried.
+        outputs: [N, outputs] of the network, at least two.
+        targets: Their targets.
+
+    Raises:
+        GsnrError: It fails, returns something else than one loss a sample, or a sample's loss is
+            not finite or depends on the other samples.
+    """
+    if not isinstance(loss.function, partial) or loss.function.func is not _checked:
+        return
+    outputs = outputs.detach().double()
+    together = loss(outputs, targets).detach()
+    if not bool(together.isfinite().all()):
+        raise GsnrError(f"{loss.name}: of {len(outputs)} samples a loss is not finite.")
+    parts = zip(torch.split(outputs, 1), torch.split(targets, 1), strict=True)
+    alone = torch.cat([loss(*part) for part in parts]).detach()
+    if float((together - alone).abs().max()) > _TOLERANCE * float(together.abs().max()):
+        raise GsnrError(
+            f"{loss.name}: a sample's loss depends on the samples beside it, so that per-sample "
+            f"gradients do not exist. {_NEEDED}."
+        )

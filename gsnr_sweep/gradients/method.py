@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from gsnr_sweep.data.seeding import global_generators_restored
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, norms_of, set_modes
-from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.loss import Loss, try_loss
 from gsnr_sweep.gradients.moments import Method, gradient_moments
 from gsnr_sweep.gradients.per_sample import SampleLosses
 
@@ -22,6 +21,7 @@ _TOLERANCE, _COARSE_TOLERANCE = 1e-8, 1e-4
 _PERTURBATION = 0.1
 _PASSES = 4  # in training mode, for what is random by generators of a network's own
 _MOST_NAMED = 3
+_FAILS = "fails"
 
 
 def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleLosses) -> Method:
@@ -135,22 +135,35 @@ def _close(a: Tensor, b: Tensor, dtype: torch.dtype | None = None) -> bool:
     return float((a - b).abs().max()) <= tolerance * scale
 
 
-def choose_moments_method(model: nn.Module, x: Tensor, y: Tensor, task: Task) -> Method:
+def choose_moments_method(
+    model: nn.Module, x: Tensor, y: Tensor, loss: Loss, stochastic: bool = False
+) -> Method:
     """Find the way to a prepared network's per-sample gradients by trying on a few samples.
 
     Batch normalization is tried with these samples' statistics, fixed.
 
+    Args:
+        model: The prepared network, in evaluation mode, in which it is measured.
+        x: [N, ...] a few inputs, at least two.
+        y: Their targets.
+        loss: Of each sample.
+        stochastic: Whether weights move on mini-batches: the network may then be random, or
+            otherwise different, in training mode.
+
     Raises:
-        GsnrError: The network has no per-sample gradients.
+        GsnrError: The network has no per-sample gradients, or is random where it may not be.
     """
-    _refuse_dropout(model)
+    if not stochastic:
+        _refuse_dropout(model)
     trial = copy.deepcopy(model)
     norms_in_order(trial, x)
     with torch.no_grad():
-        trial(x)
+        outputs = trial(x)
+    try_loss(loss, outputs, y)
     set_modes(norms_of(trial), Mode.FIXED)
-    refuse_training_mode(trial, x)
-    return choose_method(trial, x, y, partial(sample_losses, task=task))
+    if not stochastic:
+        refuse_training_mode(trial, x)
+    return choose_method(trial, x, y, loss)
 
 
 def _refuse_dropout(model: nn.Module) -> None:
@@ -161,7 +174,8 @@ def _refuse_dropout(model: nn.Module) -> None:
         if own > 0 or (isinstance(inside, float) and inside > 0):
             raise GsnrError(
                 f"This network drops activations at random ({name}: {module}). Eq. (19) is about "
-                "deterministic gradient descent: set its p to 0 or take it out."
+                "deterministic gradient descent: set its p to 0 or take it out, or train on "
+                "mini-batches (optim=sgd)."
             )
 
 
@@ -180,25 +194,55 @@ def refuse_training_mode(model: nn.Module, x: Tensor) -> None:
     Raises:
         GsnrError: It does; the modules that do are named where they can be told.
     """
+    how, named = _in_training_mode(model, x)
+    if not how:
+        return
+    raise GsnrError(
+        f"This network {how} in training mode and not in evaluation mode"
+        f"{f' ({named})' if named else ''}. Runs compute in evaluation mode, where that would be "
+        "silently off, and eq. (19) is about deterministic full-batch gradient descent: take it "
+        "out, let it not depend on the mode, or train on mini-batches (optim=sgd). "
+        "torch.nn.BatchNorm layers are understood."
+    )
+
+
+def differs_in_training(model: nn.Module, x: Tensor) -> bool:
+    """Tell whether a network computes something else in training mode, such as by dropout.
+
+    Args:
+        model: The prepared network.
+        x: [N, ...] a few inputs, at least two.
+
+    Raises:
+        GsnrError: It fails in training mode.
+    """
+    trial = copy.deepcopy(model)
+    norms_in_order(trial, x)
+    with torch.no_grad():
+        trial(x)
+    set_modes(norms_of(trial), Mode.FIXED)
+    how, named = _in_training_mode(trial, x)
+    if how.startswith(_FAILS):
+        raise GsnrError(f"This network {how} in training mode{f' ({named})' if named else ''}.")
+    return bool(how)
+
+
+def _in_training_mode(model: nn.Module, x: Tensor) -> tuple[str, str]:
+    """Say what a network does in training mode and not else, and which modules do; empty: nothing.
+
+    A copy with perturbed weights is passed through in both modes, several times for what is random.
+    """
     with global_generators_restored(x.device), torch.no_grad():
         try:
             trial, x = _in_float64(model, x)
             _perturb(trial.eval(), x)
             expected, again = _passed(trial, x), _passed(trial, x)
         except Exception:  # said by the trial of its gradients
-            return
+            return "", ""
         if not _same(expected, again):
-            return  # random in evaluation mode: said there, too
+            return "", ""  # random in evaluation mode: said there, too
         how = _difference(copy.deepcopy(trial).train(), x, expected)
-        if not how:
-            return
-        named = _modules_that_differ(trial, x, expected)
-    raise GsnrError(
-        f"This network {how} in training mode and not in evaluation mode"
-        f"{f' ({named})' if named else ''}. Runs compute in evaluation mode, where that would be "
-        "silently off, and eq. (19) is about deterministic full-batch gradient descent: take it "
-        "out, or let it not depend on the mode. torch.nn.BatchNorm layers are understood."
-    )
+        return how, _modules_that_differ(trial, x, expected) if how else ""
 
 
 def _passed(model: nn.Module, x: Tensor) -> tuple[object, bool]:
@@ -225,7 +269,7 @@ def _difference(model: nn.Module, x: Tensor, expected: tuple[object, bool]) -> s
             if not _same(found, expected):
                 return "gives other outputs for the same inputs"
     except Exception as error:
-        return f"fails ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        return f"{_FAILS} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     return ""
 
 

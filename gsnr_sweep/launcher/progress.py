@@ -166,4 +166,4 @@ def _result(folder: Path) -> str:
     if last is None or not {"osgr_lhs", "osgr_rhs"} <= set(last.metrics):
         return took
     lhs, rhs = last.metrics["osgr_lhs"], last.metrics["osgr_rhs"]
-    return f"{took}  epoch {last.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"
+    return f"{took}  epoch {last.epoch:g}: LHS {lhs:.3f}  RHS {rhs:.3f}"

@@ -21,7 +21,7 @@ def osgr_diff(snapshot: Snapshot) -> dict[str, float]:
     train = snapshot.train_loss_next - snapshot.train_loss
     noise, power = noise_and_power(snapshot)
     estimates = leave_one_out(test, train) - (1 - leave_one_out(noise, power))
-    variance = jackknife_variance(estimates) + variance_from_test_set(snapshot)
+    variance = jackknife_variance(estimates) + variance_from_test_set(snapshot, snapshot.after)
     return {
         "osgr_diff": ratio(test, train) - (1 - ratio(noise, power)),
         "osgr_diff_se": math.sqrt(variance),

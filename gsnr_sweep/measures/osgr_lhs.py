@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
-from gsnr_sweep.training.snapshot import Snapshot
+from gsnr_sweep.training.snapshot import After, Snapshot
 
 
 def osgr_lhs(snapshot: Snapshot) -> dict[str, float]:
@@ -17,25 +17,36 @@ def osgr_lhs(snapshot: Snapshot) -> dict[str, float]:
         ``osgr_lhs`` and its standard error ``osgr_lhs_se``: the jackknife over the M training sets,
         plus the test set's own sampling error.
     """
-    test = snapshot.test_loss_next - snapshot.test_loss
-    train = snapshot.train_loss_next - snapshot.train_loss
+    value, error = loss_ratio(snapshot, snapshot.after)
+    return {"osgr_lhs": value, "osgr_lhs_se": error}
+
+
+def loss_ratio(snapshot: Snapshot, after: After) -> tuple[float, float]:
+    """Return the ratio of test to training loss decrease since the snapshot, and its error.
+
+    Args:
+        snapshot: Of θ_t.
+        after: Losses after some steps from there.
+
+    Returns:
+        Σ_m (L' − L'_t) / Σ_m (L − L_t), and its standard error: the jackknife over the M training
+        sets, plus the test set's own sampling error.
+    """
+    test, train = after.test_loss - snapshot.test_loss, after.train_loss - snapshot.train_loss
     over_sets = jackknife_variance(leave_one_out(test, train))
-    return {
-        "osgr_lhs": ratio(test, train),
-        "osgr_lhs_se": math.sqrt(over_sets + variance_from_test_set(snapshot)),
-    }
+    return ratio(test, train), math.sqrt(over_sets + variance_from_test_set(snapshot, after))
 
 
-def variance_from_test_set(snapshot: Snapshot) -> float:
-    """Variance of the left side that comes from the choice of the test set.
+def variance_from_test_set(snapshot: Snapshot, after: After) -> float:
+    """Variance of a left side that comes from the choice of the test set.
 
     The numerator is a mean over the n' test samples of their loss changes summed over replicas, so
     its variance is theirs over n'; the denominator does not depend on the test set.
     """
-    changes = snapshot.test_loss_change
+    changes = after.test_loss_change
     if len(changes) < 2:
         return math.nan
-    denominator = float((snapshot.train_loss_next - snapshot.train_loss).sum())
+    denominator = float((after.train_loss - snapshot.train_loss).sum())
     if not denominator:
         return math.nan
     return float(changes.var()) / len(changes) / denominator**2

@@ -19,6 +19,7 @@ def requires(
     signs: bool = False,
     weights: bool = False,
     gradient_change: bool = False,
+    own_steps: bool = False,
     probe: Probe | None = None,
     probe_passes: float = 1.0,
 ) -> Callable[[F], F]:
@@ -28,6 +29,7 @@ def requires(
         signs: It reads ``snapshot.positive`` and ``snapshot.negative``.
         weights: It reads ``snapshot.weights``.
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
+        own_steps: It reads ``snapshot.own`` and ``snapshot.preconditioner``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
         probe_passes: About what the probe costs for each training sample, in units of a forward
@@ -37,7 +39,8 @@ def requires(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        setattr(measure, _MARK, Requirements(signs, weights, gradient_change, probes, passes))
+        asked = (signs, weights, gradient_change, own_steps)
+        setattr(measure, _MARK, Requirements(*asked, probes, passes))
         return measure
 
     return mark

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gsnr_sweep.config.grid import GridPoint
-from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config, MeasuresConfig
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
@@ -18,10 +17,12 @@ from gsnr_sweep.preflight.size_check import check_sets
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
     from gsnr_sweep.preflight.model_check import Fit, ModelCost
+    from gsnr_sweep.training.requirements import Requirements
 
 T = TypeVar("T")
 
 _MOST_SHOWN = 5
+_OWN_PASSES = 3  # losses after own steps, an epoch, and one step of the whole training set
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,11 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost,
             f"p_random={cfg.p_random}: {named} is a regression and has no labels to "
             f"randomize. Set p_random=0.{''.join(f' Note: {doubt}' for doubt in spec.doubts)}"
         )
+    if cfg.stop.train_error is not None and spec.task == "regression":
+        raise GsnrError(
+            f"stop.train_error={cfg.stop.train_error}: {named} is a regression, which has no "
+            "misclassified samples. Give stop.train_loss."
+        )
     if spec.task == "classification" and spec.n_outputs < 2:
         raise GsnrError(f"{named} has a single class; at least two are needed.")
     for name in cfg.preset.figures:
@@ -202,7 +208,7 @@ class _Inspections:
         from gsnr_sweep.preflight.measure_check import own_network, try_measures
         from gsnr_sweep.runs.device import on_one_core
 
-        key = ("own measures", repr(cfg.measures), spec.task, own_network(cfg))
+        key = ("own measures", repr(cfg.measures), spec.task, own_network(cfg), repr(cfg.loss))
         return self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
@@ -223,7 +229,7 @@ class _Inspections:
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
         from gsnr_sweep.runs.device import on_one_core
 
-        about = (repr(cfg.model), cfg.dtype, repr(cfg.data), spec)
+        about = (repr(cfg.model), repr(cfg.loss), cfg.dtype, repr(cfg.data), spec)
         fit = self._once(about, lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model
         cost = self._once((fit, cfg.ch), lambda: on_one_core(look, fit, cfg.ch))
@@ -242,24 +248,38 @@ class _Inspections:
         return cast(T, found)
 
 
-def sample_passes(cfg: Config) -> float:
-    """Count passes of a sample through the network, in units of a forward pass."""
-    training = 3 * cfg.epochs * cfg.n
+def sample_passes(cfg: Config, first: int = 0) -> float:
+    """Count passes of a sample through the network, in units of a forward pass.
+
+    Args:
+        cfg: A run.
+        first: Epochs that it has behind it.
+    """
+    training = 3 * max(cfg.epochs - first, 0) * cfg.n
+    if cfg.stop.rules:
+        training += max(cfg.epochs - first, 0) * cfg.n // cfg.n_sets  # mostly one replica is asked
     a_measurement = (6 + extra_passes(cfg.measures)) * cfg.n + 2 * cfg.n_test
-    measuring = len(epochs_of(cfg.measure_at, cfg.epochs)) * a_measurement
-    return float(cfg.n_sets * (training + measuring))
+    if cfg.rule is not None and _takes_own_steps(cfg.measures):
+        a_measurement += (3 + _OWN_PASSES * 2) * cfg.n + _OWN_PASSES * cfg.n_test
+    count = sum(epoch >= first for epoch in cfg.measured_epochs)
+    return float(cfg.n_sets * (training + count * a_measurement))
 
 
 def extra_passes(cfg: MeasuresConfig) -> float:
     """Return what measures cost beyond the usual for each training sample, in forward passes."""
-    return _extra_passes(tuple(sorted(cfg.functions.items())))
+    return _requirements(tuple(sorted(cfg.functions.items()))).passes
+
+
+def _takes_own_steps(cfg: MeasuresConfig) -> bool:
+    return _requirements(tuple(sorted(cfg.functions.items()))).own_steps
 
 
 @lru_cache(maxsize=64)
-def _extra_passes(functions: tuple[tuple[str, str], ...]) -> float:
+def _requirements(functions: tuple[tuple[str, str], ...]) -> Requirements:
     from gsnr_sweep.measures import load_measures, requirements_of
+    from gsnr_sweep.training.requirements import Requirements
 
     try:
-        return requirements_of(load_measures(dict(functions))).passes
+        return requirements_of(load_measures(dict(functions)))
     except GsnrError:  # said elsewhere
-        return 0.0
+        return Requirements()

@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.preflight.check import sample_passes
@@ -112,9 +111,7 @@ def estimate(
 
 def remaining(whole: Estimate, cfg: Config, epoch: int) -> Estimate:
     """Return what is left of a run that goes on from its checkpoint at `epoch`; memory stays."""
-    later = [e for e in epochs_of(cfg.measure_at, cfg.epochs) if e >= epoch]
-    left = replace(cfg, epochs=max(cfg.epochs - epoch, 0), measure_at=later)
-    share = sample_passes(left) / sample_passes(cfg)
+    share = sample_passes(cfg, first=epoch) / sample_passes(cfg)
     seconds = None if whole.seconds is None else whole.seconds * share
     return replace(whole, flops=whole.flops * share, seconds=seconds)
 

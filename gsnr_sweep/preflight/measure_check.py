@@ -76,7 +76,9 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...
     loaded = load_measures(functions)
     measures = tuple(_Measure(name, functions[name], found) for name, found in loaded.items())
     cheap = cost.n_parameters <= _MOST_WEIGHTS and cost.forward_flops <= _MOST_FLOPS
-    trial = _Trial(measures, spec.task, network, requirements_of(loaded), cfg, spec, cheap)
+    trial = _Trial(
+        measures, spec.task, repr(cfg.loss), network, requirements_of(loaded), cfg, spec, cheap
+    )
     problem, doubts = _outcome_of(trial)
     if problem:
         raise GsnrError(problem)
@@ -144,6 +146,7 @@ class _Trial:
     Attributes:
         measures: All of a run, those of the package included.
         task: Of the data.
+        loss: The loss's config, written out.
         network: As `own_network` says.
         wanted: What the measures require.
         cfg: The run.
@@ -153,6 +156,7 @@ class _Trial:
 
     measures: tuple[_Measure, ...]
     task: str
+    loss: str
     network: str
     wanted: Requirements = field(compare=False)
     cfg: Config = field(compare=False)

@@ -15,6 +15,7 @@ from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
+from gsnr_sweep.gradients.loss import make_loss
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.examples import examples
 
@@ -50,7 +51,7 @@ def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> EngineChoi
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
     x, y = examples(cfg, spec, 3, device)
     network = prepare_network(model, dtype, device)
-    return EngineChoice.of(network, x, y, spec.task, cfg.engine)
+    return EngineChoice.of(network, x, y, make_loss(cfg.loss, spec.task), cfg.engine)
 
 
 def memory_bytes(

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from gsnr_sweep.data.own_distribution import kind
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.loss import make_loss
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
+from gsnr_sweep.gradients.settings import LossConfig
 from gsnr_sweep.models.build import build_model, describe_model
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.examples import examples
@@ -66,27 +68,31 @@ class Fit:
         model: The model's config as JSON.
         input_shape: Shape of one input.
         n_outputs: Classes or targets.
-        task: Decides the loss.
+        task: What the targets are.
+        loss: The loss's config, written out.
         run: What else a user's own model is tried with: dtype and data. Empty for ours.
         samples: Draws a few of them; None for ours.
+        of_loss: The loss's config.
     """
 
     model: str
     input_shape: tuple[int, ...]
     n_outputs: int
     task: Any
+    loss: str
     run: str = ""
     samples: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, compare=False)
+    of_loss: LossConfig = field(default_factory=LossConfig, compare=False)
 
     @classmethod
     def of(cls, cfg: Config, spec: DataSpec) -> Fit:
         """Take from a run and its data's description what a model must fit."""
         as_json = json.dumps(asdict(cfg.model), sort_keys=True, default=str)
-        about = (as_json, spec.input_shape, spec.n_outputs, spec.task)
+        about = (as_json, spec.input_shape, spec.n_outputs, spec.task, repr(cfg.loss))
         if is_ours(cfg.model._target_):
-            return cls(*about)
+            return cls(*about, of_loss=cfg.loss)
         drawn = partial(examples, cfg, spec, _N_SAMPLES)
-        return cls(*about, repr((cfg.dtype, cfg.data)), drawn)
+        return cls(*about, repr((cfg.dtype, cfg.data)), drawn, cfg.loss)
 
     @property
     def config(self) -> ModelConfig:
@@ -106,9 +112,9 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
         check_weights(ch, _count_weights(fit, ch))
     x, targets = _samples(fit)
     network, cost = _pass_forward(fit, ch, x)
-    where = describe_model(fit.config)
+    where, loss = describe_model(fit.config), make_loss(fit.of_loss, fit.task)
     try:
-        call(where, choose_moments_method, network, x, targets, fit.task)
+        call(where, choose_moments_method, network, x, targets, loss)
     except UserCodeError as error:
         raise GsnrError(f"{where}: {error}") from error.__cause__
     return cost

@@ -18,10 +18,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import value_at
 from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
+from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import as_typed, describe_duration
@@ -93,8 +93,9 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
         (
             "training",
             f"{_spanned(points, 'n_sets', 'replica')}, {_spanned(points, 'epochs', 'epoch')} of "
-            f"{_rule_line(points)}, lr {_span(points, 'lr')}",
+            f"{_rule_line(points)}, lr {_span(points, 'lr')}{_stop_line(points)}",
         ),
+        ("loss", _one_of({_loss_line(point) for point in points})),
         (
             "measured",
             f"at epochs {_schedules(points)}, test set of {_span(points, 'n_test')}",
@@ -112,6 +113,31 @@ def _rule_line(points: Sequence[CheckedPoint]) -> str:
         return "rules as swept"
     sizes = _span([point for point in points if point.cfg.rule], "optim.batch_size")
     return f"{points[0].cfg.optim.name} in mini-batches of {sizes}"
+
+
+def _stop_line(points: Sequence[CheckedPoint]) -> str:
+    rules = {
+        " and ".join(f"{key.partition('.')[2]} {value_at(point.cfg, key):g}" for key in keys)
+        for point in points
+        if (keys := point.cfg.stop.rules)
+    }
+    return f"; stops at {_one_of(rules)}" if rules else ""
+
+
+def _loss_line(point: CheckedPoint) -> str:
+    """Say what is minimized."""
+    loss, is_regression = point.cfg.loss, point.data is not None and point.data.task == "regression"
+    if isinstance(loss, CustomLossConfig):
+        return loss._target_
+    if isinstance(loss, CrossEntropyConfig) and loss.label_smoothing:
+        return f"cross entropy, labels smoothed by {loss.label_smoothing:g}"
+    if loss.name == "mse" or is_regression:
+        return f"squared error{'' if is_regression else ' to one-hot labels'}"
+    return "cross entropy"
+
+
+def _one_of(told: set[str]) -> str:
+    return told.pop() if len(told) == 1 else "as swept"
 
 
 def _data_line(point: CheckedPoint) -> str:
@@ -161,16 +187,15 @@ def _spanned(points: Sequence[CheckedPoint], key: str, name: str) -> str:
 
 
 def _schedules(points: Sequence[CheckedPoint]) -> str:
-    schedules = list(
-        dict.fromkeys(_short(epochs_of(point.cfg.measure_at, point.cfg.epochs)) for point in points)
-    )
+    schedules = list(dict.fromkeys(_short(point.cfg.measured_epochs) for point in points))
     return schedules[0] if len(schedules) == 1 else "as swept"
 
 
-def _short(epochs: Sequence[int]) -> str:
-    if len(epochs) <= 8:
-        return ", ".join(map(str, epochs))
-    return f"{epochs[0]}, {epochs[1]}, … {epochs[-1]} ({len(epochs)} in all)"
+def _short(epochs: Sequence[float]) -> str:
+    told = [f"{epoch:g}" for epoch in epochs]
+    if len(told) <= 8:
+        return ", ".join(told)
+    return f"{told[0]}, {told[1]}, … {told[-1]} ({len(told)} in all)"
 
 
 def _tera(flops: float) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
@@ -99,7 +98,14 @@ class Setup:
         data = (self.spec.input_shape, self.spec.n_outputs, self.spec.task)
         settings = (self.cfg.dtype, self.cfg.chunk_size, str(self.device), self.threads)
         measures = tuple(sorted(self.cfg.measures.functions.items()))
-        return (repr(self.cfg.model), *data, *settings, measures, self.several_chunks)
+        return (
+            repr(self.cfg.model),
+            repr(self.cfg.loss),
+            *data,
+            *settings,
+            measures,
+            self.several_chunks,
+        )
 
 
 def set_up(
@@ -117,7 +123,7 @@ def set_up(
     spec, device = distribution(cfg.data).spec, choose_device(cfg.device)
     data = (spec.input_shape, spec.n_outputs, spec.task)
     engine = (cfg.dtype, cfg.kernels, cfg.memory_limit, device)
-    key = (repr(cfg.model), cfg.ch, *engine, *data)
+    key = (repr(cfg.model), repr(cfg.loss), cfg.ch, *engine, *data)
     if key not in plans:
         plans[key] = plan_passes(cfg, spec, device)
     wanted = cfg.threads or threads or max(1, cores // workers)
@@ -143,8 +149,10 @@ class Timing:
 
     def seconds(self, setup: Setup) -> float:
         """Predict a point's wall time."""
-        cfg, schedule = setup.cfg, epochs_of(setup.cfg.measure_at, setup.cfg.epochs)
-        steps = cfg.epochs - sum(epoch < cfg.epochs for epoch in schedule)
+        cfg, schedule = setup.cfg, setup.cfg.measured_epochs
+        # With gradient descent a measured step is one of the training's.
+        taken = sum(epoch < cfg.epochs for epoch in schedule) if cfg.rule is None else 0
+        steps = cfg.epochs - taken
         replica = cfg.n * (steps * self.step + len(schedule) * self.measurement)
         replica += len(schedule) * 2 * cfg.n_test * self.losses
         rounds = math.ceil(cfg.n_sets / setup.threads)

@@ -30,7 +30,8 @@ class Measurement:
     """What was measured at one epoch.
 
     Attributes:
-        epoch: Number of gradient-descent steps taken before the measured one.
+        epoch: Passes over the training set before the measured step, a fraction within one; with
+            full-batch gradient descent the number of steps taken.
         metrics: Finite values by metric name.
         nonfinite: Names of the metrics that came out as NaN or infinite; JSON and MLflow hold
             neither.
@@ -38,13 +39,17 @@ class Measurement:
             MLflow takes the same value with the same time only once, so sending twice is harmless.
         arrays: Lists of values by name, such as one value a parameter; None stands for a value
             that is not finite. They are not sent as metrics.
+        step: Steps of the training rule taken before; None in records of earlier versions.
+        is_end: Whether training ended here.
     """
 
-    epoch: int
+    epoch: float
     metrics: dict[str, float]
     nonfinite: list[str] = field(default_factory=list)
     time_ms: int = 0
     arrays: dict[str, list[float | None]] = field(default_factory=dict)
+    step: int | None = None
+    is_end: bool = False
 
     @property
     def key(self) -> str:
@@ -52,14 +57,21 @@ class Measurement:
         return f"{self.epoch}@{self.time_ms}"
 
     @classmethod
-    def from_values(cls, epoch: int, values: Mapping[str, float | list[float]]) -> Self:
+    def from_values(
+        cls,
+        epoch: float,
+        values: Mapping[str, float | list[float]],
+        step: int | None = None,
+        is_end: bool = False,
+    ) -> Self:
         """Sort raw values into lists, finite numbers and others; names become printable."""
         values = {printable(name): value for name, value in values.items()}
         arrays = {name: _finite(value) for name, value in values.items() if isinstance(value, list)}
         numbers = {n: float(value) for n, value in values.items() if not isinstance(value, list)}
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         now = int(time.time() * 1000)
-        return cls(epoch, finite, sorted(set(numbers) - set(finite)), now, arrays)
+        missing = sorted(set(numbers) - set(finite))
+        return cls(epoch, finite, missing, now, arrays, step, is_end)
 
 
 @dataclass
@@ -78,6 +90,8 @@ class RunRecord:
         measurements: In the order of the epochs.
         error: Why the run did not finish, empty if it did.
         data: Name, source, digests and sizes of the sets.
+        stopped_by: The stopping rules that ended the training, or ``epochs`` if none was met; empty
+            if none was asked for.
         schema: Version of this file's layout.
     """
 
@@ -91,6 +105,7 @@ class RunRecord:
     measurements: list[Measurement] = field(default_factory=list)
     error: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    stopped_by: str = ""
     schema: int = SCHEMA
 
     def write(self, folder: Path) -> Path:

@@ -277,7 +277,7 @@ def _runs(table: SweepTable) -> Table:
         cells = [_number(last.metrics.get(n)) for n in ("osgr_lhs", "osgr_rhs")]
         cells += [_number(last.metrics.get(n)) for n in ("train_loss", "test_loss")]
         wall = describe_duration(record.summary.get("wall_time_s", 0.0))
-        rows.append([record.name, str(last.epoch), *cells, wall])
+        rows.append([record.name, f"{last.epoch:g}", *cells, wall])
     return Table("Runs", heads, rows)
 
 

@@ -36,6 +36,7 @@ class RunState:
         may_pass: Whether a failure may pass if the run is tried again.
         problems: What could not be written at the end.
         started: When this attempt started, by ``time.perf_counter``.
+        epoch: Epochs that all replicas have passed.
     """
 
     cfg: Config
@@ -51,6 +52,7 @@ class RunState:
     may_pass: bool = False
     problems: list[Exception] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
+    epoch: int = 0
 
     @property
     def wall_seconds(self) -> float:

@@ -27,8 +27,7 @@ class Checkpointing(Callback):
     @override
     def on_data(self, run: RunState) -> None:
         """Keep the weights of a run that has all its steps behind it."""
-        if run.cfg.keep_weights and run.before.epoch == run.cfg.epochs:
-            _keep_weights(run)
+        _keep_weights_of_end(run, run.before.epoch)
 
     @override
     def on_step(self, run: RunState, epoch: int) -> None:
@@ -45,8 +44,7 @@ class Checkpointing(Callback):
                 f"Stopped at epoch {epoch} of {run.cfg.epochs} ({request.stopping})."
             )
 
-        if epoch == run.cfg.epochs and run.cfg.keep_weights:
-            _keep_weights(run)
+        _keep_weights_of_end(run, epoch)
 
     def _write(self, run: RunState, epoch: int) -> None:
         assert run.ensemble is not None
@@ -72,16 +70,22 @@ class Checkpointing(Callback):
                     remove_checkpoint(folder)
 
 
-def _keep_weights(run: RunState) -> None:
+def _keep_weights_of_end(run: RunState, epoch: int) -> None:
     """Keep the final weights, which the measurement after the last step is about to change.
+
+    Args:
+        run: Keeps them if it is to, and if training ends here.
+        epoch: Epochs that it has passed.
 
     Raises:
         GsnrError: They cannot be written.
     """
     assert run.ensemble is not None
+    if not run.cfg.keep_weights or not run.ensemble.ends_at(epoch):
+        return
     train_digest, _, _ = run.data_digest.partition("+")
     weights = Checkpoint(
-        run.cfg.epochs,
+        epoch,
         run.ensemble.state(),
         run.training.hash,
         run.training.code,

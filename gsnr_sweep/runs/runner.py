@@ -206,7 +206,9 @@ class _Run:
         snapshots = ensemble.run(self._stepped, run.before.epoch, done, requirements_of(measures))
         for snapshot in run.stopwatch.timed(snapshots):
             self._measure(snapshot, measures)
-        steps = cfg.epochs * cfg.n * cfg.n_sets
+        run.record.stopped_by = ensemble.stopped_by(run.epoch)
+        run.record.summary["epochs_trained"] = run.epoch
+        steps = run.epoch * cfg.n * cfg.n_sets
         run.record.summary["train_samples_per_s"] = steps / max(run.stopwatch.seconds, 1e-9)
 
     def _go_on(self, ensemble: Ensemble) -> None:
@@ -222,8 +224,10 @@ class _Run:
         if before.checkpoint is not None:
             ensemble.load_state(before.checkpoint.tensors)
             log.info("going on from epoch %d", before.epoch)
+        run.epoch = before.epoch
 
     def _stepped(self, epoch: int) -> None:
+        self.run.epoch = epoch
         for callback in self.callbacks:
             callback.on_step(self.run, epoch)
 
@@ -235,12 +239,13 @@ class _Run:
         """
         with self.run.stopwatch.running():
             values = measure_all(measures, snapshot)
-            measurement = Measurement.from_values(snapshot.epoch, values)
+            place = (snapshot.step, snapshot.is_end)
+            measurement = Measurement.from_values(snapshot.epoch, values, *place)
         for callback in self.callbacks:
             callback.on_measurement(self.run, measurement)
         if not snapshot.is_finite:
             raise DivergedError(
-                f"Training diverged: a loss is infinite or NaN at epoch {snapshot.epoch}. "
+                f"Training diverged: a loss is infinite or NaN at epoch {snapshot.epoch:g}. "
                 f"Try a learning rate below lr={self.run.cfg.lr}."
             )
 

@@ -60,7 +60,7 @@ class StatusReporter(Callback):
         if run.problems and status.state.has_result:  # of which the disk has no record
             status.state, status.message = State.FAILED, str(run.problems[0])
         if run.record.state == State.FINISHED:
-            status.epoch = run.cfg.epochs
+            status.epoch = run.epoch
         self._file.write()
 
 
@@ -68,4 +68,4 @@ def _headline(measurement: Measurement) -> str:
     """Put the two sides of eq. (19) into a few words."""
     lhs = measurement.metrics.get("osgr_lhs", math.nan)
     rhs = measurement.metrics.get("osgr_rhs", math.nan)
-    return f"epoch {measurement.epoch}: LHS {lhs:.3f}  RHS {rhs:.3f}"
+    return f"epoch {measurement.epoch:g}: LHS {lhs:.3f}  RHS {rhs:.3f}"

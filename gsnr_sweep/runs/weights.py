@@ -46,6 +46,8 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
     sets, spec = draw_sets(source, cfg.sampling), source.spec
     measures = load_measures(cfg.measures.functions)
     wanted = requirements_of(measures)
+    if cfg.rule is not None:  # what its own next step is depends on more than weights
+        wanted = dataclasses.replace(wanted, own_steps=False)
     seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
     training = dataclasses.replace(cfg.training, threads=1)
     for weights in files:

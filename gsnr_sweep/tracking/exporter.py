@@ -250,7 +250,7 @@ def _describe(writer: RunWriter, run: Run, record: RunRecord) -> None:
 
 def _log_measurements(writer: RunWriter, record: RunRecord, known: set[str]) -> None:
     writer.metrics(
-        (name, value, measurement.time_ms, measurement.epoch)
+        (name, value, measurement.time_ms, int(measurement.epoch))
         for measurement in record.measurements
         if measurement.key not in known
         for name, value in measurement.metrics.items()

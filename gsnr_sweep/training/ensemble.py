@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +17,20 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import BatchedReplicas
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
-from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.loss import Task, make_loss
 from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import Rule
 from gsnr_sweep.training.settings import TrainingSettings
-from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, Snapshot
+from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
+from gsnr_sweep.training.stopping import Stopping
 
 OnEpoch = Callable[[int], None]
 
 _EXAMPLES = 3
+_OWN = ("steps", "epoch", "full_batch")
 
 
 class Ensemble:
@@ -50,8 +53,8 @@ class Ensemble:
         Args:
             model: The network with its initial weights.
             sets: M training sets and the test set.
-            task: Decides the loss.
-            settings: Learning rate, schedule, dtype and memory budget.
+            task: What the targets are.
+            settings: Learning rate, schedule, loss, dtype and memory budget.
             device: Where to compute.
 
         Raises:
@@ -60,19 +63,22 @@ class Ensemble:
         self._settings = settings
         self._threads = 1 if device.type == "cuda" else min(settings.threads or 1, settings.n_sets)
         dtype: torch.dtype = getattr(torch, settings.dtype)
-        model = prepare_network(model, dtype, device)
+        model = prepare_network(model, dtype, device, settings.running_statistics)
         self.parameters = trained_parameters(model)
         self.followed = followed_parameters(self.parameters, settings.followed)
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        plan = self._plan = EngineChoice.of(model, examples, targets, task, settings.engine)
+        loss = make_loss(settings.loss, task)
+        engine, stochastic = settings.engine, settings.rule is not None
+        plan = self._plan = EngineChoice.of(model, examples, targets, loss, engine, stochastic)
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         engines = plan.engines(settings.engine, len(train))
         self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
-        numbered = enumerate(self.replicas) if settings.rule else ()
-        self._rules = [Rule(settings.rule, one, m) for m, one in numbered if settings.rule]
+        numbered, drawing = enumerate(self.replicas) if settings.rule else (), Lock()
+        self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
+        self._stopping = Stopping(settings.stop, self.replicas)
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
@@ -80,7 +86,7 @@ class Ensemble:
             return False
         if plan.normalizes and self._together(plan) < self._settings.n:
             return False
-        return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.task)
+        return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.loss)
 
     def _together(self, plan: EngineChoice) -> int:
         """Samples of each training set in a pass over all replicas; on a CPU groups are small."""
@@ -114,18 +120,29 @@ class Ensemble:
             for rule in self._rules[m : m + 1]:
                 rule.load_state(own)
 
+    def ends_at(self, epoch: int) -> bool:
+        """Tell whether training is over after so many epochs, at the replicas' present weights."""
+        return epoch >= self._settings.epochs or bool(self._stopping.met_at(epoch))
+
+    def stopped_by(self, epoch: int) -> str:
+        """Say what ended the training after so many epochs; empty if no rule was to stop it."""
+        if not self._stopping.is_asked:
+            return ""
+        return self._stopping.met_at(epoch) or "epochs"
+
     def run(
         self,
         on_epoch: OnEpoch | None = None,
         first: int = 0,
-        measured: Collection[int] = (),
+        measured: Collection[float] = (),
         wanted: Requirements | None = None,
     ) -> Iterator[Snapshot]:
         """Train for ``epochs`` passes over the training sets and yield scheduled snapshots.
 
         An epoch t is measured by a step of full-batch gradient descent from weights θ_t. Where the
         weights move by gradient descent this is the step to θ_{t+1}, for t = epochs one step beyond
-        the training; where they move by another rule it is taken back, bit for bit.
+        the training; where they move by another rule it is taken back, bit for bit. Where a
+        stopping rule is met, training ends, and is measured there.
 
         Args:
             on_epoch: Called with the number of epochs passed, between two of them: all replicas are
@@ -135,17 +152,38 @@ class Ensemble:
             wanted: What the snapshots must hold beyond the usual; None for signs.
         """
         wanted = wanted or Requirements(signs=True)
-        schedule = set(self._settings.measured_epochs) - set(measured)
+        settings = self._settings
+        schedule = {round(epoch * settings.steps_an_epoch) for epoch in settings.measured_epochs}
+        done = {round(epoch * settings.steps_an_epoch) for epoch in measured}
         for rule in self._rules:
             rule.start_at(first)
         with self.stepping() as steps:
-            for epoch in range(first, self._settings.epochs + 1):
-                if epoch in schedule:
-                    yield self._measured_step(epoch, steps, wanted)
-                if epoch < self._settings.epochs and (self._rules or epoch not in schedule):
-                    steps.take()
-                if on_epoch is not None and epoch < self._settings.epochs:
+            for epoch in range(first, settings.epochs + 1):
+                step = epoch * settings.steps_an_epoch
+                ends = self.ends_at(epoch)
+                is_due = step in schedule or (ends and self._stopping.is_asked)
+                if is_due and step not in done:
+                    yield self._measured_step(step, ends, steps, wanted)
+                if ends:
+                    break
+                yield from self._epoch(step, schedule - done, steps, wanted)
+                if on_epoch is not None:
                     on_epoch(epoch + 1)
+
+    def _epoch(
+        self, first: int, schedule: Collection[int], steps: Steps, wanted: Requirements
+    ) -> Iterator[Snapshot]:
+        """Take the steps of an epoch; measure within it."""
+        if not self._rules:
+            if first not in schedule:  # a measured step of gradient descent has been taken
+                steps.take()
+            return
+        step, last = first, first + self._settings.steps_an_epoch
+        for next_step in sorted({s for s in schedule if first < s < last}):
+            steps.take(next_step - step)
+            step = next_step
+            yield self._measured_step(step, False, steps, wanted)
+        steps.take(last - step)
 
     @contextmanager
     def stepping(self) -> Iterator[Steps]:
@@ -163,7 +201,7 @@ class Ensemble:
                 plan.model,
                 self.parameters,
                 [replica.train for replica in replicas],
-                plan.task,
+                plan.loss,
                 plan.examples.dtype,
                 self._together(plan),
                 self._threads,
@@ -172,14 +210,20 @@ class Ensemble:
             with closing(stacked):
                 yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
-    def _measured_step(self, epoch: int, steps: Steps, wanted: Requirements) -> Snapshot:
+    def _measured_step(
+        self, step: int, is_end: bool, steps: Steps, wanted: Requirements
+    ) -> Snapshot:
         """Take one gradient-descent step of every replica, measuring before and after it."""
         moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
         taken = steps.each(partial(self._measure_replica, moments, steps, wanted))
-        changes = [step.test_next.per_sample - step.test.per_sample for step in taken]
+        after = _after([(each.train_next, each.test_next, each.test) for each in taken])
+        rates = [each.preconditioner for each in taken]
+        whole, within = divmod(step, self._settings.steps_an_epoch)
         return Snapshot(
-            epoch=epoch,
+            epoch=step / self._settings.steps_an_epoch if within else whole,
+            step=step,
+            is_end=is_end,
             n=self._settings.n,
             lr=self._settings.lr,
             variance=self._settings.variance,
@@ -188,26 +232,67 @@ class Ensemble:
             gradient_square_sum=moments["sum_of_squares"],
             positive=moments.get("positive"),
             negative=moments.get("negative"),
-            step_sq_norm=torch.stack([step.sq_norm for step in taken]).cpu(),
-            train_loss=_vector(step.train.mean for step in taken),
-            train_loss_next=_vector(step.train_next.mean for step in taken),
-            test_loss=_vector(step.test.mean for step in taken),
-            test_loss_next=_vector(step.test_next.mean for step in taken),
-            test_loss_change=torch.stack(changes).sum(0).cpu(),
-            train_accuracy=_vector(step.train.accuracy for step in taken),
-            test_accuracy=_vector(step.test.accuracy for step in taken),
+            step_sq_norm=torch.stack([each.sq_norm for each in taken]).cpu(),
+            train_loss=_vector(each.train.mean for each in taken),
+            train_loss_next=after.train_loss,
+            test_loss=_vector(each.test.mean for each in taken),
+            test_loss_next=after.test_loss,
+            test_loss_change=after.test_loss_change,
+            train_accuracy=_vector(each.train.accuracy for each in taken),
+            test_accuracy=_vector(each.test.accuracy for each in taken),
             parameters=self.parameters,
             followed=self.followed,
-            probed={name: [step.probed[name] for step in taken] for name in wanted.probes},
-            **{name: torch.stack([step.rows[name] for step in taken]) for name in taken[0].rows},
+            probed={name: [each.probed[name] for each in taken] for name in wanted.probes},
+            own={
+                name: _after([(*each.own[name], each.test) for each in taken])
+                for name in taken[0].own
+            },
+            preconditioner=None if None in rates else torch.stack(cast(list[Tensor], rates)),
+            **{name: torch.stack([each.rows[name] for each in taken]) for name in taken[0].rows},
         )
 
     def _measure_replica(
         self, moments: dict[str, Tensor], steps: Steps, wanted: Requirements, m: int
     ) -> MeasuredStep:
         replica = self.replicas[m]
-        with replica.unmoved() if self._rules else nullcontext():
+        if not self._rules:
             return self._measured(replica, moments, steps, wanted, m)
+        with replica.unmoved():
+            measured = self._measured(replica, moments, steps, wanted, m)
+        return self._with_own_steps(measured, m) if wanted.own_steps else measured
+
+    def _with_own_steps(self, measured: MeasuredStep, m: int) -> MeasuredStep:
+        """Add the losses after the rule's own next steps, which are taken and taken back."""
+        replica, rule, settings = self.replicas[m], self._rules[m], self._settings
+        found: dict[str, tuple[Losses, Losses]] = {}
+        counts = {"steps": settings.own_steps, "epoch": settings.steps_an_epoch}
+        with rule.excursion():
+            taken = 0
+            for name, count in sorted(counts.items(), key=lambda item: item[1]):
+                if count > taken or not found:
+                    rule.take(count - taken)
+                    taken = count
+                    both = self._losses(replica)
+                found[name] = both
+        rates = rule.preconditioner()
+        if rates is not None and (found_by_all := self._after_full_batch(measured, rates, m)):
+            found["full_batch"] = found_by_all
+        return replace(measured, own=found, preconditioner=rates)
+
+    def _after_full_batch(
+        self, measured: MeasuredStep, rates: Tensor, m: int
+    ) -> tuple[Losses, Losses]:
+        """Return the losses after one step u_j = p_j g_j along the training loss's gradient."""
+        if len(rates) == 1 and float(rates) == self._settings.lr:
+            return measured.train_next, measured.test_next  # the measured step itself
+        replica = self.replicas[m]
+        with replica.unmoved():
+            replica.step_along(rates * _flat(replica.gradient()))
+            return self._losses(replica)
+
+    def _losses(self, replica: Replica) -> tuple[Losses, Losses]:
+        replica.fix_statistics()
+        return replica.losses(replica.train), replica.losses(self.test)
 
     def _measured(
         self,
@@ -224,21 +309,34 @@ class Ensemble:
         test = replica.losses(self.test)
         probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
         rows = {"weights": _flat(replica.weights)} if wanted.weights else {}
-        gradient = steps.gradient(m)
-        replica.descend(gradient, self._settings.lr)
+        gradient, lr = steps.gradient(m), self._settings.lr
+        own = self._own_descent(replica) if wanted.own_steps and not self._rules else {}
+        replica.descend(gradient, lr)
         if wanted.gradient_change:
             rows["step_gradient"] = _flat(gradient)
             rows["next_gradient"] = _flat(replica.gradient())
-        replica.fix_statistics()
+        train_next, test_next = self._losses(replica)
         return MeasuredStep(
             torch.stack([g.square().sum() for g in gradient]).sum(),
             train,
-            replica.losses(replica.train),
+            train_next,
             test,
-            replica.losses(self.test),
+            test_next,
             probed,
             rows,
+            # Of gradient descent the measured step is the rule's own, and an epoch.
+            dict.fromkeys(_OWN, (train_next, test_next)) | own if wanted.own_steps else {},
+            torch.tensor([lr], dtype=torch.float64) if wanted.own_steps else None,
         )
+
+    def _own_descent(self, replica: Replica) -> dict[str, tuple[Losses, Losses]]:
+        """Return the losses after several steps of gradient descent, which are taken back."""
+        if self._settings.own_steps == 1:
+            return {}
+        with replica.unmoved():
+            for _ in range(self._settings.own_steps):
+                replica.descend(replica.gradient(), self._settings.lr)
+            return {"steps": self._losses(replica)}
 
     @contextmanager
     def _worker_threads(self) -> Iterator[ReplicaMap]:
@@ -255,7 +353,12 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """‖g‖² of one replica's step, losses around it, and what is wanted beside, by name."""
+    """‖g‖² of one replica's step, losses around it, and what is wanted beside, by name.
+
+    Attributes:
+        own: Losses of training set and test set after the rule's own steps.
+        preconditioner: Of the rule, as `Rule.preconditioner` has it.
+    """
 
     sq_norm: Tensor
     train: Losses
@@ -264,6 +367,18 @@ class MeasuredStep:
     test_next: Losses
     probed: dict[str, Any]
     rows: dict[str, Tensor]
+    own: dict[str, tuple[Losses, Losses]] = field(default_factory=dict)
+    preconditioner: Tensor | None = None
+
+
+def _after(steps: Sequence[tuple[Losses, Losses, Losses]]) -> After:
+    """Join the replicas' losses: training set after, test set after, test set before."""
+    changes = [test.per_sample - before.per_sample for _, test, before in steps]
+    return After(
+        _vector(train.mean for train, _, _ in steps),
+        _vector(test.mean for _, test, _ in steps),
+        torch.stack(changes).sum(0).cpu(),
+    )
 
 
 def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from torch import Tensor
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.gradients import Moments
-from gsnr_sweep.gradients.loss import count_correct, sample_losses
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,12 @@ class Losses:
         """Return the set's loss L, eq. (3)."""
         return float(self.per_sample.mean())
 
+    @property
+    def error(self) -> float:
+        """Share of misclassified samples, exact where there are none."""
+        n = len(self.per_sample)
+        return (n - round(self.accuracy * n)) / n
+
 
 @dataclass(eq=False)
 class Replica:
@@ -50,7 +55,7 @@ class Replica:
     train: Samples
 
     def __post_init__(self) -> None:
-        self.model, self._task = self.engine.model, self.engine.task
+        self.model, self._loss = self.engine.model, self.engine.loss
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._weights = [p.detach().double() for p in self._parameters]
 
@@ -65,11 +70,28 @@ class Replica:
         samples = self.train if batch is None else batch
         return [part / len(samples) for part in self.engine.gradient(samples)]
 
+    def training_gradient(self, batch: Samples) -> list[Tensor]:
+        """Return the gradient of a mini-batch's mean loss in training mode, as `gradient` does."""
+        return [part / len(batch) for part in self.engine.training_gradient(batch)]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the network draws random numbers, or is otherwise different, in training."""
+        return self.engine.random
+
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
         """Take one step θ ← θ − λ g."""
         for weight, g in zip(self._weights, gradient, strict=True):
             weight.sub_(g, alpha=lr)
+        self.use_weights()
+
+    @torch.no_grad()
+    def step_along(self, update: Tensor) -> None:
+        """Take one step θ ← θ − u, [P] in the order of the parameters."""
+        sizes = [weight.numel() for weight in self._weights]
+        for weight, u in zip(self._weights, torch.split(update, sizes), strict=True):
+            weight.sub_(u.view_as(weight).to(weight.device))
         self.use_weights()
 
     @torch.no_grad()
@@ -80,14 +102,12 @@ class Replica:
 
     @contextmanager
     def unmoved(self) -> Iterator[None]:
-        """Put the weights back to where they are now, bit for bit, at the end of the block."""
-        kept = [weight.clone() for weight in self._weights]
+        """Put weights and buffers back, bit for bit, at the end of the block."""
+        kept = {name: tensor.clone() for name, tensor in self.state().items()}
         try:
             yield
         finally:
-            for weight, value in zip(self._weights, kept, strict=True):
-                weight.copy_(value)
-            self.use_weights()
+            self.load_state(kept)
 
     def live_in(self, weights: list[Tensor], working: list[Tensor]) -> None:
         """Move the weights into other memory, from where others may change them too.
@@ -138,7 +158,7 @@ class Replica:
         def keep(outputs: Tensor, targets: Tensor, chunk_losses: Tensor) -> None:
             nonlocal correct
             losses.append(chunk_losses)
-            correct += count_correct(outputs, targets, self._task)
+            correct += self._loss.count_correct(outputs, targets)
 
         moments = self.engine.moments(self.train, keep, signs)
         return moments, self._as_losses(losses, correct)
@@ -149,12 +169,12 @@ class Replica:
         losses, correct = [], 0
         for outputs, y in self.engine.outputs(samples):
             losses.append(self.sample_losses(outputs, y))
-            correct += count_correct(outputs, y, self._task)
+            correct += self._loss.count_correct(outputs, y)
         return self._as_losses(losses, correct)
 
     def _as_losses(self, parts: list[Tensor], correct: int) -> Losses:
         per_sample = torch.cat(parts)
-        accuracy = correct / len(per_sample) if self._task == "classification" else math.nan
+        accuracy = correct / len(per_sample) if self._loss.task == "classification" else math.nan
         return Losses(per_sample, accuracy)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -163,4 +183,4 @@ class Replica:
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return each sample's loss [N], float64."""
-        return sample_losses(outputs, targets, self._task)
+        return self._loss(outputs, targets)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -17,8 +20,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.data.seeding import Stream, epoch_generator
+from gsnr_sweep.data.seeding import Stream, epoch_generator, global_generators_seeded
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.training.preconditioner import preconditioner
 from gsnr_sweep.training.replica import Replica
 from gsnr_sweep.training.settings import RuleSettings
 from gsnr_sweep.user_code import UserCodeError, call, load
@@ -38,22 +42,28 @@ class Rule:
     """How one replica's weights move: an optimizer, a schedule, mini-batches in a seeded order.
 
     The optimizer works on the float64 weights that a replica keeps beside the network's own. The
-    order of the samples in epoch e of replica m follows from the run's seed, m and e alone.
+    order of the samples in epoch e of replica m follows from the run's seed, m and e alone, and
+    what the network draws at random in step k (dropout) from the seed, m and k.
     """
 
-    def __init__(self, settings: RuleSettings, replica: Replica, number: int) -> None:
+    def __init__(
+        self, settings: RuleSettings, replica: Replica, number: int, drawing: Lock
+    ) -> None:
         """Make the optimizer.
 
         Args:
             settings: What the config says.
             replica: Whose weights move.
             number: m, the replica's number.
+            drawing: Held while a network draws random numbers, which are the whole process's.
 
         Raises:
             GsnrError: Optimizer or schedule cannot be made.
         """
         self._settings, self._replica, self._number = settings, replica, number
-        self._epoch = 0
+        self._drawing = drawing
+        self._steps_an_epoch = settings.steps_an_epoch(len(replica.train))
+        self._step = 0
         self._optimizer, self._schedule = make_optimizer(settings, replica.weights)
 
     def start_at(self, epoch: int) -> None:
@@ -61,27 +71,73 @@ class Rule:
         state = self._optimizer.state
         self._optimizer, self._schedule = make_optimizer(self._settings, self._replica.weights)
         self._optimizer.state = state
-        self._epoch = epoch
+        self._step = epoch * self._steps_an_epoch
         with warnings.catch_warnings():  # no optimizer has taken a step before these
             warnings.simplefilter("ignore", UserWarning)
             for _ in range(epoch):
                 self._next_rate()
 
-    def take_epoch(self) -> None:
-        """Go through the training set once, in mini-batches; the last may be smaller."""
-        for batch in self._batches():
-            self._step(self._replica.gradient(batch))
-        self._epoch += 1
-        self._next_rate()
+    def take(self, steps: int) -> None:
+        """Take so many steps; at the end of an epoch the learning rate is the next one's."""
+        last = self._step + steps
+        while self._step < last:
+            epoch, place = divmod(self._step, self._steps_an_epoch)
+            batches = self._batches(epoch)
+            for batch in batches[place : place + last - self._step]:
+                with self._generators():
+                    gradient = self._replica.training_gradient(self._chosen(batch))
+                self._move(gradient)
+                self._step += 1
+            if self._step % self._steps_an_epoch == 0:
+                self._next_rate()
 
-    def _batches(self) -> Iterator[Samples]:
-        train, settings = self._replica.train, self._settings
-        place = (settings.seed, Stream.BATCH_ORDER, self._number, self._epoch)
-        order = torch.from_numpy(epoch_generator(*place).permutation(len(train)))
-        for chosen in torch.split(order.to(train.x.device), settings.batch_size):
-            yield Samples(train.x[chosen], train.y[chosen], train.standardization)
+    @contextmanager
+    def excursion(self) -> Iterator[None]:
+        """Put weights, optimizer, schedule and order back to where they are now at the end."""
+        state, step = self._optimizer.state, self._step
+        kept: defaultdict[Tensor, Any] = defaultdict(dict)
+        for weight, remembered in state.items():
+            kept[weight] = {
+                name: value.clone() if isinstance(value, Tensor) else value
+                for name, value in remembered.items()
+            }
+        with self._replica.unmoved():
+            try:
+                yield
+            finally:
+                self._optimizer.state = kept
+                self.start_at(step // self._steps_an_epoch)
+                self._step = step
 
-    def _step(self, gradient: Sequence[Tensor]) -> None:
+    def preconditioner(self) -> Tensor | None:
+        """Return p of the step u_j = p_j g_j that the rule takes along a steady gradient.
+
+        Returns:
+            [P] or, where all are the same, [1], float64; None where it is not known.
+        """
+        return preconditioner(self._optimizer, self._replica.weights)
+
+    def _batches(self, epoch: int) -> Sequence[Tensor]:
+        """Return the places of the samples of each mini-batch of an epoch."""
+        place = (self._settings.seed, Stream.BATCH_ORDER, self._number, epoch)
+        order = torch.from_numpy(epoch_generator(*place).permutation(len(self._replica.train)))
+        there = order.to(self._replica.train.x.device)
+        return torch.split(there, self._settings.batch_size)
+
+    def _chosen(self, places: Tensor) -> Samples:
+        train = self._replica.train
+        return Samples(train.x[places], train.y[places], train.standardization)
+
+    @contextmanager
+    def _generators(self) -> Iterator[None]:
+        if not self._replica.is_random:
+            yield
+            return
+        place = (self._settings.seed, Stream.TRAINING_NOISE, self._number, self._step)
+        with self._drawing, global_generators_seeded(*place, self._replica.train.x.device):
+            yield
+
+    def _move(self, gradient: Sequence[Tensor]) -> None:
         weights = self._replica.weights
         for weight, part in zip(weights, gradient, strict=True):
             weight.grad = part

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gsnr_sweep.engine.settings import EngineSettings
+from gsnr_sweep.gradients.settings import LossConfig
+from gsnr_sweep.settings import unset
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class RuleSettings:
     schedule_args: Mapping[str, Any] = field(default_factory=dict)
     clip_norm: float | None = None
 
+    def steps_an_epoch(self, n: int) -> int:
+        """Return the mini-batches in a pass over n samples."""
+        return math.ceil(n / self.batch_size)
+
     @property
     def where(self) -> str:
         """Key and value that name the optimizer."""
@@ -46,6 +53,25 @@ class RuleSettings:
         return f"optim.schedule={self.schedule}"
 
 
+@dataclass
+class StopConfig:
+    """When training ends before its last epoch (section ``stop``)."""
+
+    train_loss: float | None = unset(
+        "stop after the first epoch at which the training loss of every replica is at most this"
+    )
+    train_error: float | None = unset(
+        "stop after the first epoch at which the share of misclassified training samples of every "
+        "replica is at most this; with stop.train_loss: both"
+    )
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The keys that are set."""
+        both = {"stop.train_loss": self.train_loss, "stop.train_error": self.train_error}
+        return tuple(key for key, value in both.items() if value is not None)
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How M replicas are trained, and when they are measured.
@@ -53,19 +79,24 @@ class TrainingSettings:
     Attributes:
         n_sets: M, the number of training sets and so of replicas.
         epochs: Passes over the training set; with full batches a step is an epoch.
-        measured_epochs: Epochs to measure at.
+        measured_epochs: Epochs to measure at; fractions of an epoch are steps within it.
         lr: Learning rate λ.
         dtype: ``float32`` or ``float64``, of weights and activations.
         variance: ``plugin`` (1/n) or ``unbiased`` (1/(n − 1)) variance of per-sample gradients.
         followed: Layers or parameters to follow one by one.
         threads: Replicas worked on side by side; None for one.
         rule: How weights move; None for full-batch gradient descent.
+        loss: Of each sample.
+        stop: When training ends before its last epoch.
+        own_steps: Steps of the rule's own over which `osgr_own_lhs` is taken.
+        running_statistics: Whether networks with batch normalization are measured with running
+            statistics instead of the training set's at the present weights.
         engine: How passes are computed; holds n, the size of each training set.
     """
 
     n_sets: int
     epochs: int
-    measured_epochs: tuple[int, ...]
+    measured_epochs: tuple[float, ...]
     lr: float
     engine: EngineSettings
     dtype: Literal["float32", "float64"] = "float32"
@@ -73,6 +104,15 @@ class TrainingSettings:
     followed: tuple[str, ...] = ()
     threads: int | None = None
     rule: RuleSettings | None = None
+    loss: LossConfig = field(default_factory=LossConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    own_steps: int = 1
+    running_statistics: bool = False
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps in a pass over a training set."""
+        return self.rule.steps_an_epoch(self.n) if self.rule else 1
 
     @property
     def n(self) -> int:

@@ -16,11 +16,29 @@ GRADIENT_RESOLUTION = {"float32": 16 * 2.0**-24, "float64": 256 * 2.0**-53}
 
 
 @dataclass(frozen=True)
+class After:
+    """Losses after some steps from θ_t.
+
+    Attributes:
+        train_loss: [M] L[D].
+        test_loss: [M] L[D'].
+        test_loss_change: [n'] change of each test sample's loss since θ_t, summed over the
+            replicas.
+    """
+
+    train_loss: Tensor
+    test_loss: Tensor
+    test_loss_change: Tensor
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Step t of M replicas with P parameters, trained on n samples each.
 
     Attributes:
-        epoch: t, the number of steps taken before.
+        epoch: t, the number of passes over the training set before; a fraction within one.
+        step: The number of the rule's own steps before.
+        is_end: Whether training ends here.
         n: Size of a training set.
         lr: Learning rate λ.
         variance: ``plugin`` (1/n) or ``unbiased`` (1/(n − 1)) variance of per-sample gradients.
@@ -43,9 +61,15 @@ class Snapshot:
         step_gradient: [M, P] the gradient that was stepped along, for measures that want it.
         next_gradient: [M, P] the same after the step, for measures that want it.
         probed: What the measures' probes found, by measure, one entry a replica.
+        own: Losses after the rule's own next steps, for measures that want them: ``steps`` (as many
+            as `measures.own_steps`), ``epoch`` (a pass over the training set), and
+            ``full_batch``, after one step u_j = p_j g_j along the training loss's gradient, where p
+            is known.
+        preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
+            same; for measures that want it, and None where it is not known.
     """
 
-    epoch: int
+    epoch: float
     n: int
     lr: float
     variance: Literal["plugin", "unbiased"]
@@ -68,6 +92,15 @@ class Snapshot:
     step_gradient: Tensor | None = None
     next_gradient: Tensor | None = None
     probed: Mapping[str, list[Any]] = field(default_factory=dict)
+    own: Mapping[str, After] = field(default_factory=dict)
+    preconditioner: Tensor | None = None
+    step: int = 0
+    is_end: bool = False
+
+    @property
+    def after(self) -> After:
+        """Losses after the measured step of gradient descent."""
+        return After(self.train_loss_next, self.test_loss_next, self.test_loss_change)
 
     @cached_property
     def layers(self) -> dict[str, slice]:

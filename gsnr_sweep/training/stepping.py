@@ -38,9 +38,10 @@ class Steps:
         """Let replicas step with learning rate `lr`, those side by side that `each` maps so."""
         self.each, self._replicas, self._lr = each, replicas, lr
 
-    def take(self) -> None:
-        """Take one step of every replica."""
-        self.each(lambda m: self._replicas[m].descend(self.gradient(m), self._lr))
+    def take(self, count: int = 1) -> None:
+        """Take so many steps of every replica."""
+        for _ in range(count):
+            self.each(lambda m: self._replicas[m].descend(self.gradient(m), self._lr))
 
     def prepare(self) -> None:
         """Get ready for `gradient` of every replica at its present weights."""
@@ -51,7 +52,7 @@ class Steps:
 
 
 class RuleSteps(Steps):
-    """Epochs by rules of their own; a measured step of gradient descent is virtual."""
+    """Steps by rules of their own; a measured step of gradient descent is virtual."""
 
     def __init__(
         self, replicas: Sequence[Replica], lr: float, each: ReplicaMap, rules: Sequence[Rule]
@@ -61,8 +62,8 @@ class RuleSteps(Steps):
         self._rules = rules
 
     @override
-    def take(self) -> None:
-        self.each(lambda m: self._rules[m].take_epoch())
+    def take(self, count: int = 1) -> None:
+        self.each(lambda m: self._rules[m].take(count))
 
 
 class BatchedSteps(Steps):
@@ -84,8 +85,9 @@ class BatchedSteps(Steps):
             replica.live_in(*(row_views(row, parameters) for row in rows))
 
     @override
-    def take(self) -> None:
-        self._stacked.step(self._lr)
+    def take(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._stacked.step(self._lr)
 
     @override
     def prepare(self) -> None:

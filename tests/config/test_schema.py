@@ -298,7 +298,7 @@ def test_every_key_has_a_line_of_help() -> None:
     ]
 
 
-_SECTIONS = {"data", "model", "optim", "measures", "tracking", "preset"}
+_SECTIONS = {"data", "model", "optim", "loss", "stop", "measures", "tracking", "preset"}
 
 
 def test_every_data_set_of_conf_has_the_schema_of_its_name() -> None:

@@ -18,6 +18,7 @@ from gsnr_sweep.engine.cpu.engine import CpuEngine
 from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.engine.cpu.networks import CASES, Case, samples
@@ -35,7 +36,7 @@ def _plan(case: Case, cfg: Config, dtype: torch.dtype = torch.float32) -> Engine
     torch.manual_seed(0)
     model = prepare_network(case.build(), dtype, CPU)
     x, y = samples(case, 3).batch(0, 3, dtype)
-    return EngineChoice.of(model, x, y, "classification", cfg.engine)
+    return EngineChoice.of(model, x, y, CROSS_ENTROPY, cfg.engine)
 
 
 def _ensemble(case: Case, cfg: Config) -> Ensemble:

@@ -15,7 +15,7 @@ from gsnr_sweep.gradients.batchnorm import (
     replace_batchnorm,
     use_full_batch_statistics,
 )
-from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.models.table3_cnn import Table3CNN
 
 N = 12
@@ -42,7 +42,7 @@ def _batches(x: Tensor, y: Tensor, size: int):
 
 
 def _loss_sum(outputs: Tensor, y: Tensor) -> Tensor:
-    return sample_losses(outputs, y, "classification").sum()
+    return CROSS_ENTROPY(outputs, y).sum()
 
 
 @pytest.mark.parametrize("size", [1, 5, 12])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.gradients.method import _random_state, choose_moments_method
 from gsnr_sweep.gradients.moments import Method
 
@@ -83,7 +84,7 @@ def told(model: nn.Module) -> str:
 
 def choose(model: nn.Module) -> Method:
     prepared = prepare_network(model, torch.float32, torch.device("cpu"))
-    return choose_moments_method(prepared, X, Y, "classification")
+    return choose_moments_method(prepared, X, Y, CROSS_ENTROPY)
 
 
 @pytest.mark.parametrize("kind", OFF_IN_EVALUATION)
@@ -174,7 +175,7 @@ def test_the_network_is_left_as_it_was() -> None:
     model = prepare_network(network(own_batch_norm), torch.float32, torch.device("cpu"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(GsnrError):
-        choose_moments_method(model, X, Y, "classification")
+        choose_moments_method(model, X, Y, CROSS_ENTROPY)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module.training for module in model.modules())
 

@@ -1,7 +1,6 @@
 """Moments of per-sample gradients against sample-by-sample autograd, in float64."""
 
 import weakref
-from functools import partial
 
 import pytest
 import torch
@@ -11,15 +10,13 @@ from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method, Moments, choose_method, gradient_moments
 from gsnr_sweep.gradients.layer_io import layerwise_gradients
-from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.gradients.per_sample import DenseGradients, PerSampleGradients
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION
 from tests.gradients.cases import CASES
 from tests.gradients.oracles import per_sample_gradients
 
 N = 7
-cross_entropy = partial(sample_losses, task="classification")
-squared_error = partial(sample_losses, task="regression")
 
 
 def _batch(shape: tuple[int, ...], n: int = N) -> tuple[Tensor, Tensor]:
@@ -50,17 +47,17 @@ def _assert_moments(moments: Moments, gradients: Tensor) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_moments_equal_autograd_sample_by_sample(name: str) -> None:
     model, x, y, expected_method = _case(name)
-    method = choose_method(model, x[:3], y[:3], cross_entropy)
+    method = choose_method(model, x[:3], y[:3], CROSS_ENTROPY)
     assert method is expected_method
-    moments = gradient_moments(model, [(x, y)], cross_entropy, method)
-    _assert_moments(moments, per_sample_gradients(model, x, y, cross_entropy))
+    moments = gradient_moments(model, [(x, y)], CROSS_ENTROPY, method)
+    _assert_moments(moments, per_sample_gradients(model, x, y, CROSS_ENTROPY))
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv_everything", "max_pool", "residual_in_place"])
 def test_whole_network_way_agrees_with_layers(name: str) -> None:
     model, x, y, _ = _case(name)
-    by_layers = gradient_moments(model, [(x, y)], cross_entropy, Method.LAYERWISE)
-    by_network = gradient_moments(model, [(x, y)], cross_entropy, Method.FUNCTORCH)
+    by_layers = gradient_moments(model, [(x, y)], CROSS_ENTROPY, Method.LAYERWISE)
+    by_network = gradient_moments(model, [(x, y)], CROSS_ENTROPY, Method.FUNCTORCH)
     torch.testing.assert_close(by_layers.sum_of_squares, by_network.sum_of_squares)
     torch.testing.assert_close(by_layers.sum, by_network.sum)
 
@@ -70,16 +67,16 @@ def test_whole_network_way_agrees_with_layers(name: str) -> None:
 def test_moments_do_not_depend_on_the_chunk_size(name: str, size: int) -> None:
     model, x, y, method = _case(name)
     chunks = [(x[i : i + size], y[i : i + size]) for i in range(0, N, size)]
-    split = gradient_moments(model, chunks, cross_entropy, method)
-    _assert_moments(split, per_sample_gradients(model, x, y, cross_entropy))
+    split = gradient_moments(model, chunks, CROSS_ENTROPY, method)
+    _assert_moments(split, per_sample_gradients(model, x, y, CROSS_ENTROPY))
 
 
 def test_regression_loss() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1)).double()
     x, y = torch.randn(9, 2).double(), torch.randn(9, 1).double()
-    moments = gradient_moments(model, [(x, y)], squared_error)
-    _assert_moments(moments, per_sample_gradients(model, x, y, squared_error))
+    moments = gradient_moments(model, [(x, y)], SQUARED_ERROR)
+    _assert_moments(moments, per_sample_gradients(model, x, y, SQUARED_ERROR))
 
 
 def test_resnet18_in_evaluation_mode() -> None:
@@ -91,9 +88,9 @@ def test_resnet18_in_evaluation_mode() -> None:
         model(torch.randn(8, 3, 32, 32))
     model = model.eval().double()
     x, y = _batch((3, 32, 32), n=3)
-    assert choose_method(model, x, y, cross_entropy) is Method.LAYERWISE
-    moments = gradient_moments(model, [(x[:2], y[:2]), (x[2:], y[2:])], cross_entropy)
-    gradients = per_sample_gradients(model, x, y, cross_entropy)
+    assert choose_method(model, x, y, CROSS_ENTROPY) is Method.LAYERWISE
+    moments = gradient_moments(model, [(x[:2], y[:2]), (x[2:], y[2:])], CROSS_ENTROPY)
+    gradients = per_sample_gradients(model, x, y, CROSS_ENTROPY)
     torch.testing.assert_close(moments.sum, gradients.sum(0), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(
         moments.sum_of_squares, gradients.square().sum(0), rtol=1e-9, atol=1e-12
@@ -102,8 +99,8 @@ def test_resnet18_in_evaluation_mode() -> None:
 
 def test_float32_stays_close_to_float64() -> None:
     model, x, y, _ = _case("max_pool")
-    exact = gradient_moments(model, [(x, y)], cross_entropy)
-    single = gradient_moments(model.float(), [(x.float(), y)], cross_entropy)
+    exact = gradient_moments(model, [(x, y)], CROSS_ENTROPY)
+    single = gradient_moments(model.float(), [(x.float(), y)], CROSS_ENTROPY)
     assert single.sum.dtype is torch.float64
     torch.testing.assert_close(single.sum, exact.sum, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(single.sum_of_squares, exact.sum_of_squares, rtol=1e-4, atol=1e-6)
@@ -113,7 +110,7 @@ def test_identical_samples_have_no_variance_whatever_the_chunk() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 5), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(576, 10))
     x, y = torch.randn(1, 1, 28, 28).expand(600, -1, -1, -1), torch.zeros(600, dtype=torch.long)
-    moments = gradient_moments(model, [(x, y)], cross_entropy)
+    moments = gradient_moments(model, [(x, y)], CROSS_ENTROPY)
     mean_square = moments.sum_of_squares / 600
     variance = mean_square - (moments.sum / 600).square()
     assert bool((variance <= GRADIENT_RESOLUTION["float32"] * mean_square).all())
@@ -132,7 +129,7 @@ def test_gradients_are_handed_over_layer_by_layer() -> None:
         alive.append(weakref.ref(gradients.values))
         most = max(most, sum(reference() is not None for reference in alive))
 
-    layerwise_gradients(model, torch.randn(5, 6, 4), torch.randn(5, 24), squared_error, receive)
+    layerwise_gradients(model, torch.randn(5, 6, 4), torch.randn(5, 24), SQUARED_ERROR, receive)
     assert len(alive) == 8
     assert most <= 2  # weight and bias of one layer
 
@@ -141,19 +138,19 @@ def test_losses_and_outputs_come_with_the_moments() -> None:
     model, x, y, _ = _case("mlp")
     seen: list[tuple[Tensor, Tensor, Tensor]] = []
     gradient_moments(
-        model, [(x[:4], y[:4]), (x[4:], y[4:])], cross_entropy, on_chunk=lambda *c: seen.append(c)
+        model, [(x[:4], y[:4]), (x[4:], y[4:])], CROSS_ENTROPY, on_chunk=lambda *c: seen.append(c)
     )
     outputs = torch.cat([chunk[0] for chunk in seen])
     losses = torch.cat([chunk[2] for chunk in seen])
     torch.testing.assert_close(outputs, model(x).detach())
-    torch.testing.assert_close(losses, cross_entropy(model(x), y).detach())
+    torch.testing.assert_close(losses, CROSS_ENTROPY(model(x), y).detach())
     assert not losses.requires_grad
 
 
 def test_the_network_is_left_as_it_was() -> None:
     model, x, y, _ = _case("conv")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    gradient_moments(model, [(x, y)], cross_entropy)
+    gradient_moments(model, [(x, y)], CROSS_ENTROPY)
     assert all(not module._forward_hooks for module in model.modules())
     assert all(p.grad is None for p in model.parameters())
     for name, value in model.state_dict().items():
@@ -199,4 +196,4 @@ def test_refuses_where_per_sample_gradients_do_not_exist(name: str) -> None:
     torch.manual_seed(0)
     x, y = _batch((6,), 3)
     with pytest.raises(GsnrError, match=reason):
-        choose_method(factory(), x, y, cross_entropy)
+        choose_method(factory(), x, y, CROSS_ENTROPY)

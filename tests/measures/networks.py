@@ -9,7 +9,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
-from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from tests.conftest import typed_config
 
 CPU = torch.device("cpu")
@@ -51,4 +51,4 @@ def mlp(*widths: int, outputs: int = CLASSES) -> nn.Sequential:
 
 
 def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
-    return sample_losses(outputs, y, "classification")
+    return CROSS_ENTROPY(outputs, y)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.gradients import Method
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.training.ensemble import Ensemble
@@ -117,7 +118,7 @@ def test_the_way_is_layer_by_layer() -> None:
     assert ensemble.method is Method.LAYERWISE
     model = prepare_network(ResNet18(4, CIFAR, 10), torch.float32, CPU)
     x, y = torch.randn(3, *CIFAR), torch.arange(3)
-    assert choose_moments_method(model, x, y, "classification") is Method.LAYERWISE
+    assert choose_moments_method(model, x, y, CROSS_ENTROPY) is Method.LAYERWISE
 
 
 @pytest.mark.parametrize("chunk", ["null", "4", "1"])

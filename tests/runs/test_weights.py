@@ -105,7 +105,10 @@ def test_kept_weights_give_the_numbers_of_their_run(tmp_path: Path, settings) ->
     run = run_point(tiny_config(*given), tmp_path)
     (weights,) = read_weights(tmp_path / "weights.safetensors")
     (found,) = _measured(tiny_config(*settings, *MEASURING), weights)
-    assert found == run.record.measurements[-1].metrics
+    expected = run.record.measurements[-1].metrics
+    if "optim=adam" in settings:  # its own next step is not in its weights
+        expected = {name: v for name, v in expected.items() if not name.startswith("osgr_own_")}
+    assert found == expected
 
 
 def test_frozen_parameters_of_kept_weights_are_the_initial_ones(tmp_path: Path) -> None:
@@ -134,7 +137,9 @@ def test_what_needs_several_sets_is_not_finite() -> None:
     cfg = tiny_config(*MLP, *MEASURING)
     tensors = dict(zip(_names(cfg), _network().state_dict().values(), strict=True))
     ((_, found),) = measure_weights(cfg, [Weights("w", tensors)])
-    assert found.nonfinite == ["osgr_diff_se", "osgr_lhs_se", "osgr_rhs_se"]
+    own = ("lhs_epoch_se", "lhs_full_batch_se", "lhs_se", "rhs_se")
+    errors = ["osgr_diff_se", "osgr_lhs_se", *(f"osgr_own_{each}" for each in own), "osgr_rhs_se"]
+    assert found.nonfinite == errors
     assert all(math.isfinite(value) for value in found.metrics.values())
 
 

@@ -21,7 +21,7 @@ from gsnr_sweep.engine.chunking import (
 )
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
-from gsnr_sweep.gradients.loss import count_correct, sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.gradients.parameters import layers_of
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
@@ -55,7 +55,7 @@ def _mlp() -> nn.Module:
 
 
 def _losses(outputs: Tensor, y: Tensor) -> Tensor:
-    return sample_losses(outputs, y, "classification")
+    return CROSS_ENTROPY(outputs, y)
 
 
 def _run(cfg: Config, model: nn.Module, sets: RunSets) -> list[Snapshot]:
@@ -205,11 +205,11 @@ def test_losses_are_float64_whatever_the_network() -> None:
     loss = _losses(outputs, labels)
     assert loss.dtype is torch.float64
     assert float(loss[0]) == pytest.approx(math.log1p(math.exp(-30)), rel=1e-6)  # 0 in float32
-    assert count_correct(outputs, labels, "classification") == 1
+    assert CROSS_ENTROPY.count_correct(outputs, labels) == 1
 
 
 def test_regression_loss_sums_squares_over_outputs() -> None:
-    found = sample_losses(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 5.0]]), "regression")
+    found = SQUARED_ERROR(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 5.0]]))
     assert found.tolist() == [10.0]
 
 

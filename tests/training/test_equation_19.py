@@ -10,7 +10,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.gradients import gradient_moments
-from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.measures import load_measures, measure_all
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.runs.runner import build_ensemble
@@ -104,7 +104,7 @@ def test_moments_on_real_images(make_config, real_data: Path) -> None:
     model = build_model(cfg.model, cfg.ch, (1, 28, 28), 10, seed=0).double()
 
     def losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return sample_losses(outputs, targets, "classification")
+        return CROSS_ENTROPY(outputs, targets)
 
     moments = gradient_moments(model, [(x, y)], losses)
     gradients = per_sample_gradients(model, x, y, losses)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
-from gsnr_sweep.gradients.loss import Task, sample_losses
+from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
 
 _TOLERANCE = 1e-8  # relative, in float64
@@ -36,7 +36,7 @@ class FunctionalGradient(SummedGradient):
     @override
     def _add(self, group: int, x: Tensor, y: Tensor, totals: list[Tensor]) -> None:
         weights, network = self._working[self.groups[group]], self._networks.own
-        totals[0] += stacked_gradient(network, weights, self._parameters, x, y, self._task)
+        totals[0] += stacked_gradient(network, weights, self._parameters, x, y, self._loss)
 
 
 class _Networks(threading.local):
@@ -53,7 +53,7 @@ def stacked_gradient(
     parameters: Sequence[Parameter],
     x: Tensor,
     y: Tensor,
-    task: Task,
+    loss: Loss,
 ) -> Tensor:
     """Differentiate the summed loss of every replica by its own weights.
 
@@ -63,25 +63,25 @@ def stacked_gradient(
         parameters: Places of the trained parameters in a row.
         x: [R, samples, ...] inputs.
         y: [R, samples] labels or [R, samples, outputs] targets.
-        task: Decides the loss.
+        loss: Of each sample.
 
     Returns:
         [R, P] in the dtype of the weights.
     """
 
-    def loss(trained: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return sample_losses(functional_call(model, trained, (x,)), y, task).sum()
+    def summed(trained: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return loss(functional_call(model, trained, (x,)), y).sum()
 
     trained = {
         p.name: weights[:, p.start : p.stop].view(len(weights), *p.shape) for p in parameters
     }
     with torch.enable_grad():
-        gradient = vmap(grad(loss))(trained, x, y)
+        gradient = vmap(grad(summed))(trained, x, y)
     return torch.cat([gradient[p.name].flatten(1) for p in parameters], dim=1)
 
 
 def can_batch(
-    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, task: Task
+    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, loss: Loss
 ) -> bool:
     """Try whether torch.func takes a network and gives the gradients that autograd gives.
 
@@ -92,16 +92,16 @@ def can_batch(
         parameters: Places of the trained parameters in a row.
         x: [N, ...] a few inputs.
         y: Their targets.
-        task: Decides the loss.
+        loss: Of each sample.
     """
     try:
-        return _agrees(copy.deepcopy(model).double(), parameters, x.double(), y, task)
+        return _agrees(copy.deepcopy(model).double(), parameters, x.double(), y, loss)
     except Exception:  # whatever torch.func or the network's own code cannot do
         return False
 
 
 def _agrees(
-    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, task: Task
+    model: nn.Module, parameters: Sequence[Parameter], x: Tensor, y: Tensor, loss: Loss
 ) -> bool:
     network = _Networks(model).own
     trained = dict(network.named_parameters())
@@ -111,12 +111,12 @@ def _agrees(
     shifts = torch.randn(2, len(row), generator=generator, dtype=row.dtype).to(row.device)
     weights = row + _PERTURBATION * shifts
     xs, ys = torch.stack([x, -0.5 * x]), torch.stack([y, y.flip(0)])
-    found = stacked_gradient(network, weights, parameters, xs, ys, task)
+    found = stacked_gradient(network, weights, parameters, xs, ys, loss)
     for m, replica in enumerate(weights):
         vector_to_parameters(replica, own)
         with torch.enable_grad():
-            loss = sample_losses(network(xs[m]), ys[m], task).sum()
-        parts = torch.autograd.grad(loss, own, materialize_grads=True)
+            total = loss(network(xs[m]), ys[m]).sum()
+        parts = torch.autograd.grad(total, own, materialize_grads=True)
         expected = torch.cat([part.flatten() for part in parts])
         if not bool(((found[m] - expected).abs() <= _TOLERANCE * expected.abs().max()).all()):
             return False

@@ -15,7 +15,6 @@ from gsnr_sweep.engine.batched.layers import (
     stacked_layers,
 )
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
-from gsnr_sweep.gradients.loss import output_gradient
 
 
 class MLPGradient(SummedGradient):
@@ -54,7 +53,7 @@ class MLPGradient(SummedGradient):
         """Return the derivative of the summed loss by the outputs, [R, outputs, samples] both."""
         rows, width, samples = outputs.shape
         flat = outputs.transpose(1, 2).reshape(rows * samples, width)
-        gradient = output_gradient(flat, targets.flatten(0, 1), self._task)
+        gradient = self._loss.output_gradient(flat, targets.flatten(0, 1))
         return gradient.view(rows, samples, width).transpose(1, 2)
 
     def _backward(

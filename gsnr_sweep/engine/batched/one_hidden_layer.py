@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from gsnr_sweep.engine.batched.layers import StackedLayer, linear_layers
 from gsnr_sweep.engine.batched.mlp import MLPGradient, forward
-from gsnr_sweep.gradients.loss import output_gradient
 
 _KERNEL_INPUTS = 4  # MOST_INPUTS in two_layers.h
 _KERNEL_GROUPS = 8
@@ -42,7 +41,8 @@ class OneHiddenLayerGradient(MLPGradient):
         working, n_replicas = self._working, len(self._train)
         _, units, inputs = self._stack[0].weight.shape
         fitting = working.dtype is torch.float32 and not working.is_cuda
-        if not fitting or self._task != "regression" or inputs > _KERNEL_INPUTS:
+        known = self._loss.is_squared_error_of_targets
+        if not (fitting and known) or inputs > _KERNEL_INPUTS:
             self._kernels = None
         if self._kernels is not None:  # it needs no caches, so groups are there for threads only
             groups = self._split(max(groups[0].stop, n_replicas // _KERNEL_GROUPS))
@@ -62,7 +62,7 @@ class OneHiddenLayerGradient(MLPGradient):
         _, hidden, outputs = forward(layers, x, self._scratch)
         weighted = self._scratch.take("weighted", len(x), x.shape[1] + 1, x.shape[2])
         delta = weighted[:, -1:]  # the inputs' 1 for the bias, times δ
-        flat = output_gradient(outputs.view(-1, 1), y.flatten(0, 1), self._task)
+        flat = self._loss.output_gradient(outputs.view(-1, 1), y.flatten(0, 1))
         delta.copy_(flat.view_as(outputs))
         torch.mul(x, delta, out=weighted[:, :-1])
         active = torch.gt(hidden, 0, out=hidden)

@@ -22,7 +22,7 @@ from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, h
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import norms_of
-from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
 
 
@@ -55,7 +55,7 @@ class BatchedReplicas:
         model: nn.Module,
         parameters: Sequence[Parameter],
         train: Sequence[Samples],
-        task: Task,
+        loss: Loss,
         dtype: torch.dtype,
         chunk: int,
         threads: int = 1,
@@ -67,7 +67,7 @@ class BatchedReplicas:
             model: The prepared network (`prepare_network`), on its device, in `dtype`.
             parameters: Places of its trained parameters.
             train: M training sets of equal size, on the network's device.
-            task: Decides the loss.
+            loss: Of each sample.
             dtype: Of weights and activations.
             chunk: Samples of each training set in a pass, at most.
             threads: Groups of replicas worked on side by side; of no use on a GPU.
@@ -83,7 +83,7 @@ class BatchedReplicas:
         self.master = row.repeat(len(train), 1)
         self.working = self.master.to(dtype, copy=True)
         self._n = len(train[0])
-        self._way = _way(model)(model, train, task, self.working, parameters, chunk, kernels)
+        self._way = _way(model)(model, train, loss, self.working, parameters, chunk, kernels)
         threads = 1 if row.is_cuda else min(threads, len(self._way.groups))
         self._pool = _pool(threads) if threads > 1 else None
         self._replay: tuple[float, Callable[[], None]] | None = None

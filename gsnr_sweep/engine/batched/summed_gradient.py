@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.chunking import even
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.gradients.loss import Task
+from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
 
 KEPT_BYTES = 10**9
@@ -31,7 +31,7 @@ class SummedGradient(ABC):
         self,
         model: nn.Module,
         train: Sequence[Samples],
-        task: Task,
+        loss: Loss,
         working: Tensor,
         parameters: Sequence[Parameter],
         chunk: int,
@@ -42,13 +42,13 @@ class SummedGradient(ABC):
         Args:
             model: The prepared network, of a kind that this way is for.
             train: M training sets of equal size, on their device.
-            task: Decides the loss.
+            loss: Of each sample.
             working: [M, P] trained weights in the run's dtype; read at every call.
             parameters: Their places in a row.
             chunk: Samples of each training set in a pass, at most.
             kernels: Compiled ones, used where they fit.
         """
-        self._train, self._task, self._kernels = train, task, kernels
+        self._train, self._loss, self._kernels = train, loss, kernels
         self._working, self._parameters = working, parameters
         self._totals = [torch.zeros_like(working, dtype=torch.float64)]
         self._chunk, self.groups = self._plan(model, chunk)

@@ -140,6 +140,7 @@ class ConvBlock(ConvStage):
             return torch.ones(z.channels), torch.zeros(z.channels)
         if run.mode is Mode.BATCH:
             norm.mean, norm.var = full_batch_statistics(z, run)
+            norm.count = z.n * z.height * z.width
         gain = torch.rsqrt(norm.var.double() + norm.eps)
         if norm.weight is not None:
             gain = gain * norm.weight.detach()

@@ -14,7 +14,6 @@ from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.engine.cpu import ExplicitNetwork, ForwardPass, MomentOrder, Sums, Workspace
 from gsnr_sweep.gradients import Moments
 from gsnr_sweep.gradients.batchnorm import Mode, set_modes
-from gsnr_sweep.gradients.loss import output_gradient
 from gsnr_sweep.gradients.moments import OnChunk
 
 
@@ -55,13 +54,13 @@ class CpuEngine(AutogradEngine):
         sums = Sums(self._parameters, MomentOrder.GRADIENT)
         mode = Mode.BATCH if self._norms else Mode.FIXED
         for done, y in self._passes(samples, self.chunks.step, mode):
-            self.network.backward(done, output_gradient(done.outputs, y, self.task), sums)
+            self.network.backward(done, self.loss.output_gradient(done.outputs, y), sums)
         return sums.gradients()
 
     @override
-    def fix_statistics(self, samples: Samples) -> None:
-        if not self._norms or not self._fits(samples):
-            super().fix_statistics(samples)
+    def _fix_statistics_of(self, samples: Samples) -> None:
+        if not self._fits(samples):
+            super()._fix_statistics_of(samples)
             return
         for _ in self._passes(samples, len(samples), Mode.BATCH):
             pass
@@ -71,9 +70,9 @@ class CpuEngine(AutogradEngine):
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
         sums = Sums(self._parameters, MomentOrder.SIGNS if signs else MomentOrder.SQUARES)
         for done, y in self._passes(samples, self.chunks.moments, Mode.FIXED):
-            self.network.backward(done, output_gradient(done.outputs, y, self.task), sums)
+            self.network.backward(done, self.loss.output_gradient(done.outputs, y), sums)
             with torch.no_grad():
-                on_chunk(done.outputs, y, self._loss(done.outputs, y))
+                on_chunk(done.outputs, y, self.loss(done.outputs, y))
         return Moments(len(samples), *sums.flat())
 
     @override

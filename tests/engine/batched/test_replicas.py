@@ -16,7 +16,7 @@ from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
 from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
-from gsnr_sweep.gradients.loss import Task, output_gradient, sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY, SQUARED_ERROR, Task, loss_of_task
 from gsnr_sweep.gradients.parameters import trained_parameters
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
@@ -129,7 +129,7 @@ def _stacked(
     model = _network(name, dtype).to(device)
     train = [samples.to(device) for samples in _sets(shape, outputs, task, n)]
     return BatchedReplicas(
-        model, trained_parameters(model), train, task, dtype, chunk, threads, kernels
+        model, trained_parameters(model), train, loss_of_task(task), dtype, chunk, threads, kernels
     )
 
 
@@ -142,7 +142,7 @@ def _one_by_one(name: str, steps: int, dtype: torch.dtype = torch.float64) -> tu
         own = [p for p in model.parameters() if p.requires_grad]
         x, y = train.batch(0, len(train), dtype)
         for _ in range(steps + 1):
-            gradient = torch.autograd.grad(sample_losses(model(x), y, task).mean(), own)
+            gradient = torch.autograd.grad(loss_of_task(task)(model(x), y).mean(), own)
             weights_now = torch.cat([p.detach().flatten() for p in own])
             with torch.no_grad():
                 for parameter, g in zip(own, gradient, strict=True):
@@ -234,8 +234,8 @@ def test_the_losses_derivative_is_autograds(task: Task, dtype: torch.dtype) -> N
     outputs = torch.randn(50, 3, dtype=dtype)
     y = torch.randint(0, 3, (50,)) if task == "classification" else torch.randn(50, 3).double()
     leaf = outputs.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(sample_losses(leaf, y, task).sum(), leaf)
-    found = output_gradient(outputs, y, task)
+    (expected,) = torch.autograd.grad(loss_of_task(task)(leaf, y).sum(), leaf)
+    found = loss_of_task(task).output_gradient(outputs, y)
     assert found.dtype is dtype
     assert torch.equal(found, expected)
 
@@ -291,7 +291,7 @@ def test_the_kernel_takes_few_inputs_only(inputs: int, kernels: Kernels) -> None
     found = []
     for some in (None, kernels):
         stacked = BatchedReplicas(
-            model, trained_parameters(model), train, "regression", torch.float32, N, 1, some
+            model, trained_parameters(model), train, SQUARED_ERROR, torch.float32, N, 1, some
         )
         assert (stacked._way._kernels is None) == (some is None or inputs > 4)  # type: ignore[attr-defined]
         found.append(stacked.gradient())
@@ -336,7 +336,7 @@ def test_a_network_on_views_sees_every_step() -> None:
     stacked.step(LR)
     train = _sets(*NETWORKS["mlp"][1:4])[2]
     x, y = train.batch(0, N, torch.float64)
-    gradient = torch.autograd.grad(sample_losses(model(x), y, "classification").mean(), own)
+    gradient = torch.autograd.grad(CROSS_ENTROPY(model(x), y).mean(), own)
     expected = torch.cat([g.flatten() for g in gradient])
     torch.testing.assert_close(stacked.gradient()[2], expected, rtol=1e-10, atol=1e-13)
 
@@ -346,7 +346,12 @@ def test_the_network_given_is_left_as_it_was() -> None:
     model = _network("table3_batch_norm")
     before = copy.deepcopy(model.state_dict())
     stacked = BatchedReplicas(
-        model, trained_parameters(model), _sets(shape, outputs, task), task, torch.float64, N
+        model,
+        trained_parameters(model),
+        _sets(shape, outputs, task),
+        loss_of_task(task),
+        torch.float64,
+        N,
     )
     stacked.step(LR)
     for name, value in model.state_dict().items():
@@ -361,7 +366,7 @@ def _can_stack(factory: Callable[[], nn.Module], shape: tuple[int, ...]) -> bool
     torch.manual_seed(0)
     model = prepare_network(factory(), torch.float32, CPU)
     x, y = torch.randn(3, *shape), torch.tensor([0, 1, 3])
-    return can_batch(model, trained_parameters(model), x, y, "classification")
+    return can_batch(model, trained_parameters(model), x, y, CROSS_ENTROPY)
 
 
 @pytest.mark.parametrize("name", ["conv_everything", "residual_in_place", "attention", "recurrent"])
@@ -412,7 +417,7 @@ def test_trying_leaves_the_network_as_it_was() -> None:
     before = model.layer.weight.detach().clone()
     assert can_batch(
         model, trained_parameters(model), torch.randn(3, 6), torch.tensor([0, 1, 3]),
-        "classification",
+        CROSS_ENTROPY,
     )  # fmt: skip
     assert model.layer.weight.dtype is torch.float32
     assert torch.equal(model.layer.weight, before)
@@ -427,7 +432,7 @@ def test_sets_of_unequal_size_are_refused() -> None:
     model = _network("toy")
     train = [*_sets((2,), 1, "regression", 4), *_sets((2,), 1, "regression", 5)]
     with pytest.raises(ValueError, match=r"equal size are needed, not of \[4, 5\]"):
-        BatchedReplicas(model, trained_parameters(model), train, "regression", torch.float64, 5)
+        BatchedReplicas(model, trained_parameters(model), train, SQUARED_ERROR, torch.float64, 5)
 
 
 # --- CUDA graphs

@@ -13,7 +13,7 @@ from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, explicit_network
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnorm
-from gsnr_sweep.gradients.loss import sample_losses
+from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.models.table2_cnn import Table2CNN
@@ -116,7 +116,7 @@ def samples(case: Case, n: int, seed: int = 1) -> Samples:
 
 def losses(outputs: Tensor, y: Tensor) -> Tensor:
     """Return each sample's cross entropy."""
-    return sample_losses(outputs, y, "classification")
+    return CROSS_ENTROPY(outputs, y)
 
 
 def trained(model: nn.Module) -> list[nn.Parameter]:

@@ -1,0 +1,153 @@
+"""When training ends before its last epoch."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.validation import problems
+from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.sampling import RunSets
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.snapshot import Snapshot
+from tests.conftest import typed_config
+
+CPU = torch.device("cpu")
+N, N_SETS, EPOCHS = 12, 3, 60
+State = dict[str, Tensor]
+RULES = {
+    "gd": ("lr=0.5",),
+    "sgd": ("optim=sgd", "optim.batch_size=5", "lr=0.2"),
+    "adam": ("optim=adam", "optim.batch_size=5", "lr=0.02"),
+}
+
+
+def _config(*overrides: str) -> Config:
+    sizes = (f"n={N}", f"n_sets={N_SETS}", "n_test=5", f"epochs={EPOCHS}", "dtype=float64")
+    cfg = typed_config(*sizes, "measure_at=[0]", *overrides)
+    assert problems(cfg) == []
+    return cfg
+
+
+def _samples(n: int, seed: int) -> Samples:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+    return Samples(x, torch.randint(0, 3, (n,), generator=generator))
+
+
+SETS = RunSets([_samples(N, 20 + m) for m in range(N_SETS)], _samples(5, 99))
+
+
+def _network(norm: bool = False) -> nn.Module:
+    torch.manual_seed(3)
+    middle = [nn.BatchNorm1d(16)] if norm else []
+    return nn.Sequential(nn.Linear(6, 16), *middle, nn.ReLU(), nn.Linear(16, 3)).double()
+
+
+def _ensemble(cfg: Config, norm: bool = False) -> Ensemble:
+    return Ensemble(copy.deepcopy(_network(norm)), SETS, "classification", cfg.training, CPU)
+
+
+def _run(cfg: Config, norm: bool = False) -> tuple[list[Snapshot], list[int], Ensemble]:
+    ensemble, passed = _ensemble(cfg, norm), []
+    return list(ensemble.run(passed.append)), passed, ensemble
+
+
+def _curves(rule: str, norm: bool = False) -> list[tuple[float, float]]:
+    """Largest training loss and error over the replicas, by epoch, of a training that goes on."""
+    every = _config(*RULES[rule], "measure_at=every:1")
+    snapshots, _, _ = _run(every, norm)
+    return [(float(s.train_loss.max()), 1 - float(s.train_accuracy.min())) for s in snapshots]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("norm", [False, True])
+def test_training_ends_at_the_first_epoch_that_meets_the_rules(rule: str, norm: bool) -> None:
+    curves = _curves(rule, norm)
+    limit = curves[30][0]
+    cases = {
+        (f"stop.train_loss={limit!r}",): lambda loss, error: loss <= limit,
+        ("stop.train_error=0",): lambda loss, error: error == 0,
+        ("stop.train_error=0.25",): lambda loss, error: error <= 0.25,
+        (f"stop.train_loss={limit!r}", "stop.train_error=0"): (
+            lambda loss, error: loss <= limit and error == 0
+        ),
+    }
+    for stops, is_met in cases.items():
+        first = next(epoch for epoch, curve in enumerate(curves) if is_met(*curve))
+        snapshots, passed, ensemble = _run(_config(*RULES[rule], *stops), norm)
+        assert [s.epoch for s in snapshots] == sorted({0, first})
+        assert [s.is_end for s in snapshots][-1]
+        assert passed == list(range(1, first + 1))
+        assert ensemble.stopped_by(first) == " and ".join(stop.split("=")[0] for stop in stops)
+        assert float(snapshots[-1].train_loss.max()) == pytest.approx(curves[first][0], rel=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_bound_may_come_first(rule: str) -> None:
+    cfg = _config(*RULES[rule], "stop.train_loss=1e-9", "epochs=3", "measure_at=[1]")
+    snapshots, passed, ensemble = _run(cfg)
+    assert [(s.epoch, s.is_end) for s in snapshots] == [(1, False), (3, True)]
+    assert passed == [1, 2, 3]
+    assert ensemble.stopped_by(3) == "epochs"
+
+
+def test_without_rules_nothing_stops() -> None:
+    snapshots, _, ensemble = _run(_config("lr=0.5", "epochs=4", "measure_at=[2,end]"))
+    assert [(s.epoch, s.is_end) for s in snapshots] == [(2, False), (4, True)]
+    assert ensemble.stopped_by(4) == ""
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_stopping_changes_no_weight(rule: str) -> None:
+    """The judgement is a look: the same weights are passed with and without it."""
+    judged = _ensemble(_config(*RULES[rule], "stop.train_loss=1e-9", "epochs=5"), norm=True)
+    plain = _ensemble(_config(*RULES[rule], "epochs=5", "measure_at=[0,5]"), norm=True)
+    list(judged.run())
+    list(plain.run())
+    for one, other in zip(judged.replicas, plain.replicas, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_training_that_is_resumed_stops_at_the_same_epoch(rule: str) -> None:
+    cfg = _config(*RULES[rule], "stop.train_error=0")
+    whole, passed, _ = _run(cfg)
+    assert passed
+    for at in (passed[0], passed[-1]):
+        first, kept = _ensemble(cfg), {}
+
+        def keep(epoch: int, first: Ensemble = first, at: int = at, kept: State = kept) -> None:
+            if epoch == at:
+                kept.update({name: tensor.clone() for name, tensor in first.state().items()})
+
+        list(first.run(keep))
+        second = _ensemble(cfg)
+        second.load_state(kept)
+        again = list(second.run(first=at, measured=[0]))
+        assert [s.epoch for s in again] == [passed[-1]]
+        assert torch.equal(again[0].test_loss, whole[-1].test_loss)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("stop.train_loss=-1", "stop.train_loss=-1"),
+        ("stop.train_error=1", "stop.train_error=1"),
+        ("stop.train_error=-0.1", "stop.train_error=-0.1"),
+        ("stop.train_loss=nan", "only finite numbers"),
+    ],
+)
+def test_what_is_no_rule_of_stopping(override: str, words: str) -> None:
+    (problem,) = problems(typed_config(override))
+    assert words in problem
+
+
+def test_the_error_is_exact() -> None:
+    cfg = _config()
+    losses = _ensemble(cfg).replicas[0].losses(SETS.train[0])
+    assert losses.error * N == round(losses.error * N)
+    assert math.isclose(losses.error, 1 - losses.accuracy)
