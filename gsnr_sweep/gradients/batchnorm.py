@@ -111,9 +111,10 @@ class FullBatchNorm(nn.Module):
         if self.running_mean is None:
             return F.batch_norm(x, None, None, *affine, True, 0.0, self.eps)
         self.count = x.numel() // x.shape[1]
-        mean, var = self.mean, self.var  # get the batch's own, its variance with 1/(N − 1)
+        mean, var = torch.zeros_like(self.mean), torch.zeros_like(self.var)
         outputs = F.batch_norm(x, mean, var, *affine, True, 1.0, self.eps)
-        var.mul_((self.count - 1) / self.count)
+        # They are the batch's now, the variance with 1/(N − 1).
+        self.mean, self.var = mean, var * ((self.count - 1) / self.count)
         return outputs
 
     @torch.no_grad()
