@@ -29,7 +29,7 @@ GROUPS = ("data", "model", "optim", "measures", "tracking", "experiment", "scale
 
 NOTEBOOK = "tutorial.ipynb"
 PAGE = "tutorial.md"
-SECONDS_A_CELL = 120
+SECONDS_A_CELL = 300
 # What pandas adds to a table, and the theme does not want.
 _OF_PANDAS = re.compile(
     r'<style scoped>.*?</style>| border="1" class="dataframe"| style="text-align: right;"', re.S
