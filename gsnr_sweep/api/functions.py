@@ -80,7 +80,8 @@ def gradient_statistics(
             (x, y), or an iterable of batches (x, y). They are read once, for
             ``batch_norm="training_set"`` several times.
         loss: Called as ``loss(outputs, targets)``: a loss of ``torch.nn`` with any reduction, a
-            function that returns one loss for each sample [N], or the mean or sum of these.
+            function that returns one loss for each sample [N], or the mean or sum of these. Cross
+            entropy if it is left out.
         batch_size: Samples in a pass through the network, at most; None: as many as
             `memory_limit` allows.
         device: Where to compute; None: where the network is.
@@ -99,7 +100,7 @@ def gradient_statistics(
     Raises:
         GsnrError: Per-sample gradients do not exist, or something given does not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from gsnr_sweep import gradient_statistics
         >>> _ = torch.manual_seed(0)
@@ -240,7 +241,7 @@ def osgr(
     Raises:
         GsnrError: Something given does not fit.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from gsnr_sweep import osgr
         >>> _ = torch.manual_seed(0)

@@ -29,7 +29,7 @@ class GradientStatistics:
         loss: The set's loss L[D], eq. (3).
         method: How the gradients were computed, in words.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from gsnr_sweep import gradient_statistics
         >>> model = torch.nn.Linear(3, 1)
@@ -85,7 +85,7 @@ class GradientStatistics:
         The one-step generalization ratio that the gradients predict (Liu et al. 2020). Its error
         needs several sets: see `gsnr_sweep.osgr`. NaN where the gradient is zero.
 
-        Example:
+        Examples:
             >>> import torch
             >>> from gsnr_sweep import gradient_statistics
             >>> model = torch.nn.Linear(1, 1, bias=False)

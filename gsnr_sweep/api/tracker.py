@@ -31,7 +31,7 @@ class GSNRTracker:
         history: One dictionary for each measurement: ``step`` and what
             `GradientStatistics.summary` returns.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from gsnr_sweep import GSNRTracker
         >>> model = torch.nn.Linear(4, 3)

@@ -103,11 +103,16 @@ def _completion() -> list[str]:
     return [f'Completion in bash: eval "$({INSTALLED} --shell-completion install=bash)"']
 
 
-def _launcher(config_dir: Path, name: str, title: str) -> list[str]:
-    """List a launcher's settings with the comments that explain them in its config."""
+def launcher_settings(config_dir: Path, name: str) -> list[tuple[str, str, str]]:
+    """List a launcher's settings: key, the comment that explains it in its config, default."""
     lines = (config_dir / "hydra" / "launcher" / f"{name}.yaml").read_text().splitlines()
     found = [match for line in lines if (match := _SETTING.fullmatch(line))]
-    entries = [f"  {m['key']:<18} {m['text']} ({m['value']})" for m in found]
+    return [(m["key"], m["text"], m["value"]) for m in found]
+
+
+def _launcher(config_dir: Path, name: str, title: str) -> list[str]:
+    settings = launcher_settings(config_dir, name)
+    entries = [f"  {key:<18} {text} ({value})" for key, text, value in settings]
     return [f"{title} (hydra.launcher.KEY=VALUE)", *entries]
 
 

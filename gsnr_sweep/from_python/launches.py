@@ -32,7 +32,7 @@ def run(*overrides: str, progress: bool = False, **settings: Any) -> RunRecord:
         KeyboardInterrupt: Ctrl-C came; the run has written a checkpoint, from which the same call
             goes on.
 
-    Example:
+    Examples:
         >>> record = gsnr_sweep.run(data="toy", model="mlp", n=100, epochs=20)  # doctest: +SKIP
         >>> record.measurements[-1].metrics["osgr_rhs"]  # doctest: +SKIP
     """
@@ -61,7 +61,7 @@ def sweep(*overrides: str, progress: bool = False, **settings: Any) -> Sweep:
         KeyboardInterrupt: Ctrl-C came; the runs have written checkpoints, from which the same call
             goes on.
 
-    Example:
+    Examples:
         >>> done = gsnr_sweep.sweep(data="toy", model="mlp", n=[50, 200])  # doctest: +SKIP
         >>> done.table[["n", "epoch", "osgr_lhs", "osgr_rhs"]]  # doctest: +SKIP
     """

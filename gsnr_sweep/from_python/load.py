@@ -38,7 +38,7 @@ def load(source: str | os.PathLike[str], tracking_uri: str | None = None) -> Run
     Raises:
         GsnrError: There is nothing of that name, or it cannot be read.
 
-    Example:
+    Examples:
         >>> gsnr_sweep.load("multirun/2026-11-21/01-31-47.104690").table  # doctest: +SKIP
     """
     path, wanted = Path(source), os.fspath(source)

@@ -77,7 +77,8 @@ class Sweep:
                 Fig. 4), or the dotted path of a function of your own.
 
         Returns:
-            The figure, which belongs to no window: a notebook shows it, ``savefig`` writes it.
+            The figure, which belongs to no window: a notebook shows it after
+            ``%matplotlib inline``, ``savefig`` writes it.
 
         Raises:
             GsnrError: There is no such figure, no run finished, or the runs did not measure what

@@ -40,7 +40,7 @@ class GSNRMonitor(Callback):  # type: ignore[misc,unused-ignore]  # Any without 
     Attributes:
         last: The latest measurement, with its tensors; None before the first.
 
-    Example:
+    Examples:
         ```python
         from lightning.pytorch import Trainer
         from gsnr_sweep.integrations.lightning import GSNRMonitor

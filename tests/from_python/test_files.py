@@ -74,6 +74,19 @@ def test_every_field_of_a_part_of_the_record(
     assert documented(title) == {name: OF_JSON[type(value)] for name, value in written.items()}
 
 
+def test_every_field_of_the_environment(launched: tuple[Path, Path]) -> None:
+    written = json.loads((launched[1] / "0" / "record.json").read_text())["environment"]
+    likewise = {f"version.{name}" for name in ("torchvision", "numpy", "hydra-core")}
+    told = documented("Environment").keys() | likewise | {"version.mlflow-skinny"}
+    assert written.keys() <= told
+    assert told - written.keys() <= {"git.commit", "git.dirty"}
+
+
+def test_every_column_of_the_statistics(launched: tuple[Path, Path]) -> None:
+    columns = list(documented("statistics.csv"))
+    assert columns == list(read_csv(launched[1] / "statistics.csv").columns)
+
+
 def test_every_column_of_the_table(launched: tuple[Path, Path]) -> None:
     columns = list(documented("table.csv"))
     assert columns == [*IDENTITY, *SETTINGS, "epoch", "nonfinite"]
