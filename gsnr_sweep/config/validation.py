@@ -12,6 +12,7 @@ from gsnr_sweep.config.schedule import MOST_EPOCHS
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, RuleConfig, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
 from gsnr_sweep.data.settings import (
+    TOKENS,
     CustomDataConfig,
     DataConfig,
     DigitsConfig,
@@ -44,7 +45,7 @@ KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
 
 TASKS = ("auto", "classification", "regression")
 
-LAYOUTS = ("auto", "hwc", "chw")
+LAYOUTS = ("auto", "hwc", "chw", TOKENS)
 
 
 def problems(cfg: Config) -> list[str]:

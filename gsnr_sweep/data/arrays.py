@@ -1,7 +1,8 @@
 """Pools of samples from a user's own arrays: what must fit together, and how they are laid out.
 
 Images may be [N, H, W], [N, H, W, C] or [N, C, H, W]; anything else is [N, features]. uint8 is
-taken as pixels (divided by 255). Integer y are class labels and floating-point y the targets of a
+taken as pixels (divided by 255); with ``data.layout=tokens`` x is [N, length], whole numbers that
+stay what they are. Integer y are class labels and floating-point y the targets of a
 regression, [N] or [N, outputs], unless ``data.task`` says otherwise.
 """
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.settings import TOKENS
 from gsnr_sweep.errors import GsnrError
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -27,18 +29,20 @@ _CHUNK = 2**22  # values worked on at once, so that a large array needs no secon
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def check(where: str, headers: Headers, task: str) -> None:
+def check(where: str, headers: Headers, task: str, layout: str) -> None:
     """Check that pools fit together, by shapes and types alone.
 
     Args:
         where: Key and value that the pools come from.
         headers: Shape and type of each of `ARRAYS`.
         task: What ``data.task`` says that the targets are.
+        layout: What ``data.layout`` says of the inputs.
 
     Raises:
         GsnrError: They do not.
     """
-    checks = (_single_problems, _input_problems, partial(_target_problems, task=task))
+    inputs = partial(_input_problems, layout=layout)
+    checks = (_single_problems, inputs, partial(_target_problems, task=task))
     for problems in checks:
         for problem in problems(headers):
             raise GsnrError(f"{where}: {problem}.")
@@ -100,7 +104,7 @@ def _single_problems(headers: Headers) -> Iterator[str]:
             yield f"{name} is a single number; arrays with one entry a sample are needed"
 
 
-def _input_problems(headers: Headers) -> Iterator[str]:
+def _input_problems(headers: Headers, layout: str) -> Iterator[str]:
     for split in ("train", "test"):
         n_x, n_y = (headers[f"{axis}_{split}"][0][:1] for axis in "xy")
         if n_x != n_y or n_x == (0,):
@@ -113,7 +117,14 @@ def _input_problems(headers: Headers) -> Iterator[str]:
         yield f"x_train {train} and x_test {test} must be samples of one same shape"
     if math.prod(train[1:]) == 0:
         yield f"x_train {train} has no features; at least one a sample is needed"
-    if (train_type == np.uint8) != (test_type == np.uint8):
+    if layout == TOKENS:
+        for name, found in (("x_train", train_type), ("x_test", test_type)):
+            if found.kind not in "ui":
+                yield (
+                    f"{name} has type {found}; with data.layout=tokens it holds whole numbers "
+                    "from 0, such as int64"
+                )
+    elif (train_type == np.uint8) != (test_type == np.uint8):
         yield f"x_train is {train_type} and x_test is {test_type}; only uint8 is divided by 255"
 
 
@@ -147,9 +158,19 @@ def as_samples(
     Args:
         x: Inputs as the user has them.
         targets: Labels, or targets of a regression, as losses take them.
-        layout: Axes of 4-dimensional x: ``hwc``, ``chw`` or ``auto``.
-        standardization: Applied to every batch.
+        layout: Axes of 4-dimensional x: ``hwc``, ``chw`` or ``auto``; or ``tokens``.
+        standardization: Applied to every batch, but not to tokens.
+
+    Raises:
+        GsnrError: A token is negative.
     """
+    if layout == TOKENS:
+        if x.size and int(x.min()) < 0:
+            raise GsnrError(
+                f"data.layout=tokens: x holds {int(x.min())}; tokens are whole numbers from 0 on, "
+                "which a network looks up. Give padding a number of its own."
+            )
+        return Samples(torch.from_numpy(np.ascontiguousarray(x, dtype=np.int64)), targets)
     moved = _channels_first(x, layout)
     if not standardization.mean or x.dtype == np.uint8:
         kept = np.ascontiguousarray(moved, dtype=_kept_type(x))
@@ -168,6 +189,8 @@ def standardization_by(x: NDArray[Any], layout: str) -> Standardization:
     Numbers that are no pixels are measured from the first sample's on, so that a large offset takes
     no digits from what varies. The deviation of what does not vary at all is taken as 1.
     """
+    if layout == TOKENS:
+        return Standardization()
     moved = _channels_first(x, layout)
     axes = (0, *range(2, moved.ndim))
     if x.dtype == np.uint8:
@@ -197,7 +220,7 @@ def scaling(x: NDArray[Any]) -> Standardization:
 
 def input_shape(shape: tuple[int, ...], layout: str) -> tuple[int, ...]:
     """Return the shape of one input of x as a network sees it, channels first."""
-    if len(shape) == 3:
+    if len(shape) == 3 and layout != TOKENS:
         return (1, *shape[1:])
     if len(shape) == 4 and _is_hwc(shape, layout):
         return (shape[3], shape[1], shape[2])

@@ -23,6 +23,7 @@ class DataSpec:
         source: One line on where the data come from, for logs.
         classes: Labels of the classes in order, where they are known.
         doubts: What of a user's data may be meant otherwise, a sentence each.
+        inputs: ``numbers``, or ``tokens``: whole numbers from 0 that a network looks up.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DataSpec:
     source: str
     classes: tuple[int, ...] = ()
     doubts: tuple[str, ...] = ()
+    inputs: Literal["numbers", "tokens"] = "numbers"
 
 
 class Distribution(Protocol):

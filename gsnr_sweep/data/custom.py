@@ -31,7 +31,7 @@ from gsnr_sweep.data.map_style import is_map_style, read_pool
 from gsnr_sweep.data.own_distribution import OwnDistribution, attempt, kind
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.seeding import global_generators_restored
-from gsnr_sweep.data.settings import CustomDataConfig
+from gsnr_sweep.data.settings import TOKENS, CustomDataConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.targets import AUTO, Targets
 from gsnr_sweep.errors import GsnrError
@@ -240,7 +240,8 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
     pools = [read_pool(where, name, data) for name, data in zip(names, pair, strict=True)]
     (x_train, y_train), (x_test, y_test) = pools
     arrays = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
-    check(where, {name: (array.shape, array.dtype) for name, array in arrays.items()}, asked.task)
+    headers = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    check(where, headers, asked.task, layout)
     targets = Targets.of(where, y_train, y_test, asked.task)
     rule = standardization_by(x_train, layout) if asked.standardize else scaling(x_train)
     encoded = [(x, targets.encode(y)) for x, y in pools]
@@ -256,6 +257,7 @@ def _of_pair(asked: _Asked, pair: tuple[Any, Any] | list[Any]) -> _Pools:
         source=f"{asked.target}({asked.given})",
         classes=targets.classes,
         doubts=targets.doubts,
+        inputs="tokens" if layout == TOKENS else "numbers",
     )
     return _Pools(spec, lambda: train, lambda: test, lambda: None, content)
 

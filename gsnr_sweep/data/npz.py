@@ -26,7 +26,7 @@ from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.files import own_path
 from gsnr_sweep.data.npz_reader import check_file, read_array, read_headers
 from gsnr_sweep.data.samples import Samples, Standardization
-from gsnr_sweep.data.settings import NpzConfig
+from gsnr_sweep.data.settings import TOKENS, NpzConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.targets import Targets
 
@@ -51,7 +51,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
     path = own_path(cfg.path)
     file = _File(str(path), check_file(path))
     headers = read_headers(path)
-    check(f"data.path={path}", headers, cfg.task)
+    check(f"data.path={path}", headers, cfg.task, cfg.layout)
     targets = _targets(file, cfg.task)
     shape, _ = headers["x_train"]
     spec = DataSpec(
@@ -64,6 +64,7 @@ def npz_distribution(cfg: NpzConfig) -> PoolDistribution:
         source=str(path),
         classes=targets.classes,
         doubts=targets.doubts,
+        inputs="tokens" if cfg.layout == TOKENS else "numbers",
     )
     load = partial(_load, file, cfg.task, layout=cfg.layout, standardize=cfg.standardize)
     return PoolDistribution(

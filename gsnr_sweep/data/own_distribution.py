@@ -13,10 +13,12 @@ from torch import Tensor
 from gsnr_sweep.data.arrays import describe_index, first_not_finite
 from gsnr_sweep.data.base import DataSpec, Distribution
 from gsnr_sweep.data.samples import Samples
+from gsnr_sweep.data.settings import TOKENS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.user_code import UserCodeError, call
 
 _TASKS = ("classification", "regression")
+_INPUTS = ("numbers", TOKENS)
 
 
 class OwnDistribution:
@@ -107,8 +109,14 @@ def _shape_problem(name: str, values: Tensor, needed: tuple[int, ...], said: str
 
 
 def _input_problems(spec: DataSpec, n: int, x: Tensor) -> Iterator[str]:
-    if x.dtype not in (torch.uint8, torch.float32, torch.float64):
-        yield f"x of type {_dtype(x)}; uint8, float32 or float64 is needed"
+    if spec.inputs == TOKENS:
+        if x.dtype != torch.int64 or bool((x < 0).any()):
+            yield f"x of type {_dtype(x)}; tokens are int64 from 0 on, as spec.inputs says"
+    elif x.dtype not in (torch.uint8, torch.float32, torch.float64):
+        yield (
+            f"x of type {_dtype(x)}; uint8, float32 or float64 is needed, or int64 with "
+            "spec.inputs='tokens'"
+        )
     yield from _shape_problem("x", x, (n, *spec.input_shape), f"input_shape={spec.input_shape}")
 
 
@@ -139,6 +147,7 @@ def _checked_spec(where: str, spec: Any) -> DataSpec:
         or not all(_is_count(size) for size in spec.input_shape)
         or not spec.input_shape,
         "n_outputs": not _is_count(spec.n_outputs),
+        "inputs": spec.inputs not in _INPUTS,
         "task": spec.task not in _TASKS,
         "n_train": sizes[0] is not None and not _is_count(sizes[0]),
         "n_test": sizes[1] is not None and not _is_count(sizes[1]),
@@ -146,6 +155,7 @@ def _checked_spec(where: str, spec: Any) -> DataSpec:
     needed = {
         "input_shape": "a tuple of positive whole numbers",
         "n_outputs": "a positive whole number",
+        "inputs": f"one of {', '.join(_INPUTS)}",
         "task": f"one of {', '.join(_TASKS)}",
         "n_train": "a positive whole number, or None for any size,",
         "n_test": "a positive whole number, or None for any size,",

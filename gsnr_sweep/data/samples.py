@@ -48,7 +48,7 @@ class Samples:
     fit into 120 MB.
 
     Attributes:
-        x: [N, ...] inputs, uint8 or floating point.
+        x: [N, ...] inputs, uint8 or floating point, or int64 for tokens, which stay what they are.
         y: [N] class labels (int64), or [N, outputs] targets (float64).
         standardization: Applied to every batch of x.
     """
@@ -66,7 +66,8 @@ class Samples:
 
     def batch(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return standardized inputs and targets of the samples from `start` to `stop`."""
-        return self.standardization(self.x[start:stop].to(dtype)), self.y[start:stop]
+        x, y = self.x[start:stop], self.y[start:stop]
+        return (x if x.dtype is torch.int64 else self.standardization(x.to(dtype))), y
 
     def parts(self, size: int) -> Iterator[Samples]:
         """Go through the samples in order, `size` at a time."""

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from gsnr_sweep.settings import auto, key
 
+_LAYOUT = (
+    "axes of 4-dimensional x: hwc, chw, or auto; or tokens: x is [N, length], whole numbers from 0 "
+    "that the network looks up"
+)
 _TASK = "classification, regression, or auto: whole numbers are class labels, floats targets"
 
 
@@ -48,12 +52,16 @@ class TorchvisionConfig(DataConfig):
     std: list[float] = key("standard deviation of a channel's pixels, for standardization")
 
 
+TOKENS = "tokens"
+"""The layout of inputs that a network looks up."""
+
+
 @dataclass
 class NpzConfig(DataConfig):
     """A user's own arrays x_train, y_train, x_test and y_test in one .npz file."""
 
     path: str = key("the .npz file")
-    layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
+    layout: str = key(_LAYOUT)
     standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
     task: str = auto(_TASK)
 
@@ -64,7 +72,7 @@ class CustomDataConfig(DataConfig):
 
     _target_: str = key("the class or function that returns the data, as a dotted path")
     args: dict[str, Any] = key("arguments of the class or function")
-    layout: str = key("axes of 4-dimensional x: hwc, chw, or auto")
+    layout: str = key(_LAYOUT)
     standardize: bool = key("whether to standardize by channel with x_train's mean and deviation")
     task: str = auto(_TASK)
 

@@ -62,7 +62,8 @@ def choose_method(model: nn.Module, x: Tensor, y: Tensor, sample_losses: SampleL
             found = _sums(trial, x, y, sample_losses, method)
         except Exception:  # whatever it is, this way is not for this network
             continue
-        if all(_close(a, b, x.dtype) for a, b in zip(found, expected, strict=True)):
+        dtype = next(trial.parameters()).dtype  # what it computes in: inputs may be tokens
+        if all(_close(a, b, dtype) for a, b in zip(found, expected, strict=True)):
             return method
     return Method.PER_SAMPLE
 
@@ -73,13 +74,13 @@ def _in_float64(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
     A network that makes a tensor of its own in a fixed dtype, such as an initial state by
     ``torch.zeros(n, h)``, computes in that one alone.
     """
-    exact = copy.deepcopy(model).double()
+    exact, wide = copy.deepcopy(model).double(), x.double() if x.is_floating_point() else x
     try:
         with torch.no_grad():
-            exact(x.double())
+            exact(wide)
     except Exception:
         return copy.deepcopy(model), x
-    return exact, x.double()
+    return exact, wide
 
 
 def _sums(

@@ -208,7 +208,14 @@ class _Inspections:
         from gsnr_sweep.preflight.measure_check import own_network, try_measures
         from gsnr_sweep.runs.device import on_one_core
 
-        key = ("own measures", repr(cfg.measures), spec.task, own_network(cfg), repr(cfg.loss))
+        key = (
+            "own measures",
+            repr(cfg.measures),
+            spec.task,
+            own_network(cfg),
+            repr(cfg.loss),
+            repr(cfg.optim),
+        )
         return self._once(key, lambda: on_one_core(try_measures, cfg, spec, cost))
 
     def figure(self, name: str) -> None:
@@ -229,7 +236,10 @@ class _Inspections:
         from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
         from gsnr_sweep.runs.device import on_one_core
 
-        about = (repr(cfg.model), repr(cfg.loss), cfg.dtype, repr(cfg.data), spec)
+        rule = cfg.rule
+        lone = rule is not None and 1 in (rule.batch_size, cfg.n % rule.batch_size)
+        trained = (cfg.dtype, rule is None, lone, cfg.measures.batch_norm)
+        about = (repr(cfg.model), repr(cfg.loss), *trained, repr(cfg.data), spec)
         fit = self._once(about, lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model
         cost = self._once((fit, cfg.ch), lambda: on_one_core(look, fit, cfg.ch))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import Config, RuleConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.measures import load_measures, requirements_of
 from gsnr_sweep.measures.registry import Measure, checked_values
@@ -76,9 +76,9 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...
     loaded = load_measures(functions)
     measures = tuple(_Measure(name, functions[name], found) for name, found in loaded.items())
     cheap = cost.n_parameters <= _MOST_WEIGHTS and cost.forward_flops <= _MOST_FLOPS
-    trial = _Trial(
-        measures, spec.task, repr(cfg.loss), network, requirements_of(loaded), cfg, spec, cheap
-    )
+    training = repr((cfg.loss, cfg.optim, cfg.measures.batch_norm))
+    about, wanted = (spec.task, training, network), requirements_of(loaded)
+    trial = _Trial(measures, *about, wanted, cfg, spec, cheap)
     problem, doubts = _outcome_of(trial)
     if problem:
         raise GsnrError(problem)
@@ -146,7 +146,7 @@ class _Trial:
     Attributes:
         measures: All of a run, those of the package included.
         task: Of the data.
-        loss: The loss's config, written out.
+        training: Loss and rule of the run, written out.
         network: As `own_network` says.
         wanted: What the measures require.
         cfg: The run.
@@ -156,7 +156,7 @@ class _Trial:
 
     measures: tuple[_Measure, ...]
     task: str
-    loss: str
+    training: str
     network: str
     wanted: Requirements = field(compare=False)
     cfg: Config = field(compare=False)
@@ -174,6 +174,9 @@ class _Trial:
         sets = example_sets(cfg, spec, _SAMPLES, _TEST_SAMPLES, _REPLICAS)
         tiny = replace(cfg, n=len(sets.train[0]), n_test=len(sets.test), n_sets=_REPLICAS)
         tiny = replace(tiny, epochs=1, measure_at=[1], threads=1)
+        if isinstance(cfg.optim, RuleConfig):  # several steps, none of them on a lone sample
+            batch_size = min(cfg.optim.batch_size, len(sets.train[0]) // 2)
+            tiny = replace(tiny, optim=replace(cfg.optim, batch_size=batch_size))
         tiny = replace(tiny, measures=replace(cfg.measures, parameters=followed))
         probes = {n: _noting(n, probe, failed) for n, probe in self.wanted.probes.items()}
         ensemble = Ensemble(model, sets, spec.task, tiny.training, torch.device("cpu"))

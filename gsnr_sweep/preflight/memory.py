@@ -50,8 +50,9 @@ def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> EngineChoi
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
     x, y = examples(cfg, spec, 3, device)
-    network = prepare_network(model, dtype, device)
-    return EngineChoice.of(network, x, y, make_loss(cfg.loss, spec.task), cfg.engine)
+    network = prepare_network(model, dtype, device, cfg.training.running_statistics)
+    loss, stochastic = make_loss(cfg.loss, spec.task), cfg.rule is not None
+    return EngineChoice.of(network, x, y, loss, cfg.engine, stochastic)
 
 
 def memory_bytes(

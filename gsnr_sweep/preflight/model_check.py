@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from gsnr_sweep.data.own_distribution import kind
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
 from gsnr_sweep.gradients.loss import make_loss
-from gsnr_sweep.gradients.method import choose_moments_method
+from gsnr_sweep.gradients.method import choose_moments_method, differs_in_training
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
 from gsnr_sweep.gradients.settings import LossConfig
 from gsnr_sweep.models.build import build_model, describe_model
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _N_SAMPLES = 3
 _MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
 _FEW_WEIGHTS = 1_000_000
+_OF_TOKENS = "; one that looks tokens up needs data.layout=tokens"
 # What PyTorch says of sizes beyond 64 bits.
 _BEYOND_ADDRESSES = ("Storage size calculation overflowed", "Overflow")
 
@@ -70,9 +72,13 @@ class Fit:
         n_outputs: Classes or targets.
         task: What the targets are.
         loss: The loss's config, written out.
-        run: What else a user's own model is tried with: dtype and data. Empty for ours.
+        run: The data that a user's own model is tried with. Empty for ours.
         samples: Draws a few of them; None for ours.
         of_loss: The loss's config.
+        dtype: Of weights and activations.
+        stochastic: Whether weights move on mini-batches.
+        running: Whether batch normalization is measured by running statistics.
+        lone: Whether a mini-batch has one sample.
     """
 
     model: str
@@ -83,6 +89,10 @@ class Fit:
     run: str = ""
     samples: Callable[[], tuple[Tensor, Tensor]] | None = field(default=None, compare=False)
     of_loss: LossConfig = field(default_factory=LossConfig, compare=False)
+    dtype: str = "float32"
+    stochastic: bool = False
+    running: bool = False
+    lone: bool = False
 
     @classmethod
     def of(cls, cfg: Config, spec: DataSpec) -> Fit:
@@ -90,9 +100,21 @@ class Fit:
         as_json = json.dumps(asdict(cfg.model), sort_keys=True, default=str)
         about = (as_json, spec.input_shape, spec.n_outputs, spec.task, repr(cfg.loss))
         if is_ours(cfg.model._target_):
-            return cls(*about, of_loss=cfg.loss)
-        drawn = partial(examples, cfg, spec, _N_SAMPLES)
-        return cls(*about, repr((cfg.dtype, cfg.data)), drawn, cfg.loss)
+            if spec.inputs == "tokens":
+                raise GsnrError(
+                    f"model={cfg.model.name}: these data are tokens, which a network looks up in "
+                    "an embedding; this one takes numbers. Give a network of your own: "
+                    "model=custom model._target_=my_models.Net."
+                )
+            fit = cls(*about, of_loss=cfg.loss)
+        else:
+            drawn = partial(examples, cfg, spec, _N_SAMPLES)
+            fit = cls(*about, repr(cfg.data), drawn, cfg.loss, cfg.dtype)
+        if (rule := cfg.rule) is None:
+            return fit
+        lone = cfg.n % rule.batch_size == 1 or rule.batch_size == 1
+        running = cfg.training.running_statistics
+        return replace(fit, stochastic=True, running=running, lone=lone)
 
     @property
     def config(self) -> ModelConfig:
@@ -114,10 +136,26 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
     network, cost = _pass_forward(fit, ch, x)
     where, loss = describe_model(fit.config), make_loss(fit.of_loss, fit.task)
     try:
-        call(where, choose_moments_method, network, x, targets, loss)
+        call(where, choose_moments_method, network, x, targets, loss, fit.stochastic)
+        if fit.stochastic:
+            call(where, differs_in_training, network, x)
+        if fit.lone and norms_of(network):
+            call(where, _pass_alone, network, x)
     except UserCodeError as error:
         raise GsnrError(f"{where}: {error}") from error.__cause__
     return cost
+
+
+def _pass_alone(network: nn.Module, x: Tensor) -> None:
+    """Pass a mini-batch of one sample through batch normalization.
+
+    Raises:
+        GsnrError: A layer has a single value a channel of it, and so no variance.
+    """
+    trial = copy.deepcopy(network)
+    set_modes(norms_of(trial), Mode.BATCH)
+    with torch.enable_grad():
+        trial(x[:1])
 
 
 @lru_cache(maxsize=_MOST_REMEMBERED)
@@ -180,8 +218,10 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
     where, ours, before = describe_model(fit.config), _is_ours(fit), x.clone()
     with unchanged_global_state(where):
         model = build_model(fit.config, ch, fit.input_shape, fit.n_outputs, seed=0)
-        network = prepare_network(model, x.dtype, x.device) if ours else _copied(model, x, where)
-        outputs, flops = _count_flops(lambda: network(x), fit, x.dtype)
+        dtype: torch.dtype = getattr(torch, fit.dtype)
+        prepared = partial(prepare_network, model, dtype, x.device, fit.running)
+        network = prepared() if ours else _copied(prepared, where)
+        outputs, flops = _count_flops(lambda: network(x), fit)
     if problem := _output_problem(outputs, len(x), fit.n_outputs):
         raise GsnrError(
             f"{where}: it returns {problem}; one tensor of shape ({len(x)}, {fit.n_outputs}) is "
@@ -197,21 +237,21 @@ def _pass_forward(fit: Fit, ch: int, x: Tensor) -> tuple[nn.Module, ModelCost]:
     return network, ModelCost(n_parameters, flops / len(x), parameters)
 
 
-def _count_flops(forward: Callable[[], object], fit: Fit, dtype: torch.dtype) -> tuple[object, int]:
+def _count_flops(forward: Callable[[], object], fit: Fit) -> tuple[object, int]:
     try:
         return call(describe_model(fit.config), count_flops, forward)
     except UserCodeError as error:
         raise GsnrError(
             f"{describe_model(fit.config)} does not take this data's inputs of shape "
-            f"{fit.input_shape} in {str(dtype).removeprefix('torch.')}: {error}. Choose a model "
-            "that fits the data."
+            f"{fit.input_shape} in {fit.dtype}: {error}. Choose a model that fits the data"
+            f"{_OF_TOKENS if 'indices' in str(error) else ''}."
         ) from error.__cause__
 
 
-def _copied(model: nn.Module, x: Tensor, where: str) -> nn.Module:
+def _copied(prepared: Callable[[], nn.Module], where: str) -> nn.Module:
     """Bring a network into the form that replicas have, each of which is a copy."""
     try:
-        return call(where, copy.deepcopy, prepare_network(model, x.dtype, x.device))
+        return call(where, copy.deepcopy, prepared())
     except UserCodeError as error:
         raise GsnrError(
             f"{where}: it cannot be copied to replicas ({error}). Keep tensors that are computed "

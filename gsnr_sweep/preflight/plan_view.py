@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.config.schema import value_at
-from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
+from gsnr_sweep.data.settings import TOKENS, CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
 from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig
 from gsnr_sweep.preflight.check import CheckedPoint
@@ -162,7 +162,8 @@ def _samples_lines(point: CheckedPoint) -> list[tuple[str, str]]:
         f"{'any number of' if size is None else f'{size:,}'} {pool}"
         for size, pool in ((spec.n_train, "training"), (spec.n_test, "test"))
     ]
-    return [("task", f"{spec.task}, {targets}; {' and '.join(sizes)} samples")]
+    tokens = [("inputs", "tokens")] if spec.inputs == TOKENS else []
+    return [*tokens, ("task", f"{spec.task}, {targets}; {' and '.join(sizes)} samples")]
 
 
 def _model_line(point: CheckedPoint) -> str:

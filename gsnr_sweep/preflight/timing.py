@@ -170,6 +170,8 @@ def time_trial(setup: Setup, flops: float) -> Timing:
     fewest = _FEWEST_IN_LANES if setup.plan.explicit else _FEWEST
     most = max(fewest, min(int(flops / (_PASSES * setup.forward_flops)), _MOST_SAMPLES))
     n, n_test = min(cfg.n, most), min(cfg.n_test, most)
+    if cfg.rule is not None and n > cfg.rule.batch_size:
+        n -= n % cfg.rule.batch_size  # whole mini-batches
     drawn = example_sets(cfg, spec, n, n_test)
     train, test = (samples.to(setup.device) for samples in (drawn.train[0], drawn.test))
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)

@@ -63,6 +63,7 @@ class Ensemble:
         self._settings = settings
         self._threads = 1 if device.type == "cuda" else min(settings.threads or 1, settings.n_sets)
         dtype: torch.dtype = getattr(torch, settings.dtype)
+        self._dtype = dtype
         model = prepare_network(model, dtype, device, settings.running_statistics)
         self.parameters = trained_parameters(model)
         self.followed = followed_parameters(self.parameters, settings.followed)
@@ -202,7 +203,7 @@ class Ensemble:
                 self.parameters,
                 [replica.train for replica in replicas],
                 plan.loss,
-                plan.examples.dtype,
+                self._dtype,
                 self._together(plan),
                 self._threads,
                 plan.kernels,

@@ -95,7 +95,8 @@ def can_batch(
         loss: Of each sample.
     """
     try:
-        return _agrees(copy.deepcopy(model).double(), parameters, x.double(), y, loss)
+        exact = copy.deepcopy(model).double()
+        return _agrees(exact, parameters, x.double() if x.is_floating_point() else x, y, loss)
     except Exception:  # whatever torch.func or the network's own code cannot do
         return False
 
@@ -110,7 +111,8 @@ def _agrees(
     generator = torch.Generator().manual_seed(0)
     shifts = torch.randn(2, len(row), generator=generator, dtype=row.dtype).to(row.device)
     weights = row + _PERTURBATION * shifts
-    xs, ys = torch.stack([x, -0.5 * x]), torch.stack([y, y.flip(0)])
+    other = -0.5 * x if x.is_floating_point() else x.flip(0)
+    xs, ys = torch.stack([x, other]), torch.stack([y, y.flip(0)])
     found = stacked_gradient(network, weights, parameters, xs, ys, loss)
     for m, replica in enumerate(weights):
         vector_to_parameters(replica, own)
