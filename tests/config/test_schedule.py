@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gsnr_sweep.config.identity import config_hash, run_identity, science_part
-from gsnr_sweep.config.schedule import epochs_of
+from gsnr_sweep.config.schedule import epochs_of, with_end
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.preflight.check import check
 from tests.conftest import TINY, expanded, tiny_config, typed_config
@@ -35,6 +35,35 @@ from tests.conftest import TINY, expanded, tiny_config, typed_config
 )
 def test_what_schedules_name(schedule: Any, epochs: int, expected: list[int]) -> None:
     assert epochs_of(schedule, epochs) == expected
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (["step:0", "step:3", "step:4", "step:10", "end"], [0, 0.75, 1, 2.5, 6]),
+        ("step:6", [1.5]),
+        ("end", [6]),
+        ([2, "end"], [2, 6]),
+        (["step:9", 1], [2.25, 1]),
+        ("every:3", [0, 3, 6]),
+    ],
+)
+def test_steps_and_the_end(schedule: Any, expected: list[float]) -> None:
+    """Of six epochs of four steps each."""
+    found = epochs_of(schedule, 6, 4)
+    assert found == expected
+    assert [type(epoch) for epoch in found] == [type(epoch) for epoch in expected]
+
+
+def test_the_end_of_a_training_that_may_stop_is_measured() -> None:
+    assert with_end([0, 2], 6) == [0, 2, 6]
+    assert with_end([6, 2], 6) == [6, 2]
+
+
+@pytest.mark.parametrize("wrong", ["step:", "step:x", "step:-1", "step:1.5", "ends", "step:4 "])
+def test_what_is_no_step(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is no epoch; give a list of epochs"):
+        epochs_of([0, wrong], 6, 4)
 
 
 def test_a_logarithmic_schedule_has_no_more_epochs_than_asked_for() -> None:
