@@ -7,6 +7,7 @@ for _name in (
     "torch.utils.flop_counter",
     "benchmarks.ours",
     "benchmarks.peers.moments",
+    "gsnr_sweep.api.functions",
     "gsnr_sweep.training",
     "gsnr_sweep.config.grid",
 ):
