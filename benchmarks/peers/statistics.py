@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -104,10 +104,7 @@ class Opacus(_Statistics, moments.Opacus):
         self._dtype: torch.dtype = getattr(torch, dtype)
         super().__init__(workload, chunks, dtype)
         found = {n.removeprefix("_module."): p for n, p in self.model.named_parameters()}
-        if found.keys() != set(self._names):
-            other = sorted(found.keys() - set(self._names))
-            raise ValueError(f"its layers have other parameters, such as {other[0]}")
-        self.parameters = [found[name] for name in self._names]
+        self.parameters = [found[part] for name in self._names for part in _parts(name, found)]
 
     def prepared(self, model: nn.Module) -> nn.Module:
         """Replace what is refused, then wrap the network."""
@@ -118,6 +115,14 @@ class Opacus(_Statistics, moments.Opacus):
         if any(isinstance(m, nn.LSTM | nn.MultiheadAttention) for m in model.modules()):
             model = ModuleValidator.fix(model).to(self._dtype)
         return super().prepared(model)
+
+
+def _parts(name: str, found: Container[str]) -> list[str]:
+    """Name what a parameter is made of: Opacus' attention has three layers for one."""
+    if name in found:
+        return [name]
+    attention, _, kind = name.rpartition("in_proj_")
+    return [f"{attention}{one}linear.{kind}" for one in "qkv"]
 
 
 def _owners(model: nn.Module, field: str) -> list[str]:

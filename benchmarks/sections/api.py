@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +28,9 @@ _PEERS: dict[str, Any] = {
     "Opacus GradSampleModule": statistics.Opacus,
     "torch.func vmap(grad)": statistics.VmapGrad,
 }
+_NO: frozenset[str] = frozenset()
+# In float64 an LSTM fails in these alone: BackPACK has initial states in float32, vmap a rule less.
+_WITHOUT_FLOAT64 = {"lstm": frozenset(_PEERS) - {"Opacus GradSampleModule"}}
 _COLUMNS = ["", "s a call", "times ours", "peak memory", "its setting", "apart"]
 
 
@@ -44,7 +48,8 @@ def run(plan: Plan, console: Console) -> Section:
         with working(Reference) as worker:
             numbers, exact = (worker.call("statistics", one) for one in (workload, few))
         builds = _contenders(plan, workload)
-        expected = Expected(numbers, exact, _contenders(plan, few, "float64"))
+        exact_builds = _contenders(plan, few, "float64")
+        expected = Expected(numbers, exact, exact_builds, _WITHOUT_FLOAT64.get(workload.model, _NO))
         results = hold(builds, expected, plan.api_rounds, console, _setting, base=GRADIENT)
         memory = {name: memory_of(builds[name], results[name]) for name in builds}
         tables.append(_table(workload, results, memory))
@@ -78,9 +83,14 @@ def _table(workload: Workload, results: dict[str, Result], memory: dict[str, flo
             ratio(result.times, base).text() if base else "–",
             f"{number(memory[name] / 1e6)} MB",
             result.setting,
-            "–" if name == GRADIENT else f"{result.exactly_apart:.0e}; {result.apart:.0e}",
+            "–" if name == GRADIENT else _apart(result),
         )
     return table
+
+
+def _apart(result: Result) -> str:
+    exactly = "–" if math.isnan(result.exactly_apart) else f"{result.exactly_apart:.0e}"
+    return f"{exactly}; {result.apart:.0e}"
 
 
 def _explanation(rounds: int) -> str:
