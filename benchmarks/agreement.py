@@ -54,6 +54,12 @@ class Reference:
         """Return Σ g and Σ g² of the first set, one backward pass a sample, [2, P]."""
         return SampleLoop(workload, [_SLICE], "float64").numbers()
 
+    def statistics(self, workload: Workload) -> NDArray[np.float64]:
+        """Return mean and variance of g over the first set, [2, P]."""
+        sums, squares = self.moments(workload)
+        mean = sums / workload.n
+        return np.stack([mean, squares / workload.n - mean**2])
+
     def flops(self, workload: Workload) -> float:
         """Count the operations of the training gradient of one sample."""
         from torch.utils.flop_counter import FlopCounterMode

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -139,6 +139,37 @@ class MomentPasses:
 
 def _moments(replica: Replica) -> None:
     replica.moments(signs=False)
+
+
+class ApiCall:
+    """One call of the Python interface, as a user makes it."""
+
+    def __init__(self, workload: Workload, dtype: str = "float32") -> None:
+        """Build a user's network, its batch normalization with running statistics, and a set."""
+        from benchmarks.peers.networks import fix_statistics, plain_network
+
+        torch.set_num_threads(cores())
+        ((self._x, self._y),) = workload.tensors(dtype)
+        self._model = fix_statistics(plain_network(workload, dtype), self._x)
+
+    def _call(self) -> tuple[str, Iterable[torch.Tensor], Iterable[torch.Tensor]]:
+        from gsnr_sweep import gradient_statistics
+
+        stats = gradient_statistics(self._model, (self._x, self._y))
+        return stats.method, stats.mean.values(), stats.variance.values()
+
+    def tune(self) -> str:
+        """Nothing to choose; say what is chosen."""
+        return f"as it comes: {self._call()[0]}"
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return mean and variance of g, [2, P]."""
+        _, mean, variance = self._call()
+        return np.stack([_flat(list(mean)), _flat(list(variance))])
+
+    def work(self) -> None:
+        """Make the call."""
+        self._call()
 
 
 def _flat(tensors: list[torch.Tensor]) -> NDArray[np.float64]:

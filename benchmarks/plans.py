@@ -20,6 +20,9 @@ class Plan:
         sample_chunks: The same where per-sample gradients are held.
         compiled_chunks: The same where each costs a compilation; empty for no compiling.
         moments: Workloads of the moments.
+        api: Workloads of the Python interface, of one set each.
+        api_chunks: Chunk sizes that peers may choose from there.
+        api_rounds: Turns of these.
         point: Overrides of the whole grid point, with the rounds.
         point_rounds: Turns of the whole grid point.
         sweep: The axes of a whole sweep, by key.
@@ -45,6 +48,9 @@ class Plan:
     sample_chunks: tuple[int, ...]
     compiled_chunks: tuple[int, ...]
     moments: tuple[Workload, ...]
+    api: tuple[Workload, ...]
+    api_chunks: tuple[int, ...]
+    api_rounds: int
     point: dict[str, str]
     point_rounds: int
     sweep: dict[str, str]
@@ -92,6 +98,16 @@ def full(passes: int) -> Plan:
             Workload("mlp", 512, 1000, passes),
             Workload("resnet18", 64, 32, passes),
         ),
+        api=(
+            Workload("mlp", 512, 128, 1),
+            Workload("table2_cnn", 6, 1000, 1),
+            Workload("resnet18", 16, 16, 1),
+            Workload("attention", 64, 128, 1),
+            Workload("encoder", 64, 128, 1),
+            Workload("lstm", 64, 128, 1),
+        ),
+        api_chunks=(16, 128),
+        api_rounds=5,
         point={"n": "1000", "ch": "6"},
         point_rounds=3,
         sweep={"n": "500,1000", "ch": "6,8", "seed": "0,1"},
@@ -141,6 +157,9 @@ def quick(passes: int) -> Plan:
         sample_chunks=(16,),
         compiled_chunks=(),
         moments=(Workload("table3_cnn", 2, 32, passes),),
+        api=(Workload("attention", 8, 20, 1),),
+        api_chunks=(16,),
+        api_rounds=2,
         point={"n": "100", "ch": "2", "epochs": "3", "measure_at": "[1,3]", **small},
         point_rounds=1,
         sweep={"n": "50,100"},

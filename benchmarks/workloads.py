@@ -22,6 +22,9 @@ _SHAPES = {
     "resnet18": _CIFAR,
     "mlp": _MNIST,
     "toy_mlp": (2,),
+    "attention": _MNIST,
+    "encoder": _MNIST,
+    "lstm": (20,),
 }
 _NAMES = {
     "table2_cnn": "Table 2 CNN, ch={ch}",
@@ -29,8 +32,15 @@ _NAMES = {
     "resnet18": "ResNet18, ch={ch}, 32×32",
     "mlp": "MLP 784-{ch}-{ch}-10",
     "toy_mlp": "toy MLP 2-{ch}-1",
+    "attention": "vision transformer in linear layers, width {ch}",
+    "encoder": "vision transformer of `nn.TransformerEncoder`, width {ch}",
+    "lstm": "LSTM of width {ch} over 20 tokens",
 }
-_WEIGHTS_SEED, _DATA_SEED = 0, 1
+OWN = ("attention", "encoder", "lstm")
+"""Networks that only users bring: a sweep has none of them."""
+TOKENS = 1000
+"""Different tokens of a sequence."""
+WEIGHTS_SEED, _DATA_SEED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class Workload:
     """One network on random data of the right shape.
 
     Attributes:
-        model: ``table2_cnn``, ``table3_cnn``, ``resnet18``, ``mlp`` or ``toy_mlp``.
+        model: ``table2_cnn``, ``table3_cnn``, ``resnet18``, ``mlp`` or ``toy_mlp``, or one that
+            only users bring: ``attention``, ``encoder``, ``lstm``.
         ch: Width.
         n: Samples in a training set.
         n_sets: Training sets, and so replicas.
@@ -52,7 +63,12 @@ class Workload:
     @property
     def label(self) -> str:
         """Name the workload for people."""
-        return f"{_NAMES[self.model].format(ch=self.ch)}; n={self.n:,}, M={self.n_sets}"
+        return f"{self.label_of_one}, M={self.n_sets}"
+
+    @property
+    def label_of_one(self) -> str:
+        """Name it where there is one set."""
+        return f"{_NAMES[self.model].format(ch=self.ch)}; n={self.n:,}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,6 +101,9 @@ class Workload:
             noise = torch.rand(self.n, 1, generator=generator, dtype=torch.float64) * 2 - 1
             return Samples(x, x[:, :1] * x[:, 1:] + 0.2 * noise)
         size = (self.n, *self.shape)
+        if self.model == "lstm":
+            tokens = torch.randint(TOKENS, size, generator=generator)
+            return Samples(tokens, torch.randint(10, (self.n,), generator=generator))
         pixels = torch.randint(256, size, generator=generator, dtype=torch.uint8)
         labels = torch.randint(10, (self.n,), generator=generator)
         channels = self.shape[0]
@@ -96,6 +115,9 @@ class Workload:
         found = []
         kind: torch.dtype = getattr(torch, dtype)
         for samples in self.sets().train:
+            if self.model == "lstm":
+                found.append((samples.x, samples.y))
+                continue
             x, y = samples.batch(0, self.n, kind)
             found.append((x, y.to(kind) if self.task == "regression" else y))
         return found
@@ -106,4 +128,4 @@ class Workload:
         from gsnr_sweep.models.build import build_model
 
         outputs = 1 if self.task == "regression" else 10
-        return build_model(config(self).model, self.ch, self.shape, outputs, _WEIGHTS_SEED)
+        return build_model(config(self).model, self.ch, self.shape, outputs, WEIGHTS_SEED)

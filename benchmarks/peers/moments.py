@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Sums = list[list[Tensor]]  # Σ g and Σ g², one tensor a parameter
 
 
-class _Passes:
+class Passes:
     """What all of them share: one network, several sets, chunk by chunk."""
 
     def __init__(self, workload: Workload, chunks: Sequence[int], dtype: str = "float32") -> None:
@@ -77,7 +77,7 @@ class _Passes:
             self.one_pass(m, self.setting)
 
 
-class GradientPass(_Passes):
+class GradientPass(Passes):
     """The yardstick: only Σ g, an ordinary backward pass."""
 
     def chunk(self, x: Tensor, y: Tensor, sums: Sums) -> None:
@@ -87,7 +87,7 @@ class GradientPass(_Passes):
             total += gradient
 
 
-class SampleLoop(_Passes):
+class SampleLoop(Passes):
     """One ordinary backward pass a sample."""
 
     def chunk(self, x: Tensor, y: Tensor, sums: Sums) -> None:
@@ -99,7 +99,7 @@ class SampleLoop(_Passes):
                 sums[1][k] += gradient.square()
 
 
-class VmapGrad(_Passes):
+class VmapGrad(Passes):
     """torch.func: vmap(grad) over the samples of a chunk."""
 
     def prepared(self, model: nn.Module) -> nn.Module:
@@ -124,7 +124,7 @@ class VmapGrad(_Passes):
             sums[1][k] += gradients.square().sum(0)
 
 
-class BackPack(_Passes):
+class BackPack(Passes):
     """BackPACK's SumGradSquared: one backward pass, no per-sample gradients kept."""
 
     def prepared(self, model: nn.Module) -> nn.Module:
@@ -149,7 +149,7 @@ class BackPack(_Passes):
             sums[1][k] += p.sum_grad_squared  # type: ignore[attr-defined]
 
 
-class Opacus(_Passes):
+class Opacus(Passes):
     """Opacus: per-sample gradients of every parameter, then squared and summed.
 
     It refuses batch normalization, even with fixed statistics; that layer is rewritten for it.

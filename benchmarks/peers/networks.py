@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.peers.own_networks import attention, encoder, lstm
+from benchmarks.workloads import OWN, WEIGHTS_SEED
+
 if TYPE_CHECKING:
     from benchmarks.workloads import Workload
 
@@ -98,15 +101,21 @@ _NETWORKS = {
     "mlp": mlp,
     "toy_mlp": toy_mlp,
     "resnet18": resnet18,
+    "attention": attention,
+    "encoder": encoder,
+    "lstm": lstm,
 }
 
 
 def plain_network(workload: Workload, dtype: str = "float32") -> nn.Module:
     """Build a workload's network with the same initial weights as the tool's, in training mode."""
+    torch.manual_seed(WEIGHTS_SEED)
     model = _NETWORKS[workload.model](workload.ch)
-    with torch.no_grad():
-        for own, other in zip(model.parameters(), workload.initial().parameters(), strict=True):
-            own.copy_(other)
+    if workload.model not in OWN:
+        with torch.no_grad():
+            initial = workload.initial().parameters()
+            for own, other in zip(model.parameters(), initial, strict=True):
+                own.copy_(other)
     return model.to(getattr(torch, dtype)).train()
 
 

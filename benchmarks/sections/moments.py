@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks import ours
 from benchmarks.agreement import EXACT, Reference, small
-from benchmarks.memory import NOT_HERE, added_by, resident
+from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments as peers
 from benchmarks.peers.tuning import Setting
 from benchmarks.plans import Plan
-from benchmarks.sections.contest import Build, Expected, Result, hold
+from benchmarks.sections.contest import Build, Expected, Result, hold, memory_of
 from benchmarks.statistics import Spread, number, ratio
 from benchmarks.tables import Section, Table
-from benchmarks.workers import ContenderError, Worker, working
+from benchmarks.workers import Worker, working
 from benchmarks.workloads import Workload
 
 OURS, GRADIENT = "gsnr-sweep", "a plain gradient pass"
@@ -46,7 +45,7 @@ def run(plan: Plan, console: Console) -> Section:
         builds = _contenders(plan, workload)
         expected = Expected(numbers, exact, _contenders(plan, few, "float64"))
         results = hold(builds, expected, plan.rounds, console, _setting, base=GRADIENT)
-        memory = {name: _memory(builds[name], results[name]) for name in builds}
+        memory = {name: memory_of(builds[name], results[name]) for name in builds}
         tables.append(_table(workload, results, memory))
         facts.append(_facts(workload, results, memory))
     tables[-1].notes.append(_explanation(plan.rounds))
@@ -63,32 +62,6 @@ def _contenders(plan: Plan, workload: Workload, dtype: str = "float32") -> dict[
 
 def _setting(name: str, worker: Worker) -> Setting | None:
     return None if name == OURS else worker.call("get_setting")
-
-
-class MemoryProbe:
-    """Measures what a contender's work adds to a process that has done nothing else."""
-
-    def added(self, build: Build, setting: Setting | None) -> float | None:
-        """Return the bytes; a pass over a few samples comes first, for what is loaded only once."""
-        factory, workload, *arguments = build
-        for size in (replace(workload, n=8), workload):
-            contender = factory(size, *arguments)
-            if setting is not None:
-                contender.set_setting(setting)
-            if size is not workload:
-                contender.work()
-        return added_by(contender.work)
-
-
-def _memory(build: Build, result: Result) -> float:
-    if result.times is None:
-        return math.nan
-    try:
-        with working(MemoryProbe) as worker:
-            added = worker.call("added", build, result.kept)
-    except ContenderError:
-        return math.nan
-    return math.nan if added is None else added
 
 
 def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:

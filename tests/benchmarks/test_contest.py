@@ -4,6 +4,7 @@ from rich.console import Console
 
 from benchmarks.sections.contest import Expected, Result, hold
 
+FAILS = -1.0
 RIGHT = np.array([[3.0, 4.0]])
 
 
@@ -14,6 +15,8 @@ class Contender:
         self.off = off
 
     def numbers(self) -> np.ndarray:
+        if self.off == FAILS:
+            raise RuntimeError("no such thing")
         return RIGHT * (1 + self.off)
 
     def tune(self) -> str:
@@ -50,3 +53,12 @@ def test_who_is_wrong_on_a_small_set_may_be_right_in_what_is_timed():
     assert found.exactly_apart == pytest.approx(1.0)
     assert _held(0.1, 1.0, lenient=True).problem.startswith("computes something else")
     assert _held(1e-3, 1e-9, lenient=True).setting == "as it comes"
+
+
+def test_who_fails_in_float64_is_judged_as_it_is_timed_only_where_that_is_allowed():
+    found = _held(1e-3, FAILS, lenient=True)
+    assert (found.problem, found.setting) == ("", "as it comes; fails in float64")
+    assert found.times is not None
+    assert np.isnan(found.exactly_apart)
+    assert _held(0.1, FAILS, lenient=True).problem.startswith("computes something else")
+    assert "no such thing" in _held(1e-3, FAILS).problem

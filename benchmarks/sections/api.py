@@ -1,0 +1,126 @@
+"""Section 6: one call of the Python interface beside what others' libraries take for the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import ours
+from benchmarks.agreement import EXACT, Reference, small
+from benchmarks.memory import NOT_HERE, resident
+from benchmarks.peers import moments, statistics
+from benchmarks.peers.tuning import Setting
+from benchmarks.plans import Plan
+from benchmarks.sections.contest import Build, Expected, Result, hold, memory_of
+from benchmarks.statistics import Spread, number, ratio
+from benchmarks.tables import Section, Table
+from benchmarks.workers import Worker, working
+from benchmarks.workloads import Workload
+
+OURS, GRADIENT = "`gradient_statistics`", "a plain gradient pass"
+_PEERS: dict[str, Any] = {
+    "BackPACK Variance": statistics.BackPackVariance,
+    "BackPACK SumGradSquared": statistics.BackPackSums,
+    "BackPACK BatchGrad": statistics.BackPackBatch,
+    "Opacus GradSampleModule": statistics.Opacus,
+    "torch.func vmap(grad)": statistics.VmapGrad,
+}
+_NO: frozenset[str] = frozenset()
+# In float64 an LSTM fails in these alone: BackPACK has initial states in float32, vmap a rule less.
+_WITHOUT_FLOAT64 = {"lstm": frozenset(_PEERS) - {"Opacus GradSampleModule"}}
+_COLUMNS = ["", "s a call", "times ours", "peak memory", "its setting", "apart"]
+
+
+def run(plan: Plan, console: Console) -> Section:
+    """Time every network and measure everybody's memory.
+
+    Args:
+        plan: Sizes.
+        console: Where to say what is going on.
+    """
+    tables, facts = [], []
+    for workload in plan.api:
+        console.print(f"api: {workload.label_of_one}", highlight=False)
+        few = small(workload)
+        with working(Reference) as worker:
+            numbers, exact = (worker.call("statistics", one) for one in (workload, few))
+        builds = _contenders(plan, workload)
+        exact_builds = _contenders(plan, few, "float64")
+        expected = Expected(numbers, exact, exact_builds, _WITHOUT_FLOAT64.get(workload.model, _NO))
+        results = hold(builds, expected, plan.api_rounds, console, _setting, base=GRADIENT)
+        memory = {name: memory_of(builds[name], results[name]) for name in builds}
+        tables.append(_table(workload, results, memory))
+        facts.append(_facts(workload, results, memory))
+    tables[-1].notes.append(_explanation(plan.api_rounds))
+    return Section("api", tables, {"workloads": facts})
+
+
+def _contenders(plan: Plan, workload: Workload, dtype: str = "float32") -> dict[str, Build]:
+    return {
+        OURS: (ours.ApiCall, workload, dtype),
+        **{name: (peer, workload, plan.api_chunks, dtype) for name, peer in _PEERS.items()},
+        GRADIENT: (moments.GradientPass, workload, plan.chunks, dtype),
+    }
+
+
+def _setting(name: str, worker: Worker) -> Setting | None:
+    return None if name == OURS else worker.call("get_setting")
+
+
+def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
+    table = Table(workload.label_of_one, list(_COLUMNS))
+    base = results[OURS].times
+    for name, result in results.items():
+        if result.times is None:
+            table.add(name, *["–"] * 3, result.problem, "–")
+            continue
+        table.add(
+            name,
+            Spread.of(result.times).text(),
+            ratio(result.times, base).text() if base else "–",
+            f"{number(memory[name] / 1e6)} MB",
+            result.setting,
+            "–" if name == GRADIENT else _apart(result),
+        )
+    return table
+
+
+def _apart(result: Result) -> str:
+    exactly = "–" if math.isnan(result.exactly_apart) else f"{result.exactly_apart:.0e}"
+    return f"{exactly}; {result.apart:.0e}"
+
+
+def _explanation(rounds: int) -> str:
+    place = "" if resident() is not None else f" ({NOT_HERE})"
+    return (
+        f"Median (least..greatest) of {rounds} rounds in turn; ratios are those of the rounds, "
+        "which other work on the machine at the same time hits alike. Mean and variance of all "
+        "parameters' gradients over the set, float32, the set in memory as two tensors. Ours is "
+        "`gradient_statistics(model, (x, y))` as it stands, with its copy of the network and its "
+        "trials; the others have the chunk size and the number of threads that are best for them "
+        "here, chosen beforehand (Variance: the whole set, for which alone it exists), and their "
+        "networks are prepared beforehand. Peak memory: what a call adds to a fresh process that "
+        f"holds network and data{place}. Apart: relative difference of mean and variance from a "
+        "float64 loop over samples, the larger: by the contender in float64 on a few samples "
+        f"(beyond {EXACT:.0e} it is not compared); as it was timed, in float32."
+    )
+
+
+def _facts(
+    workload: Workload, results: dict[str, Result], memory: dict[str, float]
+) -> dict[str, Any]:
+    contenders = {
+        name: {
+            "seconds": result.times or [],
+            "peak_bytes": memory[name],
+            "setting": result.setting,
+            "apart": result.apart,
+            "exactly_apart": result.exactly_apart,
+            "problem": result.problem,
+        }
+        for name, result in results.items()
+    }
+    return {**asdict(workload), "contenders": contenders}
