@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -52,6 +53,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     right = shown[close[0]]
     return f"Did you mean {repr(right) if ' ' in right else right}?"
+
+
+def describe_epoch(epoch: float) -> str:
+    """Write an epoch, a fraction of one, or the end of a training, which is at infinity.
+
+    Example:
+        >>> describe_epoch(20), describe_epoch(4 / 3), describe_epoch(math.inf)
+        ('20', '1.333', 'end')
+    """
+    if math.isinf(epoch):
+        return "end"
+    return f"{int(epoch)}" if epoch == int(epoch) else f"{epoch:.4g}"
 
 
 def describe_duration(seconds: float) -> str:

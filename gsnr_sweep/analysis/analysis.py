@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ class Analysis:
     """
 
     table: SweepTable
-    _statistics: dict[tuple[str, str], dict[int, PairStatistics]] = field(
+    _statistics: dict[tuple[str, str], dict[float, PairStatistics]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -36,6 +37,17 @@ class Analysis:
     def frame(self) -> DataFrame:
         """One row a run and epoch, see `SweepTable.frame`."""
         return self.table.frame
+
+    @cached_property
+    def aligned(self) -> DataFrame:
+        """`frame`, with the ends of trainings that were to stop at one epoch, infinity.
+
+        Where a stopping rule ends each run at an epoch of its own, their ends belong together.
+        """
+        frame = self.frame
+        if "is_end" not in frame:
+            return frame
+        return frame.assign(epoch=frame["epoch"].astype(float).where(~frame["is_end"], math.inf))
 
     @property
     def arrays(self) -> DataFrame:
@@ -59,8 +71,8 @@ class Analysis:
 
         return feature_table(self.table)
 
-    def statistics(self, x: str = DEFAULT_X, y: str = DEFAULT_Y) -> dict[int, PairStatistics]:
-        """Return how well y follows x over the runs, by epoch, see `statistics_by_epoch`.
+    def statistics(self, x: str = DEFAULT_X, y: str = DEFAULT_Y) -> dict[float, PairStatistics]:
+        """Return how well y follows x over the runs, by epoch of `aligned`.
 
         Args:
             x: Column of the abscissa.
@@ -69,5 +81,5 @@ class Analysis:
         from gsnr_sweep.analysis.statistics import statistics_by_epoch
 
         if (x, y) not in self._statistics:
-            self._statistics[x, y] = statistics_by_epoch(self.frame, x, y)
+            self._statistics[x, y] = statistics_by_epoch(self.aligned, x, y)
         return self._statistics[x, y]

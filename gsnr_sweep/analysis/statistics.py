@@ -96,7 +96,7 @@ def pair_statistics(
     )
 
 
-def statistics_by_epoch(table: DataFrame, x: str, y: str) -> dict[int, PairStatistics]:
+def statistics_by_epoch(table: DataFrame, x: str, y: str) -> dict[float, PairStatistics]:
     """Compute the statistics of every epoch at which `x` or `y` was measured.
 
     Args:
@@ -107,16 +107,22 @@ def statistics_by_epoch(table: DataFrame, x: str, y: str) -> dict[int, PairStati
         y: Column of the ordinate.
 
     Returns:
-        The statistics by epoch, in the order of the epochs.
+        The statistics by epoch, in the order of the epochs: whole numbers, fractions for steps
+        within an epoch.
     """
     measured = table[table[x].notna() | table[y].notna() | _recorded_as_nonfinite(table, x, y)]
     columns = [c if c in table else None for c in difference_columns(x, y)]
     result = {}
-    for epoch in sorted(int(e) for e in measured["epoch"].unique()):
+    for epoch in sorted(_plain(e) for e in measured["epoch"].unique()):
         rows = measured[measured["epoch"] == epoch]
         difference, error = (None if c is None else rows[c].to_numpy() for c in columns)
         result[epoch] = pair_statistics(rows[x].to_numpy(), rows[y].to_numpy(), difference, error)
     return result
+
+
+def _plain(epoch: float) -> float:
+    """Return a whole epoch as a whole number, whatever type its column has."""
+    return int(epoch) if float(epoch).is_integer() else float(epoch)
 
 
 def difference_columns(x: str, y: str) -> tuple[str, str]:
@@ -127,11 +133,12 @@ def difference_columns(x: str, y: str) -> tuple[str, str]:
     return "", ""
 
 
-def statistics_table(by_epoch: Mapping[int, PairStatistics], x: str, y: str) -> DataFrame:
+def statistics_table(by_epoch: Mapping[float, PairStatistics], x: str, y: str) -> DataFrame:
     """Lay the statistics out as a table, one row an epoch, that names its quantities."""
     import pandas as pd
 
-    rows = [{"x": x, "y": y, "epoch": e, **s.as_row()} for e, s in by_epoch.items()]
+    ends = {epoch: "end" for epoch in by_epoch if math.isinf(epoch)}
+    rows = [{"x": x, "y": y, "epoch": ends.get(e, e), **s.as_row()} for e, s in by_epoch.items()]
     return pd.DataFrame(rows)
 
 

@@ -40,6 +40,7 @@ from gsnr_sweep.tracking.background_export import exporting_run
 from gsnr_sweep.tracking.exporter import Exporter
 from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import describe_tracking
+from gsnr_sweep.wording import describe_epoch
 
 _SHOWN = {
     "LHS (23)": "osgr_lhs",
@@ -181,7 +182,7 @@ def _results(record: RunRecord) -> Table:
         table.add_column(Text(title), justify="right", no_wrap=True)
     for measurement in record.measurements:
         cells = [_cell(measurement, name) for name in _SHOWN.values()]
-        table.add_row(f"{measurement.epoch:g}", *cells)
+        table.add_row(describe_epoch(measurement.epoch), *cells)
     return table
 
 

@@ -60,7 +60,7 @@ class Sweep:
         """The runs that did not finish, and why."""
         return self.analysis.table.left_out
 
-    def statistics(self, x: str = DEFAULT_X, y: str = DEFAULT_Y) -> dict[int, PairStatistics]:
+    def statistics(self, x: str = DEFAULT_X, y: str = DEFAULT_Y) -> dict[float, PairStatistics]:
         """Return how well metric y follows metric x over the runs, by epoch."""
         self._refuse_to_go_without_runs()
         for name in (x, y):
@@ -90,7 +90,7 @@ class Sweep:
         self._refuse_to_go_without_runs()
         if name != LHS_RHS:
             return draw(name, self.analysis)
-        return draw_lhs_rhs(self.table, self.statistics(), axes=self.analysis.axes)
+        return draw_lhs_rhs(self.analysis.aligned, self.statistics(), axes=self.analysis.axes)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write one HTML page on the sweep, as ``gsnr-sweep report`` does, and return its path.

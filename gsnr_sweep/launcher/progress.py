@@ -24,7 +24,7 @@ from gsnr_sweep.records.manifest import SweepRun
 from gsnr_sweep.records.record import read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, read_status
-from gsnr_sweep.wording import describe_duration
+from gsnr_sweep.wording import describe_duration, describe_epoch
 
 
 class EtaColumn(ProgressColumn):
@@ -166,4 +166,4 @@ def _result(folder: Path) -> str:
     if last is None or not {"osgr_lhs", "osgr_rhs"} <= set(last.metrics):
         return took
     lhs, rhs = last.metrics["osgr_lhs"], last.metrics["osgr_rhs"]
-    return f"{took}  epoch {last.epoch:g}: LHS {lhs:.3f}  RHS {rhs:.3f}"
+    return f"{took}  epoch {describe_epoch(last.epoch)}: LHS {lhs:.3f}  RHS {rhs:.3f}"

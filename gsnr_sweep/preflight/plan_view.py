@@ -24,7 +24,7 @@ from gsnr_sweep.data.targets import describe_values
 from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
-from gsnr_sweep.wording import as_typed, describe_duration
+from gsnr_sweep.wording import as_typed, describe_duration, describe_epoch
 
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
@@ -193,7 +193,7 @@ def _schedules(points: Sequence[CheckedPoint]) -> str:
 
 
 def _short(epochs: Sequence[float]) -> str:
-    told = [f"{epoch:g}" for epoch in epochs]
+    told = [describe_epoch(epoch) for epoch in epochs]
     if len(told) <= 8:
         return ", ".join(told)
     return f"{told[0]}, {told[1]}, … {told[-1]} ({len(told)} in all)"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
+from gsnr_sweep.wording import describe_epoch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +29,7 @@ VERDICT_STYLES = {HOLDS: "bold green", FAILS: "bold red", UNCLEAR: "bold yellow"
 def print_statistics(
     console: Console,
     sweep: SweepTable,
-    by_epoch: Mapping[int, PairStatistics],
+    by_epoch: Mapping[float, PairStatistics],
     x: str,
     y: str,
 ) -> None:
@@ -80,7 +81,7 @@ def print_files(
         console.print(Text(f"Not logged to the sweep's run: {problem}", "bold red"))
 
 
-def statistics_view(by_epoch: Mapping[int, PairStatistics]) -> Table:
+def statistics_view(by_epoch: Mapping[float, PairStatistics]) -> Table:
     """Lay the statistics of every epoch out as a table that 80 characters can hold."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for heading in ("epoch", "points"):
@@ -94,7 +95,7 @@ def statistics_view(by_epoch: Mapping[int, PairStatistics]) -> Table:
         table.add_column("≤ 2 SE", justify="right")
     for epoch, s in by_epoch.items():
         cells = [
-            str(epoch),
+            describe_epoch(epoch),
             str(s.points),
             _with_interval(s.pearson, s.pearson_low, s.pearson_high),
             _with_interval(s.spearman, s.spearman_low, s.spearman_high),
@@ -109,7 +110,7 @@ def statistics_view(by_epoch: Mapping[int, PairStatistics]) -> Table:
     return table
 
 
-def _any_compared(by_epoch: Mapping[int, PairStatistics]) -> bool:
+def _any_compared(by_epoch: Mapping[float, PairStatistics]) -> bool:
     return any(s.compared for s in by_epoch.values())
 
 
@@ -128,9 +129,9 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.3f}" if math.isnan(error) else f"{value:.3f} ± {error:.3f}"
 
 
-def _epochs_by_note(by_epoch: Mapping[int, PairStatistics]) -> dict[str, list[int]]:
+def _epochs_by_note(by_epoch: Mapping[float, PairStatistics]) -> dict[str, list[float]]:
     """Return the notes with the epochs each holds for."""
-    epochs: dict[str, list[int]] = {}
+    epochs: dict[str, list[float]] = {}
     for epoch, statistics in by_epoch.items():
         for note in statistics.notes:
             epochs.setdefault(note, []).append(epoch)

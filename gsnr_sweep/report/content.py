@@ -13,7 +13,7 @@ from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
 from gsnr_sweep.papers.registry import caption, claims_title
 from gsnr_sweep.records.record import RunRecord, flatten
-from gsnr_sweep.wording import describe_duration
+from gsnr_sweep.wording import describe_duration, describe_epoch
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
@@ -223,10 +223,10 @@ def _pictures(result: AggregateResult) -> list[Picture]:
     return [Picture(path, caption(path.stem)) for path in found]
 
 
-def _statistics(by_epoch: dict[int, PairStatistics]) -> Table:
+def _statistics(by_epoch: dict[float, PairStatistics]) -> Table:
     rows = [
         [
-            str(epoch),
+            describe_epoch(epoch),
             str(s.points),
             _interval(s.pearson, s.pearson_low, s.pearson_high),
             _interval(s.spearman, s.spearman_low, s.spearman_high),
@@ -277,7 +277,7 @@ def _runs(table: SweepTable) -> Table:
         cells = [_number(last.metrics.get(n)) for n in ("osgr_lhs", "osgr_rhs")]
         cells += [_number(last.metrics.get(n)) for n in ("train_loss", "test_loss")]
         wall = describe_duration(record.summary.get("wall_time_s", 0.0))
-        rows.append([record.name, f"{last.epoch:g}", *cells, wall])
+        rows.append([record.name, describe_epoch(last.epoch), *cells, wall])
     return Table("Runs", heads, rows)
 
 

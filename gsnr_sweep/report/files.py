@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y, Analysis
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.atomic import replace_file
-from gsnr_sweep.wording import printable
+from gsnr_sweep.wording import describe_epoch, printable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,7 +56,7 @@ class View:
 
 def write_files(
     analysis: Analysis,
-    statistics: Mapping[int, PairStatistics],
+    statistics: Mapping[float, PairStatistics],
     view: View,
     output: Path,
     drawings: Drawings,
@@ -82,7 +82,7 @@ def write_files(
     tables = {TABLE_FILE: analysis.frame}
     if statistics:
         figures[view.stem] = draw_lhs_rhs(
-            analysis.frame,
+            analysis.aligned,
             _drawn(statistics, view.epochs),
             x=view.x,
             y=view.y,
@@ -144,14 +144,14 @@ def file_safe(name: str) -> str:
 
 
 def _drawn(
-    statistics: Mapping[int, PairStatistics], epochs: Sequence[int] | None
-) -> dict[int, PairStatistics]:
+    statistics: Mapping[float, PairStatistics], epochs: Sequence[float] | None
+) -> dict[float, PairStatistics]:
     """Return the statistics of the epochs to draw."""
     if epochs is None:
         return dict(statistics)
-    if missing := [str(epoch) for epoch in epochs if epoch not in statistics]:
+    if missing := [describe_epoch(epoch) for epoch in epochs if epoch not in statistics]:
         raise GsnrError(
             f"Nothing was measured at epoch {', '.join(missing)}; "
-            f"there is: {', '.join(map(str, statistics))}."
+            f"there is: {', '.join(map(describe_epoch, statistics))}."
         )
     return {epoch: statistics[epoch] for epoch in sorted(set(epochs))}

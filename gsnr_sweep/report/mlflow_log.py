@@ -23,7 +23,10 @@ LOGGED = (
     *("spearman", "spearman_low", "spearman_high"),
     *("slope", "intercept"),
 )
-"""Statistics that become metrics of the parent run; the step is the epoch."""
+"""Statistics that become metrics of the parent run; the step is the epoch, rounded down.
+
+Where trainings stop at epochs of their own, those of their ends are called ``pearson_end``.
+"""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
 
@@ -31,7 +34,7 @@ BATCH = 1000
 def log_to_parent(
     client: MlflowClient,
     parent_id: str,
-    statistics: Mapping[int, PairStatistics],
+    statistics: Mapping[float, PairStatistics],
     files: Iterable[Path],
     prefix: str = "",
 ) -> None:
@@ -59,7 +62,7 @@ def log_to_parent(
 
 
 def _new_metrics(
-    client: MlflowClient, parent_id: str, statistics: Mapping[int, PairStatistics], prefix: str
+    client: MlflowClient, parent_id: str, statistics: Mapping[float, PairStatistics], prefix: str
 ) -> list[Metric]:
     """Return the finite statistics that differ from what the run holds for their epoch."""
     from mlflow.entities import Metric
@@ -67,10 +70,19 @@ def _new_metrics(
     now = int(time.time() * 1000)
     metrics = []
     for name in LOGGED:
-        key = f"{prefix}{name}"
-        held = {m.step: m.value for m in client.get_metric_history(parent_id, key)}
-        for epoch, one in statistics.items():
-            value = getattr(one, name)
-            if math.isfinite(value) and held.get(epoch) != value:
-                metrics.append(Metric(legal_name(key), value, now, epoch))
+        for key, by_step in _by_key(f"{prefix}{name}", statistics).items():
+            held = {m.step: m.value for m in client.get_metric_history(parent_id, key)}
+            for step, one in by_step.items():
+                value = getattr(one, name)
+                if math.isfinite(value) and held.get(step) != value:
+                    metrics.append(Metric(legal_name(key), value, now, step))
     return metrics
+
+
+def _by_key(
+    key: str, statistics: Mapping[float, PairStatistics]
+) -> dict[str, dict[int, PairStatistics]]:
+    """Sort the statistics by the metric and the step that hold them."""
+    finite = {int(epoch): one for epoch, one in statistics.items() if math.isfinite(epoch)}
+    at_end = statistics.get(math.inf)
+    return {key: finite} | ({f"{key}_end": {0: at_end}} if at_end else {})

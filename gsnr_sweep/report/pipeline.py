@@ -164,7 +164,7 @@ def _check_known(name: str, known: Sequence[str], kind: str) -> None:
 def _log(
     client: MlflowClient,
     table: SweepTable,
-    statistics: dict[int, PairStatistics],
+    statistics: dict[float, PairStatistics],
     files: Sequence[Path],
     view: View,
 ) -> str:

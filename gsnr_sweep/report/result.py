@@ -28,7 +28,7 @@ class AggregateResult:
     """
 
     analysis: Analysis
-    statistics: dict[int, PairStatistics]
+    statistics: dict[float, PairStatistics]
     files: tuple[Path, ...]
     claims: tuple[Claim, ...]
     problems: tuple[str, ...]

@@ -55,6 +55,7 @@ from gsnr_sweep.tracking.uri import without_passwords
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from gsnr_sweep.user_code import UserCodeError, as_error, told, working
+from gsnr_sweep.wording import describe_epoch
 
 log = logging.getLogger(__name__)
 
@@ -245,8 +246,8 @@ class _Run:
             callback.on_measurement(self.run, measurement)
         if not snapshot.is_finite:
             raise DivergedError(
-                f"Training diverged: a loss is infinite or NaN at epoch {snapshot.epoch:g}. "
-                f"Try a learning rate below lr={self.run.cfg.lr}."
+                "Training diverged: a loss is infinite or NaN at epoch "
+                f"{describe_epoch(snapshot.epoch)}. Try a learning rate below lr={self.run.cfg.lr}."
             )
 
 

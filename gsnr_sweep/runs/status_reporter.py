@@ -11,6 +11,7 @@ from gsnr_sweep.records.record import Measurement
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import Status, StatusFile
 from gsnr_sweep.runs.callbacks import Callback, RunState
+from gsnr_sweep.wording import describe_epoch
 
 
 class StatusReporter(Callback):
@@ -68,4 +69,4 @@ def _headline(measurement: Measurement) -> str:
     """Put the two sides of eq. (19) into a few words."""
     lhs = measurement.metrics.get("osgr_lhs", math.nan)
     rhs = measurement.metrics.get("osgr_rhs", math.nan)
-    return f"epoch {measurement.epoch:g}: LHS {lhs:.3f}  RHS {rhs:.3f}"
+    return f"epoch {describe_epoch(measurement.epoch)}: LHS {lhs:.3f}  RHS {rhs:.3f}"

@@ -46,6 +46,16 @@ FIGURES = {
         "Both sides of eq. (19) against each other, a point a run. Red: least-squares line; blue: "
         "LHS = RHS; c: Pearson's correlation coefficient.",
     ),
+    "own_lhs_rhs": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.own_lhs_rhs.draw_own_lhs_rhs",
+        "Both sides of eq. (19) for one step of the training rule along the whole training set's "
+        "gradient, with its present preconditioner; as lhs_rhs.",
+    ),
+    "own_lhs_rhs_epoch": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.own_lhs_rhs.draw_own_lhs_rhs_epoch",
+        "Left side over the training rule's own next epoch, right side for its preconditioner; as "
+        "lhs_rhs.",
+    ),
     "gsnr_curves": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_gsnr_curves",
         "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",

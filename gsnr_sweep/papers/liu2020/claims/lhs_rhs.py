@@ -15,6 +15,7 @@ from gsnr_sweep.analysis.statistics import (
     PairStatistics,
     pair_statistics,
 )
+from gsnr_sweep.wording import describe_epoch
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -44,14 +45,14 @@ def lhs_rhs_claims(analysis: Analysis) -> list[Claim]:
         start(by_epoch),
         strongly_correlated(by_epoch),
         until_convergence(by_epoch, frame),
-        falls_below(frame),
+        falls_below(analysis.aligned),
     ]
     if frame["n"].nunique() > 1:
-        claims.append(more_data(frame))
+        claims.append(more_data(analysis.aligned))
     return claims
 
 
-def on_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+def on_diagonal(by_epoch: Mapping[float, PairStatistics]) -> Claim:
     """Holds if at the first measured epoch at least 85 % of the points are within two SE.
 
     Does not hold below 70 %; 95 % would be expected if both sides were equal.
@@ -62,14 +63,14 @@ def on_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
         "At the beginning of training the points lie on LHS = RHS.",
         "2.4, Fig. 4",
         verdict(share >= MOST, share < FEW),
-        f"epoch {epoch}: {_within(first)}{_mean(first)}. "
+        f"epoch {describe_epoch(epoch)}: {_within(first)}{_mean(first)}. "
         f"Rule: ≥ {MOST:.0%} of the points within 2 SE (95 % expected if equal).",
         runs=first.compared,
         least=FEWEST,
     )
 
 
-def leaves_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+def leaves_diagonal(by_epoch: Mapping[float, PairStatistics]) -> Claim:
     """Holds if at the first epoch after the start fewer than 85 % of the points are within two SE.
 
     The paper explains it by the statistics of batch normalization, which eq. (19) does not know.
@@ -84,23 +85,20 @@ def leaves_diagonal(by_epoch: Mapping[int, PairStatistics]) -> Claim:
         text,
         "A.2, Fig. 9",
         verdict(share < FEW, share >= MOST),
-        f"epoch {epoch}: {_within(first)}{_mean(first)}. "
+        f"epoch {describe_epoch(epoch)}: {_within(first)}{_mean(first)}. "
         f"Rule: < {FEW:.0%} of the points within 2 SE.",
         runs=first.compared,
         least=FEWEST,
     )
 
 
-def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
+def strongly_correlated(by_epoch: Mapping[float, PairStatistics]) -> Claim:
     """Holds if Pearson's 95 % interval is above 0.7 at every epoch after the start.
 
     Does not hold if it is below 0.7 at one; otherwise the points are too few to tell.
     """
     known = {e: s for e, s in by_epoch.items() if e > 0 and not math.isnan(s.pearson_low)}
-    told = "; ".join(
-        f"epoch {epoch}: c = {s.pearson:.3f} [{s.pearson_low:.3f}, {s.pearson_high:.3f}]"
-        for epoch, s in known.items()
-    )
+    told = "; ".join(_correlated(epoch, s) for epoch, s in known.items())
     return Claim(
         "LHS and RHS are strongly correlated.",
         "2.4, Fig. 4",
@@ -115,7 +113,12 @@ def strongly_correlated(by_epoch: Mapping[int, PairStatistics]) -> Claim:
     )
 
 
-def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) -> Claim:
+def _correlated(epoch: float, s: PairStatistics) -> str:
+    interval = f"[{s.pearson_low:.3f}, {s.pearson_high:.3f}]"
+    return f"epoch {describe_epoch(epoch)}: c = {s.pearson:.3f} {interval}"
+
+
+def until_convergence(by_epoch: Mapping[float, PairStatistics], frame: DataFrame) -> Claim:
     """Judged by Pearson's coefficient at the last epoch, if the runs have converged by then.
 
     They have if the mean training loss is below a tenth of its start, or if it fell by a fifth and
@@ -126,7 +129,7 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
     text = "The correlation remains high even when training converges."
     if not _has_converged(losses):
         told = f"{losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}" if len(losses) else "not measured"
-        evidence = f"Not converged by epoch {epoch}: mean training loss {told}."
+        evidence = f"Not converged by epoch {describe_epoch(epoch)}: mean training loss {told}."
         return Claim(text, "2.4, Fig. 4", UNCLEAR, evidence)
     if math.isnan(last.pearson_low):
         return Claim(text, "2.4, Fig. 4", UNCLEAR, "", last.points, FEWEST)
@@ -134,7 +137,7 @@ def until_convergence(by_epoch: Mapping[int, PairStatistics], frame: DataFrame) 
         text,
         "2.4, Fig. 4",
         verdict(last.pearson_low >= STRONG, last.pearson_high < STRONG),
-        f"epoch {epoch}: c = {last.pearson:.3f} [{last.pearson_low:.3f}, {last.pearson_high:.3f}]; "
+        f"{_correlated(epoch, last)}; "
         f"mean training loss {losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}. Rule: the 95 % interval "
         f"of c above {STRONG}.",
         runs=last.points,
@@ -175,12 +178,13 @@ def falls_below(frame: DataFrame) -> Claim:
         max(float(growth.std()), 1e-300) / len(growth) ** 0.5,
     )
     below = float((wide[last].dropna() > 0).mean())
+    start, end = (describe_epoch(float(epoch)) for epoch in (first, last))
     return Claim(
         text,
         source,
         verdict(low > 0, high < 0),
-        f"LHS − RHS: mean {wide[first].mean():+.3f} at epoch {first}, {wide[last].mean():+.3f} at "
-        f"epoch {last}, growth {growth.mean():+.3f} [{low:+.3f}, {high:+.3f}] over {len(growth)} "
+        f"LHS − RHS: mean {wide[first].mean():+.3f} at epoch {start}, {wide[last].mean():+.3f} at "
+        f"epoch {end}, growth {growth.mean():+.3f} [{low:+.3f}, {high:+.3f}] over {len(growth)} "
         f"runs; RHS < LHS in {below:.0%} of them at the end. Rule: the growth's 95 % interval "
         "above 0.",
         runs=len(growth),

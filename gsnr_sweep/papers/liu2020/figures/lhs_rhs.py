@@ -33,10 +33,15 @@ from gsnr_sweep.papers.plotting.levels import (
 )
 from gsnr_sweep.papers.plotting.panels import finish_squares, set_limits, square_panels
 from gsnr_sweep.papers.plotting.style import MARKERS, SIZES
+from gsnr_sweep.wording import describe_epoch
 
 AXIS_LABELS = {
     DEFAULT_X: "RHS: from GSNR, eq. (24)",
     DEFAULT_Y: "LHS: OSGR by definition, eq. (23)",
+    "osgr_own_rhs": "RHS: from GSNR, for the rule's own step",
+    "osgr_own_lhs": "LHS: over the rule's own next steps",
+    "osgr_own_lhs_epoch": "LHS: over the rule's own next epoch",
+    "osgr_own_lhs_full_batch": "LHS: one step of the rule on the whole set",
 }
 PAPER_AXES = ("n", "ch")
 PAPER_NOISE = ({"p_random"}, {"data.eta"})
@@ -48,7 +53,7 @@ ERROR_BAR: dict[str, Any] = {"color": "0.55", "linewidth": 0.6}
 
 def draw_lhs_rhs(
     table: DataFrame,
-    statistics: Mapping[int, PairStatistics],
+    statistics: Mapping[float, PairStatistics],
     *,
     x: str = DEFAULT_X,
     y: str = DEFAULT_Y,
@@ -86,7 +91,7 @@ def draw_lhs_rhs(
     columns |= {"hue": "hue", "style": "style"}
     colors = color_levels(table[color])
     markers = marker_levels(table[marker[0]] if len(marker) == 1 else combined(table, marker))
-    compares = (x, y) == (DEFAULT_X, DEFAULT_Y)
+    compares = (x, y) == (DEFAULT_X, DEFAULT_Y) or x.startswith("osgr_own_rhs")
     figure, panels = square_panels(len(epochs))
     for panel, epoch in zip(panels, epochs, strict=True):
         points = _points_at(told, epoch, columns)
@@ -129,7 +134,7 @@ def channels(
     return (hue, left, []) if together else (hue, left[:1], left[1:])
 
 
-def panel_epochs(epochs: Mapping[int, PairStatistics] | Sequence[int]) -> list[int]:
+def panel_epochs(epochs: Mapping[float, PairStatistics] | Sequence[float]) -> list[float]:
     """Return the epochs to draw: all, or of many an even choice with the first and the last."""
     ordered = sorted(epochs)
     count = min(len(ordered), MAX_PANELS)
@@ -137,16 +142,18 @@ def panel_epochs(epochs: Mapping[int, PairStatistics] | Sequence[int]) -> list[i
     return [ordered[index] for index in chosen]
 
 
-def panel_title(epoch: int, statistics: PairStatistics) -> str:
+def panel_title(epoch: float, statistics: PairStatistics) -> str:
     """Return the title of a panel, such as ``epoch 20   c = 0.98``.
 
     A third decimal keeps a coefficient just short of 1 from reading 1.00.
     """
     c = statistics.pearson
+    told = describe_epoch(epoch)
+    place = told if math.isinf(epoch) else f"epoch {told}"
     if math.isnan(c):
-        return f"epoch {epoch}   c undefined"
+        return f"{place}   c undefined"
     number = f"{c:.{3 if abs(c) >= 0.995 else 2}f}".replace("-", "−")
-    return f"epoch {epoch}   c = {number}"
+    return f"{place}   c = {number}"
 
 
 def _check_columns(table: DataFrame, names: Iterable[str]) -> None:
@@ -157,7 +164,7 @@ def _check_columns(table: DataFrame, names: Iterable[str]) -> None:
         )
 
 
-def _points_at(table: DataFrame, epoch: int, columns: Mapping[str, str]) -> DataFrame:
+def _points_at(table: DataFrame, epoch: float, columns: Mapping[str, str]) -> DataFrame:
     """Return the finite points of one epoch, each column under the name of its part in the figure.
 
     They come shuffled, always in the same way, so that no group covers another.

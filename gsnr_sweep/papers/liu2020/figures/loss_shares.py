@@ -14,6 +14,7 @@ from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.legend import Legend
 from gsnr_sweep.papers.plotting.panels import letter, panels
 from gsnr_sweep.papers.plotting.style import COLORS, GUIDE, SIZES, WIDE_PANEL, Look
+from gsnr_sweep.wording import describe_epoch
 
 SHARES = {
     "loss_share": ("W: share in loss decrease", COLORS[0]),
@@ -110,7 +111,7 @@ def _draw_densities(axes: Axes, own: DataFrame, arrays: DataFrame, legend: Legen
             edges = np.logspace(*DECADES, len(mean) + 1)
             axes.stairs(mean.to_numpy(), edges, color=color, linestyle=dashes, linewidth=1.2)
             legend.add(text, Look(color).handle())
-        legend.add(f"epoch {epoch}", Look("0.35", dashes, 1.2).handle())
+        legend.add(f"epoch {describe_epoch(epoch)}", Look("0.35", dashes, 1.2).handle())
     axes.axvline(1, **GUIDE, zorder=1)
     axes.set_xscale("log")
     axes.set_xlabel("1 / (n (r + 1/n))", fontsize=SIZES["label"], labelpad=1)

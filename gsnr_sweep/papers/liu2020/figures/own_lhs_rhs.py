@@ -1,0 +1,34 @@
+"""Both sides of eq. (19) for the steps of the training rule's own, drawn as the paper's Fig. 4."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from gsnr_sweep.analysis.analysis import Analysis
+from gsnr_sweep.papers.liu2020.figures.lhs_rhs import draw_lhs_rhs
+
+_X = "osgr_own_rhs"
+
+
+def draw_own_lhs_rhs(analysis: Analysis) -> Figure:
+    """Draw `osgr_own_lhs_full_batch` against `osgr_own_rhs`, one panel an epoch.
+
+    Raises:
+        GsnrError: They were not measured.
+    """
+    return _draw(analysis, "osgr_own_lhs_full_batch")
+
+
+def draw_own_lhs_rhs_epoch(analysis: Analysis) -> Figure:
+    """Draw `osgr_own_lhs_epoch` against `osgr_own_rhs`, one panel an epoch.
+
+    Raises:
+        GsnrError: They were not measured.
+    """
+    return _draw(analysis, "osgr_own_lhs_epoch")
+
+
+def _draw(analysis: Analysis, y: str) -> Figure:
+    columns = {_X, y} <= set(analysis.frame.columns)
+    statistics = analysis.statistics(_X, y) if columns else {}
+    return draw_lhs_rhs(analysis.aligned, statistics, x=_X, y=y, axes=analysis.axes)
