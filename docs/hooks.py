@@ -7,7 +7,7 @@ becomes a page like the others, its links checked like theirs; a cell that fails
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from gsnr_sweep.wording import as_typed
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
-GROUPS = ("data", "model", "optim", "measures", "tracking", "experiment", "scale")
+GROUPS = ("data", "model", "optim", "loss", "measures", "tracking", "experiment", "scale")
 
 
 NOTEBOOK = "tutorial.ipynb"
@@ -90,9 +90,10 @@ def group_keys() -> str:
     return "\n\n".join(parts)
 
 
-def preset_keys() -> str:
-    """The keys that an experiment sets."""
-    rows = [(f"`{key}`", text) for key, text in describe_group_keys() if key.startswith("preset.")]
+def keys_of(section: str) -> str:
+    """The keys of a section that is no group."""
+    told = describe_group_keys()
+    rows = [(f"`{key}`", text) for key, text in told if key.startswith(f"{section}.")]
     return _table(("key", "meaning"), rows)
 
 
@@ -117,7 +118,8 @@ def changelog() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "top-level keys": top_level_keys,
     "group keys": group_keys,
-    "preset keys": preset_keys,
+    "stop keys": partial(keys_of, "stop"),
+    "preset keys": partial(keys_of, "preset"),
     "launcher keys": launcher_keys,
     "changelog": changelog,
 }

@@ -166,6 +166,9 @@ def _stopping_at_ctrl_c(attempt: Attempt, console: Console) -> Iterator[None]:
 
 def _show(result: RunResult, console: Console, problem: str = "") -> None:
     console.print(_results(result.record))
+    if result.record.stopped_by:
+        epochs = f"{result.record.summary['epochs_trained']:.0f} epochs"
+        console.print(f"ended after {epochs}: {result.record.stopped_by}", markup=False)
     if problem:
         console.print(
             f"Not sent to MLflow ({problem}). When the store is back: python -m gsnr_sweep sync",

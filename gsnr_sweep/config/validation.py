@@ -259,7 +259,7 @@ def _own_problems(cfg: Config) -> list[str]:
             f"measures.own_steps={cfg.measures.own_steps}: {help_of('measures.own_steps')}; at "
             "least 1."
         )
-    if cfg.measures.batch_norm == "running" and cfg.rule is None:
+    if cfg.measures.batch_norm == "running" and not cfg.training.may_be_random:
         found.append(
             "measures.batch_norm=running: with optim=gd each step normalizes by the whole training "
             "set, and there are no running statistics. Leave it out, or train on mini-batches "

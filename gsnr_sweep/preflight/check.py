@@ -238,7 +238,7 @@ class _Inspections:
 
         rule = cfg.rule
         lone = rule is not None and 1 in (rule.batch_size, cfg.n % rule.batch_size)
-        trained = (cfg.dtype, rule is None, lone, cfg.measures.batch_norm)
+        trained = (cfg.dtype, cfg.training.may_be_random, lone, cfg.measures.batch_norm)
         about = (repr(cfg.model), repr(cfg.loss), *trained, repr(cfg.data), spec)
         fit = self._once(about, lambda: Fit.of(cfg, spec))
         look = cost_of_width if fit in self._tried else try_model

@@ -173,7 +173,8 @@ class _Trial:
             model, followed = MLP(_STAND_IN_WIDTH, spec.input_shape, spec.n_outputs), []
         sets = example_sets(cfg, spec, _SAMPLES, _TEST_SAMPLES, _REPLICAS)
         tiny = replace(cfg, n=len(sets.train[0]), n_test=len(sets.test), n_sets=_REPLICAS)
-        tiny = replace(tiny, epochs=1, measure_at=[1], threads=1)
+        epochs = min(cfg.epochs, 1)
+        tiny = replace(tiny, epochs=epochs, measure_at=[epochs], threads=1)
         if isinstance(cfg.optim, RuleConfig):  # several steps, none of them on a lone sample
             batch_size = min(cfg.optim.batch_size, len(sets.train[0]) // 2)
             tiny = replace(tiny, optim=replace(cfg.optim, batch_size=batch_size))

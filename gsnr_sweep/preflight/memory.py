@@ -51,7 +51,7 @@ def plan_passes(cfg: Config, spec: DataSpec, device: torch.device) -> EngineChoi
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0)
     x, y = examples(cfg, spec, 3, device)
     network = prepare_network(model, dtype, device, cfg.training.running_statistics)
-    loss, stochastic = make_loss(cfg.loss, spec.task), cfg.rule is not None
+    loss, stochastic = make_loss(cfg.loss, spec.task), cfg.training.may_be_random
     return EngineChoice.of(network, x, y, loss, cfg.engine, stochastic)
 
 

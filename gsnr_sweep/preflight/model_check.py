@@ -76,7 +76,7 @@ class Fit:
         samples: Draws a few of them; None for ours.
         of_loss: The loss's config.
         dtype: Of weights and activations.
-        stochastic: Whether weights move on mini-batches.
+        stochastic: Whether it may be random in training mode.
         running: Whether batch normalization is measured by running statistics.
         lone: Whether a mini-batch has one sample.
     """
@@ -110,11 +110,13 @@ class Fit:
         else:
             drawn = partial(examples, cfg, spec, _N_SAMPLES)
             fit = cls(*about, repr(cfg.data), drawn, cfg.loss, cfg.dtype)
-        if (rule := cfg.rule) is None:
-            return fit
-        lone = cfg.n % rule.batch_size == 1 or rule.batch_size == 1
-        running = cfg.training.running_statistics
-        return replace(fit, stochastic=True, running=running, lone=lone)
+        training, rule = cfg.training, cfg.rule
+        return replace(
+            fit,
+            stochastic=training.may_be_random,
+            running=training.running_statistics,
+            lone=rule is not None and 1 in (rule.batch_size, cfg.n % rule.batch_size),
+        )
 
     @property
     def config(self) -> ModelConfig:

@@ -267,6 +267,8 @@ def _close(writer: RunWriter, record: RunRecord, files: list[Path]) -> None:
     tags = {STATE_TAG: str(record.state)}
     if record.error or record.state == State.FINISHED:
         tags["gsnr.error"] = record.error
+    if record.stopped_by:
+        tags["gsnr.stopped_by"] = record.stopped_by
     if missing := sorted({name for m in record.measurements for name in m.nonfinite}):
         tags["gsnr.nonfinite"] = ", ".join(missing)
     if record.state == State.DIVERGED:

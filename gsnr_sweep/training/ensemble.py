@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from gsnr_sweep.engine.batched import BatchedReplicas
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
 from gsnr_sweep.gradients.loss import Task, make_loss
 from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
+from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import Rule
@@ -30,7 +30,6 @@ from gsnr_sweep.training.stopping import Stopping
 OnEpoch = Callable[[int], None]
 
 _EXAMPLES = 3
-_OWN = ("steps", "epoch", "full_batch")
 
 
 class Ensemble:
@@ -71,7 +70,7 @@ class Ensemble:
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
         loss = make_loss(settings.loss, task)
-        engine, stochastic = settings.engine, settings.rule is not None
+        engine, stochastic = settings.engine, settings.may_be_random
         plan = self._plan = EngineChoice.of(model, examples, targets, loss, engine, stochastic)
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
@@ -80,6 +79,8 @@ class Ensemble:
         numbered, drawing = enumerate(self.replicas) if settings.rule else (), Lock()
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
         self._stopping = Stopping(settings.stop, self.replicas)
+        about = (self._rules, self.test, self.followed)
+        self._measuring = Measuring(settings, self.replicas, *about)
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
@@ -217,7 +218,7 @@ class Ensemble:
         """Take one gradient-descent step of every replica, measuring before and after it."""
         moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
-        taken = steps.each(partial(self._measure_replica, moments, steps, wanted))
+        taken = steps.each(partial(self._measuring.measure, moments, steps, wanted))
         after = _after([(each.train_next, each.test_next, each.test) for each in taken])
         rates = [each.preconditioner for each in taken]
         whole, within = divmod(step, self._settings.steps_an_epoch)
@@ -252,93 +253,6 @@ class Ensemble:
             **{name: torch.stack([each.rows[name] for each in taken]) for name in taken[0].rows},
         )
 
-    def _measure_replica(
-        self, moments: dict[str, Tensor], steps: Steps, wanted: Requirements, m: int
-    ) -> MeasuredStep:
-        replica = self.replicas[m]
-        if not self._rules:
-            return self._measured(replica, moments, steps, wanted, m)
-        with replica.unmoved():
-            measured = self._measured(replica, moments, steps, wanted, m)
-        return self._with_own_steps(measured, m) if wanted.own_steps else measured
-
-    def _with_own_steps(self, measured: MeasuredStep, m: int) -> MeasuredStep:
-        """Add the losses after the rule's own next steps, which are taken and taken back."""
-        replica, rule, settings = self.replicas[m], self._rules[m], self._settings
-        found: dict[str, tuple[Losses, Losses]] = {}
-        counts = {"steps": settings.own_steps, "epoch": settings.steps_an_epoch}
-        with rule.excursion():
-            taken = 0
-            for name, count in sorted(counts.items(), key=lambda item: item[1]):
-                if count > taken or not found:
-                    rule.take(count - taken)
-                    taken = count
-                    both = self._losses(replica)
-                found[name] = both
-        rates = rule.preconditioner()
-        if rates is not None and (found_by_all := self._after_full_batch(measured, rates, m)):
-            found["full_batch"] = found_by_all
-        return replace(measured, own=found, preconditioner=rates)
-
-    def _after_full_batch(
-        self, measured: MeasuredStep, rates: Tensor, m: int
-    ) -> tuple[Losses, Losses]:
-        """Return the losses after one step u_j = p_j g_j along the training loss's gradient."""
-        if len(rates) == 1 and float(rates) == self._settings.lr:
-            return measured.train_next, measured.test_next  # the measured step itself
-        replica = self.replicas[m]
-        with replica.unmoved():
-            replica.step_along(rates * _flat(replica.gradient()))
-            return self._losses(replica)
-
-    def _losses(self, replica: Replica) -> tuple[Losses, Losses]:
-        replica.fix_statistics()
-        return replica.losses(replica.train), replica.losses(self.test)
-
-    def _measured(
-        self,
-        replica: Replica,
-        moments: dict[str, Tensor],
-        steps: Steps,
-        wanted: Requirements,
-        m: int,
-    ) -> MeasuredStep:
-        replica.fix_statistics()
-        found, train = replica.moments(wanted.signs)
-        for kind, table in moments.items():
-            table[m] = getattr(found, kind)
-        test = replica.losses(self.test)
-        probed = {name: probe(replica, self.followed) for name, probe in wanted.probes.items()}
-        rows = {"weights": _flat(replica.weights)} if wanted.weights else {}
-        gradient, lr = steps.gradient(m), self._settings.lr
-        own = self._own_descent(replica) if wanted.own_steps and not self._rules else {}
-        replica.descend(gradient, lr)
-        if wanted.gradient_change:
-            rows["step_gradient"] = _flat(gradient)
-            rows["next_gradient"] = _flat(replica.gradient())
-        train_next, test_next = self._losses(replica)
-        return MeasuredStep(
-            torch.stack([g.square().sum() for g in gradient]).sum(),
-            train,
-            train_next,
-            test,
-            test_next,
-            probed,
-            rows,
-            # Of gradient descent the measured step is the rule's own, and an epoch.
-            dict.fromkeys(_OWN, (train_next, test_next)) | own if wanted.own_steps else {},
-            torch.tensor([lr], dtype=torch.float64) if wanted.own_steps else None,
-        )
-
-    def _own_descent(self, replica: Replica) -> dict[str, tuple[Losses, Losses]]:
-        """Return the losses after several steps of gradient descent, which are taken back."""
-        if self._settings.own_steps == 1:
-            return {}
-        with replica.unmoved():
-            for _ in range(self._settings.own_steps):
-                replica.descend(replica.gradient(), self._settings.lr)
-            return {"steps": self._losses(replica)}
-
     @contextmanager
     def _worker_threads(self) -> Iterator[ReplicaMap]:
         """Provide a map over the replicas' numbers, results in their order."""
@@ -350,26 +264,6 @@ class Ensemble:
             self._threads, "replica", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             yield lambda work: list(pool.map(work, numbers))
-
-
-@dataclass(frozen=True)
-class MeasuredStep:
-    """‖g‖² of one replica's step, losses around it, and what is wanted beside, by name.
-
-    Attributes:
-        own: Losses of training set and test set after the rule's own steps.
-        preconditioner: Of the rule, as `Rule.preconditioner` has it.
-    """
-
-    sq_norm: Tensor
-    train: Losses
-    train_next: Losses
-    test: Losses
-    test_next: Losses
-    probed: dict[str, Any]
-    rows: dict[str, Tensor]
-    own: dict[str, tuple[Losses, Losses]] = field(default_factory=dict)
-    preconditioner: Tensor | None = None
 
 
 def _after(steps: Sequence[tuple[Losses, Losses, Losses]]) -> After:
@@ -388,10 +282,6 @@ def _moment_tables(n_replicas: int, n_parameters: int, signs: bool) -> dict[str,
     if signs:
         dtypes |= {"positive": torch.int32, "negative": torch.int32}
     return {kind: torch.empty(n_replicas, n_parameters, dtype=d) for kind, d in dtypes.items()}
-
-
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.flatten() for tensor in tensors]).cpu()
 
 
 def _vector(values: Iterable[float]) -> Tensor:

@@ -110,6 +110,11 @@ class TrainingSettings:
     running_statistics: bool = False
 
     @property
+    def may_be_random(self) -> bool:
+        """Whether networks may differ in training mode: mini-batches move them, or nothing does."""
+        return self.rule is not None or self.epochs == 0
+
+    @property
     def steps_an_epoch(self) -> int:
         """Steps in a pass over a training set."""
         return self.rule.steps_an_epoch(self.n) if self.rule else 1

@@ -8,11 +8,13 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from gsnr_sweep.config.compose import GridPoint
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.preflight.check import check
 from gsnr_sweep.records.weights import Weights, read_weights
 from gsnr_sweep.runs.runner import run_point
 from gsnr_sweep.runs.weights import measure_weights, put_weights
@@ -187,3 +189,37 @@ def test_of_many_differences_some_are_named() -> None:
     given = {f"other{i}": torch.ones(1) for i in range(50)}
     with pytest.raises(GsnrError, match=r"other17 \[1\] is not in the network; and 32 more. Name"):
         put_weights(nn.Linear(1, 1), Weights("a.pt", given), "net")
+
+
+class Dropping(nn.Module):
+    """Drops activations in training, and normalizes batches."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        self.flat, self.first = nn.Flatten(), nn.Linear(784, 6)
+        self.norm, self.drop, self.last = (
+            nn.BatchNorm1d(6),
+            nn.Dropout(0.5),
+            nn.Linear(6, n_outputs),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.drop(self.norm(self.first(self.flat(x))).tanh()))
+
+
+@pytest.mark.parametrize("statistics", ["running", "training_set"])
+def test_checkpoints_of_networks_with_dropout_are_measured_without_it(statistics: str) -> None:
+    """As PyTorch's evaluation mode has them, if running statistics are asked for."""
+    torch.manual_seed(0)
+    network = Dropping(10).train()
+    for _ in range(5):
+        network(torch.randn(20, 1, 28, 28) + 0.5)
+    network.eval()
+    own = ("model=custom", f"model._target_={__name__}.Dropping", "data=digits", "ch=2")
+    cfg = tiny_config(*own, *MEASURING, f"measures.batch_norm={statistics}")
+    (point,) = check([GridPoint("", (), cfg)])
+    (found,) = _measured(point.cfg, Weights("w", network.state_dict()))
+    sets = draw_sets(distribution(cfg.data), cfg.sampling)
+    x, y = sets.test.batch(0, len(sets.test), torch.float32)
+    loss = nn.functional.cross_entropy(network(x), y).item()
+    assert (found["test_loss"] == pytest.approx(loss, rel=1e-5)) == (statistics == "running")
