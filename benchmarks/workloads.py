@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gsnr_sweep.data.samples import Samples
     from gsnr_sweep.data.sampling import RunSets
-    from gsnr_sweep.gradients.loss import Task
+    from gsnr_sweep.losses.loss import Task
 
 LR = 1e-3
 _MNIST, _CIFAR = (1, 28, 28), (3, 32, 32)

@@ -18,7 +18,7 @@ FLOORS = (
     *("from_python", "cli", "launcher", "preflight", "report", "papers", "runs"),
     *("analysis", "tracking", "records", "config"),
     *("integrations", "api", "terminal"),
-    *("measures", "training", "engine", "gradients", "models", "data"),
+    *("measures", "training", "engine", "gradients", "losses", "models", "data"),
     *("settings", "user_code", "errors", "wording", "machine", "_startup", "_version"),
 )
 CORE = FLOORS[FLOORS.index("measures") :]

@@ -18,11 +18,11 @@ from gsnr_sweep.config.own_code import is_own
 from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
 from gsnr_sweep.data.files import file_digest, own_path
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
-from gsnr_sweep.gradients.settings import CustomLossConfig
+from gsnr_sweep.losses.settings import CustomLossConfig
 
 _DIGITS = 12
 _OWN = Path(__file__).parents[1]
-_TRAINING = ("data", "models", "gradients", "engine", "training")
+_TRAINING = ("data", "models", "losses", "gradients", "engine", "training")
 _MEASURING = ("measures",)
 # Digests of earlier sources that compute, bit for bit, what these do: their checkpoints are gone on
 # from. Empty this when a change of the core changes a number.

@@ -26,7 +26,7 @@ from gsnr_sweep.config.schema import (
 from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.settings import LossConfig
+from gsnr_sweep.losses.settings import LossConfig
 from gsnr_sweep.wording import as_typed
 
 _KINDS = {

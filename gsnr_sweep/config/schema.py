@@ -23,7 +23,7 @@ from gsnr_sweep.data.settings import (
     ToyConfig,
 )
 from gsnr_sweep.engine.settings import EngineSettings
-from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.settings import auto, default, key, names, off, unset
 from gsnr_sweep.training.settings import RuleSettings, StopConfig, TrainingSettings

@@ -20,7 +20,7 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.gradients.settings import CrossEntropyConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig
 from gsnr_sweep.wording import as_typed, printable
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds

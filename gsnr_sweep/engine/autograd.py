@@ -23,8 +23,8 @@ from gsnr_sweep.gradients.batchnorm import (
     set_modes,
     use_full_batch_statistics,
 )
-from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.moments import OnChunk
+from gsnr_sweep.losses.loss import Loss
 
 
 def image_format(model: nn.Module) -> torch.memory_format:

@@ -23,9 +23,9 @@ from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.gradients import Method
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of
-from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.method import choose_moments_method, differs_in_training
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.losses.loss import Loss
 
 log = logging.getLogger(__name__)
 

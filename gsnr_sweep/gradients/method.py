@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from gsnr_sweep.data.seeding import global_generators_restored
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, norms_of, set_modes
-from gsnr_sweep.gradients.loss import Loss, try_loss
 from gsnr_sweep.gradients.moments import Method, gradient_moments
 from gsnr_sweep.gradients.per_sample import SampleLosses
+from gsnr_sweep.losses.loss import Loss, try_loss
 
 # Relative, of two right computations in float64, and of networks that do not compute in it.
 _TOLERANCE, _COARSE_TOLERANCE = 1e-8, 1e-4

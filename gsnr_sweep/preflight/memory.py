@@ -15,7 +15,7 @@ from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
-from gsnr_sweep.gradients.loss import make_loss
+from gsnr_sweep.losses.loss import make_loss
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.examples import examples
 
@@ -33,6 +33,10 @@ _MLFLOW = 80 * 10**6
 _REPLICA = 8 + 100
 _REPLICA_ON_GPU = 8
 _THREAD = 64
+# With an optimizer: what Adam remembers and its preconditioner; and while its own steps are taken
+# back, copies of weights and of what it remembers.
+_RULE = 16 + 8
+_EXCURSION = 24
 
 # Bytes a value of a pool while it is read: as read and in another order of axes; to standardize a
 # user's own arrays, in float64 too. Digits keep eight a pixel of a set for a while.
@@ -84,6 +88,9 @@ def memory_bytes(
     replica += cfg.n * (stored + 8 + 2 * 8)  # a label and two losses a sample
     test = cfg.n_test * (stored + 8 + 3 * 8 * cfg.n_sets)
     thread = n_parameters * _THREAD + _pass_bytes(plan, chunks)
+    if cfg.rule is not None:
+        replica += n_parameters * _RULE
+        thread += n_parameters * _EXCURSION
     computing = cfg.n_sets * replica + test + threads * thread
     if on_gpu:
         return computing

@@ -23,10 +23,10 @@ from gsnr_sweep.data.own_distribution import kind
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
-from gsnr_sweep.gradients.loss import make_loss
 from gsnr_sweep.gradients.method import choose_moments_method, differs_in_training
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
-from gsnr_sweep.gradients.settings import LossConfig
+from gsnr_sweep.losses.loss import make_loss
+from gsnr_sweep.losses.settings import LossConfig
 from gsnr_sweep.models.build import build_model, describe_model
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.preflight.examples import examples

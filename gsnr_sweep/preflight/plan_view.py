@@ -21,7 +21,7 @@ from rich.text import Text
 from gsnr_sweep.config.schema import value_at
 from gsnr_sweep.data.settings import TOKENS, CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
-from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig
 from gsnr_sweep.preflight.check import CheckedPoint
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import as_typed, describe_duration, describe_epoch

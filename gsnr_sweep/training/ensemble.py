@@ -16,8 +16,8 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import BatchedReplicas
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
-from gsnr_sweep.gradients.loss import Task, make_loss
 from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
+from gsnr_sweep.losses.loss import Task, make_loss
 from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements

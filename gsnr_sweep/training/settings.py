@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gsnr_sweep.engine.settings import EngineSettings
-from gsnr_sweep.gradients.settings import LossConfig
+from gsnr_sweep.losses.settings import LossConfig
 from gsnr_sweep.settings import unset
 
 

@@ -18,7 +18,7 @@ from gsnr_sweep.engine.cpu.engine import CpuEngine
 from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.engine.cpu.networks import CASES, Case, samples

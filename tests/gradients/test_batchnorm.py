@@ -15,7 +15,7 @@ from gsnr_sweep.gradients.batchnorm import (
     replace_batchnorm,
     use_full_batch_statistics,
 )
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.table3_cnn import Table3CNN
 
 N = 12

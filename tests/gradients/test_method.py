@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.gradients.method import _random_state, choose_moments_method
 from gsnr_sweep.gradients.moments import Method
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 
 X, Y = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 0])
 Act = Callable[["Acting", Tensor], Tensor]

@@ -10,8 +10,8 @@ from gsnr_sweep.data.torchvision_import import import_torchvision
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method, Moments, choose_method, gradient_moments
 from gsnr_sweep.gradients.layer_io import layerwise_gradients
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.gradients.per_sample import DenseGradients, PerSampleGradients
+from gsnr_sweep.losses.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION
 from tests.gradients.cases import CASES
 from tests.gradients.oracles import per_sample_gradients

@@ -9,7 +9,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from tests.conftest import typed_config
 
 CPU = torch.device("cpu")

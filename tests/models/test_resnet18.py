@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.gradients import Method
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
 from gsnr_sweep.gradients.method import choose_moments_method
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot

@@ -21,8 +21,8 @@ from gsnr_sweep.engine.chunking import (
 )
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients import Method
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.gradients.parameters import layers_of
+from gsnr_sweep.losses.loss import CROSS_ENTROPY, SQUARED_ERROR
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import typed_config

@@ -10,7 +10,7 @@ from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.gradients import gradient_moments
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.measures import load_measures, measure_all
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.runs.runner import build_ensemble

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
-from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.losses.loss import Loss
 
 _TOLERANCE = 1e-8  # relative, in float64
 _PERTURBATION = 0.1

@@ -22,8 +22,8 @@ from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, h
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import norms_of
-from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.losses.loss import Loss
 
 
 def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:

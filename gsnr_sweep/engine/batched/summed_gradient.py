@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.chunking import even
 from gsnr_sweep.engine.cpu.kernels import Kernels
-from gsnr_sweep.gradients.loss import Loss
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.losses.loss import Loss
 
 KEPT_BYTES = 10**9
 """Standardized inputs up to this size are kept; they never change between steps."""

@@ -13,7 +13,7 @@ from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, explicit_network
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnorm
-from gsnr_sweep.gradients.loss import CROSS_ENTROPY
+from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.models.table2_cnn import Table2CNN

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.papers.liu2020.figures.lhs_rhs import draw_lhs_rhs
+from gsnr_sweep.papers.plotting.curves import require
 
 _X = "osgr_own_rhs"
 
@@ -16,7 +17,7 @@ def draw_own_lhs_rhs(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: They were not measured.
     """
-    return _draw(analysis, "osgr_own_lhs_full_batch")
+    return _draw(analysis, "osgr_own_lhs_full_batch", "own_lhs_rhs")
 
 
 def draw_own_lhs_rhs_epoch(analysis: Analysis) -> Figure:
@@ -25,10 +26,10 @@ def draw_own_lhs_rhs_epoch(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: They were not measured.
     """
-    return _draw(analysis, "osgr_own_lhs_epoch")
+    return _draw(analysis, "osgr_own_lhs_epoch", "own_lhs_rhs_epoch")
 
 
-def _draw(analysis: Analysis, y: str) -> Figure:
-    columns = {_X, y} <= set(analysis.frame.columns)
-    statistics = analysis.statistics(_X, y) if columns else {}
+def _draw(analysis: Analysis, y: str, name: str) -> Figure:
+    require(analysis.frame, [_X, y], name)
+    statistics = analysis.statistics(_X, y)
     return draw_lhs_rhs(analysis.aligned, statistics, x=_X, y=y, axes=analysis.axes)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
 from gsnr_sweep.user_code import UserCodeError, call, load
 
 Task = Literal["classification", "regression"]

@@ -12,7 +12,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.loss import (
+from gsnr_sweep.losses.loss import (
     CROSS_ENTROPY,
     SQUARED_ERROR,
     SQUARED_ERROR_OF_LABELS,
