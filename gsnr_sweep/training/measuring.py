@@ -94,20 +94,21 @@ class Measuring:
                     taken = count
                     both = self._losses(replica)
                 found[name] = both
-        rates = rule.preconditioner()
-        if rates is not None and (found_by_all := self._after_full_batch(measured, rates, m)):
-            found["full_batch"] = found_by_all
+        gradient = replica.gradient()
+        rates = rule.preconditioner(gradient)
+        if rates is not None:
+            found["full_batch"] = self._after_full_batch(measured, rates, gradient, m)
         return replace(measured, own=found, preconditioner=rates)
 
     def _after_full_batch(
-        self, measured: MeasuredStep, rates: Tensor, m: int
+        self, measured: MeasuredStep, rates: Tensor, gradient: Sequence[Tensor], m: int
     ) -> tuple[Losses, Losses]:
         """Return the losses after one step u_j = p_j g_j along the training loss's gradient."""
         if len(rates) == 1 and float(rates) == self._settings.lr:
             return measured.train_next, measured.test_next  # the measured step itself
         replica = self._replicas[m]
         with replica.unmoved():
-            replica.step_along(rates * flat(replica.gradient()))
+            replica.step_along(rates * flat(gradient))
             return self._losses(replica)
 
     def _losses(self, replica: Replica) -> tuple[Losses, Losses]:

@@ -1,9 +1,12 @@
-"""What PyTorch's optimizers multiply a steady gradient by, from what they remember.
+"""What PyTorch's optimizers multiply a gradient by, from what they remember.
 
-Of a rule whose step is θ ← θ − u with u_j = p_j g_j, p is its diagonal preconditioner. Momentum,
-which averages gradients of the past, counts as the steady state that it has where gradients change
-slowly: there its direction is g, times a constant that cancels in ratios. Weight decay, which moves
-weights whatever the data, is left out.
+Of a rule whose step is θ ← θ − u with u_j = p_j g_j, p is its diagonal preconditioner. Adam and its
+like take a step's own gradient into the mean square v before they divide by it, and so does p:
+where a parameter has had no gradient before (of a unit that was dead), v alone would make the step
+g λ/ε, 10⁵ times the gradient, that no such optimizer takes. Momentum, which averages gradients of
+the past, counts as the steady state that it has where gradients change slowly: there its direction
+is g, times a constant that cancels in ratios. Weight decay, which moves weights whatever the data,
+is left out.
 """
 
 from __future__ import annotations
@@ -15,15 +18,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-_Of = Callable[[Mapping[str, Any], Mapping[str, Any]], Tensor | float | None]
+_Of = Callable[[Mapping[str, Any], Mapping[str, Any], Tensor], Tensor | float | None]
 
 
-def preconditioner(optimizer: Optimizer, weights: Sequence[Tensor]) -> Tensor | None:
-    """Return p of an optimizer of PyTorch's at its present state.
+def preconditioner(
+    optimizer: Optimizer, weights: Sequence[Tensor], gradient: Sequence[Tensor]
+) -> Tensor | None:
+    """Return p of an optimizer of PyTorch's for a step along a gradient from its present state.
 
     Args:
         optimizer: Of all the weights.
         weights: In order.
+        gradient: By each of them.
 
     Returns:
         [P] float64 in the order of the weights, or [1] if all are the same; None before the first
@@ -33,7 +39,10 @@ def preconditioner(optimizer: Optimizer, weights: Sequence[Tensor]) -> Tensor | 
     if of is None:
         return None
     groups = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    found = [of(groups[id(weight)], optimizer.state.get(weight, {})) for weight in weights]
+    found = [
+        of(groups[id(weight)], optimizer.state.get(weight, {}), g.to(weight))
+        for weight, g in zip(weights, gradient, strict=True)
+    ]
     if any(part is None for part in found):
         return None
     rates = {part for part in found if not isinstance(part, Tensor)}
@@ -48,35 +57,39 @@ def preconditioner(optimizer: Optimizer, weights: Sequence[Tensor]) -> Tensor | 
     return torch.cat([part.cpu() for part in parts])
 
 
-def _constant(group: Mapping[str, Any], _: Mapping[str, Any]) -> float:
+def _constant(group: Mapping[str, Any], _: Mapping[str, Any], __: Tensor) -> float:
     """SGD: λ."""
     return float(group["lr"])
 
 
-def _adam(group: Mapping[str, Any], state: Mapping[str, Any]) -> Tensor | None:
+def _adam(group: Mapping[str, Any], state: Mapping[str, Any], g: Tensor) -> Tensor | None:
     """Adam (Kingma and Ba 2015): λ / (√v̂ + ε), v̂ = v / (1 − β₂ᵗ)."""
-    square = state.get("max_exp_avg_sq", state.get("exp_avg_sq"))
-    if square is None:
+    if "exp_avg_sq" not in state:
         return None
-    seen = 1 - group["betas"][1] ** float(state["step"])
-    return _scaled(group, (square / seen).sqrt())
+    beta, steps = group["betas"][1], float(state["step"]) + 1
+    square = state["exp_avg_sq"] * beta + g.square() * (1 - beta)
+    if "max_exp_avg_sq" in state:  # AMSGrad (Reddi et al. 2018)
+        square = torch.maximum(square, state["max_exp_avg_sq"])
+    return _scaled(group, (square / (1 - beta**steps)).sqrt())
 
 
-def _rmsprop(group: Mapping[str, Any], state: Mapping[str, Any]) -> Tensor | None:
+def _rmsprop(group: Mapping[str, Any], state: Mapping[str, Any], g: Tensor) -> Tensor | None:
     """RMSprop (Hinton 2012): λ / (√v + ε); centered: of v − m²."""
-    square = state.get("square_avg")
-    if square is None:
+    if "square_avg" not in state:
         return None
-    mean = state.get("grad_avg")
-    return _scaled(group, (square if mean is None else square - mean.square()).sqrt())
+    alpha = group["alpha"]
+    square = state["square_avg"] * alpha + g.square() * (1 - alpha)
+    if "grad_avg" in state:
+        square = square - (state["grad_avg"] * alpha + g * (1 - alpha)).square()
+    return _scaled(group, square.clamp_min(0).sqrt())
 
 
-def _adagrad(group: Mapping[str, Any], state: Mapping[str, Any]) -> Tensor | None:
+def _adagrad(group: Mapping[str, Any], state: Mapping[str, Any], g: Tensor) -> Tensor | None:
     """Adagrad (Duchi et al. 2011): λ / (√Σg² + ε), λ falling by ``lr_decay``."""
     if not state or not float(state["step"]):
         return None
-    falling = 1 + (float(state["step"]) - 1) * group["lr_decay"]
-    found: Tensor = _scaled(group, state["sum"].sqrt()) / falling
+    falling = 1 + float(state["step"]) * group["lr_decay"]
+    found: Tensor = _scaled(group, (state["sum"] + g.square()).sqrt()) / falling
     return found
 
 

@@ -109,13 +109,16 @@ class Rule:
                 self.start_at(step // self._steps_an_epoch)
                 self._step = step
 
-    def preconditioner(self) -> Tensor | None:
+    def preconditioner(self, gradient: Sequence[Tensor]) -> Tensor | None:
         """Return p of the step u_j = p_j g_j that the rule takes along a steady gradient.
+
+        Args:
+            gradient: g, one tensor a parameter.
 
         Returns:
             [P] or, where all are the same, [1], float64; None where it is not known.
         """
-        return preconditioner(self._optimizer, self._replica.weights)
+        return preconditioner(self._optimizer, self._replica.weights, gradient)
 
     def _batches(self, epoch: int) -> Sequence[Tensor]:
         """Return the places of the samples of each mini-batch of an epoch."""

@@ -109,9 +109,6 @@ def test_both_sides_of_a_step_by_the_preconditioner(rule: str) -> None:
         for loop in loops:
             loop.take(snapshot.step - loop.step)
             train = SETS.train[loop.m]
-            rates = _rates(rule, loop)
-            if rates is None:
-                continue
             gradients = per_sample_gradients(
                 loop.model,
                 train.x,
@@ -119,6 +116,9 @@ def test_both_sides_of_a_step_by_the_preconditioner(rule: str) -> None:
                 lambda o, y: nn.functional.cross_entropy(o, y, reduction="none"),
             )
             mean = gradients.mean(0)
+            rates = _rates(rule, loop, mean)
+            if rates is None:
+                continue
             for j, rate in enumerate(rates.tolist()):
                 noise += rate * float(gradients[:, j].var(correction=0)) / N
                 power += rate * float(mean[j]) ** 2
@@ -137,8 +137,8 @@ def test_both_sides_of_a_step_by_the_preconditioner(rule: str) -> None:
         assert found == pytest.approx(_ratio(before, after), rel=1e-7)
 
 
-def _rates(rule: str, loop: _Loop) -> Tensor | None:
-    """p from the squares of all gradients so far, each by the optimizer's published recursion."""
+def _rates(rule: str, loop: _Loop, mean: Tensor) -> Tensor | None:
+    """p from the squares of all gradients so far and of the mean one, by published recursions."""
     weights = list(loop.model.parameters())
     size = sum(weight.numel() for weight in weights)
     if rule in ("sgd", "momentum", "nesterov"):
@@ -151,6 +151,7 @@ def _rates(rule: str, loop: _Loop) -> Tensor | None:
         again.take(1)
         parts = [p.grad.flatten() for p in again.model.parameters() if p.grad is not None]
         squares.append(torch.cat(parts).square())
+    squares.append(mean.square())
     if rule == "custom":  # Adagrad
         return 0.05 / (torch.stack(squares).sum(0).sqrt() + 1e-10)
     beta = {"adam": 0.9, "adamw": 0.999, "rmsprop": 0.99}[rule]
@@ -158,7 +159,7 @@ def _rates(rule: str, loop: _Loop) -> Tensor | None:
     for square in squares:
         v = beta * v + (1 - beta) * square
     if rule != "rmsprop":
-        v = v / (1 - beta**loop.step)
+        v = v / (1 - beta ** (loop.step + 1))
     return 0.05 / (v.sqrt() + 1e-8)
 
 
@@ -170,9 +171,10 @@ def test_centered_rmsprop_and_amsgrad() -> None:
         "amsgrad": torch.optim.Adam([weight], lr=0.1, amsgrad=True),
         "centered": torch.optim.RMSprop([weight], lr=0.1, centered=True),
     }
+    last = [torch.from_numpy(gradients[-1])]
     for optimizer in made.values():
-        assert preconditioner(optimizer, [weight]) is None
-        for gradient in gradients:
+        assert preconditioner(optimizer, [weight], last) is None
+        for gradient in gradients[:-1]:
             weight.grad = torch.from_numpy(gradient.copy())
             optimizer.step()
     v, largest, mean, square = (np.zeros(5) for _ in range(4))
@@ -185,9 +187,24 @@ def test_centered_rmsprop_and_amsgrad() -> None:
         "centered": 0.1 / (np.sqrt(square - mean**2) + 1e-8),
     }
     for name, optimizer in made.items():
-        found = preconditioner(optimizer, [weight])
+        found = preconditioner(optimizer, [weight], last)
         assert found is not None
         np.testing.assert_allclose(found.numpy(), expected[name], rtol=1e-10)
+
+
+def test_a_parameter_that_had_no_gradient_takes_a_step_of_the_usual_size() -> None:
+    """What a real step of Adam without momentum does, v alone would make 10⁵ times as large."""
+    weight = torch.zeros(2, dtype=torch.float64)
+    optimizer = torch.optim.Adam([weight], lr=0.01, betas=(0.0, 0.999))
+    for _ in range(3):
+        weight.grad = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        optimizer.step()
+    gradient = torch.tensor([1e-3, 0.5], dtype=torch.float64)
+    rates = preconditioner(optimizer, [weight], [gradient])
+    assert rates is not None
+    before, weight.grad = weight.clone(), gradient
+    optimizer.step()
+    torch.testing.assert_close(before - rates * gradient, weight, rtol=1e-9, atol=0)
 
 
 def test_what_is_not_known_is_not_told() -> None:
@@ -200,7 +217,7 @@ def test_what_is_not_known_is_not_told() -> None:
     for optimizer in (Mine([weight]), torch.optim.Rprop([weight])):
         weight.grad = torch.ones(3)
         optimizer.step()
-        assert preconditioner(optimizer, [weight]) is None
+        assert preconditioner(optimizer, [weight], [torch.ones(3)]) is None
 
 
 # --- gradient descent
