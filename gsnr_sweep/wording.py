@@ -34,6 +34,8 @@ def as_typed(value: object) -> str:
     """Write a value as people type it on a command line."""
     if value is None:
         return "null"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_typed, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

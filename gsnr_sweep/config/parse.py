@@ -16,6 +16,7 @@ from omegaconf.errors import (
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import (
     SCHEMAS,
+    SECTIONS,
     Config,
     OptimConfig,
     _field,
@@ -76,6 +77,13 @@ def typed(cfg: DictConfig) -> DictConfig:
         GsnrError: There is no such data set.
         OmegaConfBaseException: A key is unknown or of the wrong type.
     """
+    for section in SECTIONS:
+        if section in cfg and not OmegaConf.is_dict(cfg._get_node(section)):
+            own = ", ".join(key for key in known_keys() if key.startswith(f"{section}."))
+            raise GsnrError(
+                f"{section}={as_typed(cfg[section])}: {section} holds keys of its own: {own}. Give "
+                "one of them."
+            )
     chosen = {group: OmegaConf.select(cfg, f"{group}.name") for group in SCHEMAS}
     for group, name in chosen.items():
         if isinstance(name, str) and name not in SCHEMAS[group]:

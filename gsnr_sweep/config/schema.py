@@ -236,6 +236,8 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
 }
 """Groups whose keys depend on what is chosen by their ``name``, and the schema of each choice."""
 
+SECTIONS = ("data", "model", "optim", "loss", "stop", "measures", "tracking", "preset")
+"""Keys that hold keys."""
 LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
 """Keys of a launch as a whole."""
 NOT_SCIENCE = (

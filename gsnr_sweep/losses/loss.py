@@ -205,7 +205,14 @@ def try_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
     if not isinstance(loss.function, partial) or loss.function.func is not _checked:
         return
     outputs = outputs.detach().double()
-    together = loss(outputs, targets).detach()
+    with torch.enable_grad():
+        losses = loss(outputs.clone().requires_grad_(), targets)
+    if not losses.requires_grad:
+        raise GsnrError(
+            f"{loss.name}: it does not depend on the outputs, or not in a way that PyTorch can "
+            f"differentiate. {_NEEDED}."
+        )
+    together = losses.detach()
     if not bool(together.isfinite().all()):
         raise GsnrError(f"{loss.name}: of {len(outputs)} samples a loss is not finite.")
     parts = zip(torch.split(outputs, 1), torch.split(targets, 1), strict=True)

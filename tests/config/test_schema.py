@@ -137,9 +137,9 @@ def test_nothing_is_suggested_for_a_name_like_no_other() -> None:
         ("measure_at=[1,3]", ["measure_at=[1, 3]", "[3]", "epochs=2"]),
         ("measure_at=[-1]", ["measure_at=[-1]", "0..epochs=2"]),
         ("measure_at=[1,1]", ["measure_at=[1, 1]", "twice"]),
-        ("measure_at=[1,b]", ["measure_at=[1, 'b']", "'b' is no epoch", "every:K", "log:K"]),
+        ("measure_at=[1,b]", ["measure_at=[1, b]", "'b' is no epoch", "every:K", "log:K"]),
         ("measure_at=[1.5]", ["measure_at=[1.5]", "1.5 is no epoch"]),
-        ("measure_at=[true]", ["measure_at=[True]", "True is no epoch"]),
+        ("measure_at=[true]", ["measure_at=[true]", "True is no epoch"]),
         ("measure_at=[every:2]", ["'every:2' is no epoch"]),
         ("measure_at=2", ["measure_at=2:", "a list of epochs such as [20,100]", "log:K"]),
         ("measure_at=null", ["measure_at=null:", "a list of epochs"]),
@@ -284,6 +284,15 @@ def test_records_from_before_tf32_have_the_identity_of_tf32_off() -> None:
     older = from_omegaconf(OmegaConf.create(content))
     assert older.tf32 is False
     assert config_hash(older) == config_hash(cfg)
+
+
+@pytest.mark.parametrize("section", ["stop", "preset", "tracking", "measures", "loss"])
+@pytest.mark.parametrize("value", [3, None, "x", [1]])
+def test_what_holds_keys_is_no_value(section: str, value: object) -> None:
+    content = dataclasses.asdict(tiny_config()) | {section: value}
+    with pytest.raises(GsnrError) as refusal:
+        from_omegaconf(OmegaConf.create(content))
+    assert f"{section} holds keys of its own: {section}." in str(refusal.value)
 
 
 # --- help

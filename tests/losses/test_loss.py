@@ -51,6 +51,14 @@ def not_finite(outputs: Tensor, targets: Tensor) -> Tensor:
     return outputs.sum(1) / 0
 
 
+def detached(outputs: Tensor, targets: Tensor) -> Tensor:
+    return outputs.detach().square().sum(1)
+
+
+def counted(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.argmax(1) != targets).long()
+
+
 def broken(outputs: Tensor, targets: Tensor) -> Tensor:
     raise ZeroDivisionError("no loss today")
 
@@ -185,6 +193,8 @@ def test_a_run_minimizes_and_measures_it(name: str, dtype: str) -> None:
         (f"{__name__}.against_the_others", "depends on the samples beside it"),
         (f"{__name__}.not_finite", "a loss is not finite"),
         (f"{__name__}.broken", "no loss today"),
+        (f"{__name__}.detached", "does not depend on the outputs"),
+        (f"{__name__}.counted", "not in a way that PyTorch can differentiate"),
         (f"{__name__}.N", "this is a int"),
         ("torch.nn.CrossEntropyLoss", "of 9 samples it returns a Tensor of shape ()"),
         ("nowhere.at.all", "it cannot be imported"),
