@@ -34,6 +34,20 @@ _ELSEWHERE = {
     **dict.fromkeys(
         ("gpu", "gpus", "cuda"), "Did you mean device, or with -m hydra.launcher.gpus?"
     ),
+    **dict.fromkeys(
+        ("loss_fn", "criterion", "objective"),
+        "The loss is a group: loss=cross_entropy, loss=mse, or loss=custom loss._target_=….",
+    ),
+    "label_smoothing": "It belongs to loss=cross_entropy: loss.label_smoothing=0.1.",
+    **dict.fromkeys(
+        ("early_stopping", "patience", "max_loss", "target_loss", "min_loss"),
+        "Training stops by stop.train_loss or stop.train_error.",
+    ),
+    **dict.fromkeys(
+        ("dropout", "p_dropout", "drop"),
+        "Dropout belongs to the network, as an argument of its class: +model.args.dropout=0.5, and "
+        "wants mini-batches (optim=sgd).",
+    ),
     **dict.fromkeys(("workers", "num_workers", "n_jobs"), "With -m it is hydra.launcher.workers."),
 }
 
