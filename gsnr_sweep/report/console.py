@@ -47,7 +47,7 @@ def print_statistics(
     console.print(Text(explained, "dim"))
     for note, epochs in _epochs_by_note(by_epoch).items():
         plural = "epoch" if len(epochs) == 1 else "epochs"
-        console.print(Text(f"{plural} {', '.join(map(str, epochs))}: {note}", "yellow"))
+        console.print(Text(f"{plural} {', '.join(map(describe_epoch, epochs))}: {note}", "yellow"))
     _print_left_out(console, sweep.left_out)
 
 
