@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gsnr_sweep.api.counts import refuse_no_count
 from gsnr_sweep.api.data import Data, SampleSet, is_one_set
 from gsnr_sweep.api.loss import LossFunction
-from gsnr_sweep.api.measuring import Measuring, SetMoments, Settings
+from gsnr_sweep.api.measuring import Measuring, SetMoments, Settings, Way
 from gsnr_sweep.api.network import BatchNorm, device_of, plain_network
 from gsnr_sweep.api.one_step import OneStepRatio
 from gsnr_sweep.api.statistics import GradientStatistics
@@ -114,7 +114,7 @@ def gradient_statistics(
         >>> list(stats.by_layer().index)
         ['0', '2']
     """
-    return measure(
+    found, _ = measure(
         model,
         data,
         loss,
@@ -126,6 +126,7 @@ def gradient_statistics(
         memory_limit=memory_limit,
         progress=progress,
     )
+    return found
 
 
 _DEFAULTS = cast(
@@ -155,16 +156,17 @@ def measure(
     data: Data,
     loss: LossFunction,
     *,
-    tell: bool = True,
+    known: Way | None = None,
     **options: Unpack[Options],
-) -> GradientStatistics:
-    """Do what `gradient_statistics` does.
+) -> tuple[GradientStatistics, Way]:
+    """Do what `gradient_statistics` does, and return the way that was gone, too.
 
     Args:
         model: As there.
         data: As there.
         loss: As there.
-        tell: Whether to say in a log line why a network goes a slow way.
+        known: The way of an earlier measurement; a log line says why a slow one is gone if it is
+            the first.
         **options: As there.
     """
     options = {**_DEFAULTS, **options}
@@ -172,8 +174,8 @@ def measure(
     settings = _settings(network, options)
     samples = SampleSet("data", data, repeated=settings.batch_norm == "training_set")
     with undisturbed(settings.device, [samples]):
-        measuring = Measuring(network, samples, loss, settings)
-        if tell:
+        measuring = Measuring(network, samples, loss, settings, known)
+        if known is None:
             _tell_slow(measuring)
         measuring.fix_statistics(samples)
         found = measuring.moments(samples)
@@ -190,7 +192,7 @@ def measure(
         test_loss_next=nothing,
         test_loss_change=torch.empty(0, dtype=torch.float64),
     )
-    return GradientStatistics(snapshot, found.loss, measuring.way)
+    return GradientStatistics(snapshot, found.loss, measuring.way), measuring.found
 
 
 def osgr(
@@ -269,12 +271,14 @@ def osgr(
     test = SampleSet("test_set", test_set, repeated=True)
     moments: list[SetMoments] = []
     rows: list[dict[str, Tensor]] = []
-    for m, (network, samples) in enumerate(zip(networks, sets, strict=True)):
+    known: Way | None = None
+    for network, samples in zip(networks, sets, strict=True):
         settings = _settings(network, options)
         with undisturbed(settings.device, [samples, test]):
-            measuring = Measuring(network, samples, loss, settings)
-            if m == 0:
+            measuring = Measuring(network, samples, loss, settings, known)
+            if known is None:
                 _tell_slow(measuring)
+            known = measuring.found
             found, row = _step(measuring, samples, test, lr)
         moments.append(found.on_cpu())
         rows.append(row)

@@ -83,11 +83,31 @@ class SetMoments:
         return replace(self, gradient_sum=sums[0], gradient_square_sum=sums[1])
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the gradients of networks of one form were found to be computed rightly.
+
+    Attributes:
+        form: What the network is made of, its inputs, and the loss.
+        method: To per-sample gradients.
+        explicit: Whether by compiled kernels.
+    """
+
+    form: tuple[object, ...]
+    method: Method
+    explicit: bool
+
+
 class Measuring:
     """A copy of a network, tried on a few samples, with the way to its per-sample gradients."""
 
     def __init__(
-        self, model: nn.Module, samples: SampleSet, loss: LossFunction, settings: Settings
+        self,
+        model: nn.Module,
+        samples: SampleSet,
+        loss: LossFunction,
+        settings: Settings,
+        known: Way | None = None,
     ) -> None:
         """Try it.
 
@@ -96,6 +116,8 @@ class Measuring:
             samples: The set that will be measured first.
             loss: The user's.
             settings: How to go.
+            known: What was found of a network before. If this one has the same form, the same way
+                is gone, and held against the gradient of the loss alone.
 
         Raises:
             GsnrError: Something about network, data or loss does not allow it.
@@ -115,11 +137,16 @@ class Measuring:
             use_full_batch_statistics(self.model, self._norms, lambda: iter([(x, y)]), 1)
             outputs = self._first_outputs(samples.name, x)
         self.loss = SampleLoss(loss, outputs, y)
-        self.method = choose_method(self.model, x, y, self._tried_losses)
+        form = _form(self.model, x, loss)
+        known = known if known is not None and known.form == form else None
+        tried = known or choose_method(self.model, x, y, self._tried_losses)
+        self.method = tried.method if isinstance(tried, Way) else tried
         self._hold_against_own_gradient(model, x, y)
         self._kernels = None
-        if self.method is Method.LAYERWISE:
-            self._kernels = KernelPasses.of(self.model, x, y, self.loss.numerators)
+        if self.method is Method.LAYERWISE and (known is None or known.explicit):
+            losses = self.loss.numerators
+            self._kernels = KernelPasses.of(self.model, x, y, losses, agreed=known is not None)
+        self.found = Way(form, self.method, self._kernels is not None)
         with self._explained(samples):
             activations, gradients = bytes_per_sample(self.model, x[:2], self.method)
         self._sizes = chunk_sizes(
@@ -349,6 +376,12 @@ class Measuring:
                 f"model: it fails on some samples of {samples.name} ({told(error)}), though not "
                 "on the first ones. Are they of another shape?"
             ) from error
+
+
+def _form(model: nn.Module, x: Tensor, loss: LossFunction) -> tuple[object, ...]:
+    """Return what decides which way to a network's gradients is right, to be compared."""
+    parameters = [(n, p.shape, p.dtype, p.requires_grad) for n, p in model.named_parameters()]
+    return (repr(model), *parameters, x.shape[1:], x.dtype, x.device.type, loss)
 
 
 def _fits(spread: list[tuple[Tensor, Tensor, Tensor]], outputs: Tensor, y: Tensor) -> bool:

@@ -11,6 +11,7 @@ from gsnr_sweep.api.counts import refuse_no_count
 from gsnr_sweep.api.data import Data
 from gsnr_sweep.api.functions import Options, measure, refuse_unknown
 from gsnr_sweep.api.loss import LossFunction
+from gsnr_sweep.api.measuring import Way
 from gsnr_sweep.api.statistics import GradientStatistics
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class GSNRTracker:
         self._model, self._data = model, data
         self._loss = nn.CrossEntropyLoss() if loss is None else loss
         self._every, self._log, self._options = every, log, options
+        self._known: Way | None = None
         self.steps = 0
         self.history: list[dict[str, float]] = []
 
@@ -90,8 +92,8 @@ class GSNRTracker:
         Raises:
             GsnrError: As of `gradient_statistics`.
         """
-        first = not self.history
-        found = measure(self._model, self._data, self._loss, tell=first, **self._options)
+        about = (self._model, self._data, self._loss)
+        found, self._known = measure(*about, known=self._known, **self._options)
         values = found.summary()
         self.history.append({"step": self.steps, **values})
         if self._log is not None:

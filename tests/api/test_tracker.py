@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from gsnr_sweep import GSNRTracker, gradient_statistics, osgr
+from gsnr_sweep.api import measuring
 from gsnr_sweep.api.functions import Options
 from gsnr_sweep.errors import GsnrError
 from tests.api.networks import case
@@ -41,6 +42,47 @@ def test_it_measures_every_so_many_steps_and_logs() -> None:
     table = tracker.to_dataframe()
     assert table["train_loss"].is_monotonic_decreasing
     assert table["osgr_rhs"].tolist() == [values["osgr_rhs"] for _, values in logged]
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "lstm"])
+def test_a_network_is_tried_once_and_again_if_it_changes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured later is what a first measurement gives, bit for bit."""
+    tried = []
+    choose = measuring.choose_method
+
+    def noted(*arguments: Any) -> Any:
+        tried.append(arguments)
+        return choose(*arguments)
+
+    monkeypatch.setattr(measuring, "choose_method", noted)
+    model, x, y = case(name)
+    tracker = GSNRTracker(model, (x, y))
+    for _ in range(3):
+        found = tracker.measure()
+        before = len(tried)
+        expected = gradient_statistics(model, (x, y))
+        del tried[before:]
+        for parameter, variance in expected.variance.items():
+            assert torch.equal(found.variance[parameter], variance)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(0.1)
+    assert len(tried) == 1
+    next(model.parameters()).requires_grad_(False)
+    tracker.measure()
+    assert len(tried) == 2
+
+
+def test_a_loss_that_is_another_one_is_tried() -> None:
+    model, x, _ = case("mlp")
+    found = [
+        measuring._form(model, x, loss)
+        for loss in (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), F.cross_entropy)
+    ]
+    assert len(set(map(repr, found))) == 2
+    assert found[0] != found[1] != found[2]
 
 
 def test_why_it_is_slow_is_said_the_first_time_only(caplog: pytest.LogCaptureFixture) -> None:
