@@ -57,13 +57,32 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {repr(right) if ' ' in right else right}?"
 
 
+class Step(float):
+    """A place in trainings whose epochs have different numbers of steps: after so many steps.
+
+    As a number it is the earliest epoch at which one of them is there.
+    """
+
+    step: int
+
+    def __new__(cls, step: int, epoch: float) -> Step:
+        """Make one."""
+        made = super().__new__(cls, epoch)
+        made.step = step
+        return made
+
+
 def describe_epoch(epoch: float) -> str:
-    """Write an epoch, a fraction of one, or the end of a training, which is at infinity.
+    """Write an epoch, a fraction of one, a `Step`, or the end of a training, which is at infinity.
 
     Example:
         >>> describe_epoch(20), describe_epoch(4 / 3), describe_epoch(math.inf)
         ('20', '1.333', 'end')
+        >>> describe_epoch(Step(5, 0.25))
+        'step 5'
     """
+    if isinstance(epoch, Step):
+        return f"step {epoch.step}"
     if math.isinf(epoch):
         return "end"
     return f"{int(epoch)}" if epoch == int(epoch) else f"{epoch:.4g}"

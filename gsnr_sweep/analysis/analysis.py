@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.axes import swept_axes
+from gsnr_sweep.wording import Step
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,14 +42,24 @@ class Analysis:
 
     @cached_property
     def aligned(self) -> DataFrame:
-        """`frame`, with the ends of trainings that were to stop at one epoch, infinity.
+        """`frame`, its epochs so that what belongs together has the same.
 
-        Where a stopping rule ends each run at an epoch of its own, their ends belong together.
+        Where a stopping rule ends each run at an epoch of its own, their ends are at infinity.
+        Where epochs have different numbers of steps, places within one are `Step`.
         """
+        from pandas import Series
+
         frame = self.frame
-        if "is_end" not in frame:
+        places: list[float] = list(frame["epoch"])
+        if "step" in frame:
+            places = _by_steps(places, list(frame["step"]))
+        if "is_end" in frame:
+            ends = zip(places, frame["is_end"], strict=True)
+            places = [math.inf if is_end else place for place, is_end in ends]
+        if places == list(frame["epoch"]):
             return frame
-        return frame.assign(epoch=frame["epoch"].astype(float).where(~frame["is_end"], math.inf))
+        kind = object if any(isinstance(place, Step) for place in places) else float
+        return frame.assign(epoch=Series(places, index=frame.index, dtype=kind))
 
     @property
     def arrays(self) -> DataFrame:
@@ -83,3 +95,13 @@ class Analysis:
         if (x, y) not in self._statistics:
             self._statistics[x, y] = statistics_by_epoch(self.aligned, x, y)
         return self._statistics[x, y]
+
+
+def _by_steps(epochs: Sequence[float], steps: Sequence[float]) -> list[float]:
+    """Return the places, those within an epoch as `Step` where epochs differ in their steps."""
+    within = [step for epoch, step in zip(epochs, steps, strict=True) if epoch % 1]
+    found = {step: {e for e, s in zip(epochs, steps, strict=True) if s == step} for step in within}
+    if all(len(there) == 1 for there in found.values()):
+        return list(epochs)
+    labels = {step: Step(int(step), min(there)) for step, there in found.items()}
+    return [labels[step] if epoch % 1 else epoch for epoch, step in zip(epochs, steps, strict=True)]

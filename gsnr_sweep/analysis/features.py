@@ -47,7 +47,7 @@ def feature_table(table: SweepTable) -> DataFrame | None:
                     "feature": index,
                     "gsnr_t0": alive["value_r"].iloc[0],
                     "gsnr_max": peak["value_r"],
-                    "t_max": int(peak["epoch"]),
+                    "t_max": peak["epoch"],
                     "c_t0": one["value_c"].iloc[0],
                     "c_tmax": peak["value_c"],
                 }

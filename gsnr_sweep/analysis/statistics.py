@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from gsnr_sweep.wording import Step, describe_epoch
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
@@ -122,6 +124,8 @@ def statistics_by_epoch(table: DataFrame, x: str, y: str) -> dict[float, PairSta
 
 def _plain(epoch: float) -> float:
     """Return a whole epoch as a whole number, whatever type its column has."""
+    if isinstance(epoch, Step):
+        return epoch
     return int(epoch) if float(epoch).is_integer() else float(epoch)
 
 
@@ -137,8 +141,8 @@ def statistics_table(by_epoch: Mapping[float, PairStatistics], x: str, y: str) -
     """Lay the statistics out as a table, one row an epoch, that names its quantities."""
     import pandas as pd
 
-    ends = {epoch: "end" for epoch in by_epoch if math.isinf(epoch)}
-    rows = [{"x": x, "y": y, "epoch": ends.get(e, e), **s.as_row()} for e, s in by_epoch.items()]
+    told = {e: describe_epoch(e) for e in by_epoch if math.isinf(e) or isinstance(e, Step)}
+    rows = [{"x": x, "y": y, "epoch": told.get(e, e), **s.as_row()} for e, s in by_epoch.items()]
     return pd.DataFrame(rows)
 
 

@@ -6,6 +6,8 @@ Nothing heavy is imported before it is needed, so that ``--help`` answers at onc
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from gsnr_sweep.tracking.uri import (
     store_uri,
     tell_store,
 )
+from gsnr_sweep.wording import Step
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,6 +85,16 @@ def aggregate_command(options: argparse.Namespace) -> int:
     return 1 if result.log_problem else 0
 
 
+def _epoch(text: str) -> float:
+    """Read an epoch as it is typed."""
+    if text == "end":
+        return math.inf
+    if match := re.fullmatch(r"step[: ](\d{1,18})", text):
+        return Step(int(match[1]), 0.0)
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command line takes."""
     add = parser.add_argument
@@ -103,10 +116,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style", metavar="SETTING", help="shown by marker (default: by what was swept)")
     add(
         "--epochs",
-        type=int,
+        type=_epoch,
         nargs="+",
         metavar="EPOCH",
-        help="epochs to draw (default: all, or of more than 16 an even choice)",
+        help="epochs to draw, such as 20, 0.5, step:5 or end (default: all, or of more than 16 an "
+        "even choice)",
     )
     add("--error-bars", action="store_true", help="draw one standard error around each point")
     add(

@@ -111,6 +111,8 @@ def training_identity(cfg: Config) -> TrainingIdentity:
     for key in _MEASURED_ONLY:
         content.pop(key)
     content["data"].pop("noisy_test")
+    if cfg.training.running_statistics:  # they are kept beside the weights
+        content["batch_norm"] = cfg.measures.batch_norm
     if cfg.rule is not None:  # a schedule may depend on how long the training is meant to last
         content["optim"]["schedule_args"] = dict(cfg.rule.schedule_args)
     code = _version(_package_digest(_OWN, _TRAINING), _training_targets(cfg))
@@ -126,7 +128,7 @@ def _training_targets(cfg: Config) -> set[str]:
     own = {cfg.data._target_} if isinstance(cfg.data, CustomDataConfig) else set()
     if isinstance(cfg.optim, RuleConfig):
         own |= {path for path in (cfg.optim._target_, cfg.optim.schedule) if is_own(path)}
-    if isinstance(cfg.loss, CustomLossConfig):
+    if isinstance(cfg.loss, CustomLossConfig) and is_own(cfg.loss._target_):
         own.add(cfg.loss._target_)
     return {cfg.model._target_, *own}
 

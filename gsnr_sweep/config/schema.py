@@ -185,7 +185,7 @@ class Config:
         """
         rule = self.rule
         steps = rule.steps_an_epoch(self.n) if rule and rule.batch_size > 0 else 1
-        named = epochs_of(self.measure_at, self.epochs, steps)
+        named = list(dict.fromkeys(epochs_of(self.measure_at, self.epochs, max(1, steps))))
         return with_end(named, self.epochs) if self.stop.rules else named
 
     @property
@@ -205,6 +205,7 @@ class Config:
             clip_norm=optim.clip_norm,
             lr=self.lr,
             seed=self.seed,
+            epochs=self.epochs,
         )
 
 

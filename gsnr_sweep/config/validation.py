@@ -27,6 +27,7 @@ _LARGEST_SIZE = 2**63 - 1  # what an index holds
 _LARGEST_SQUARED = 1e18  # whose square float32 still holds
 _LARGEST_DEFORMATION = 1e6  # degrees or pixels; far more turns or shifts no image
 _MOST_LISTED = 12
+_MOST_OWN_STEPS = 1_000_000
 _JUDGED_BELOW = ("lr", "p_random", "checkpoint_minutes")
 
 DTYPES = ("float32", "float64")
@@ -149,7 +150,7 @@ def _schedule_problems(cfg: Config) -> list[str]:
             f"measure_at={_few(given)}: {_few(beyond)} is outside 0..epochs={cfg.epochs}. "
             "Raise epochs or leave these out."
         )
-    if len(set(epochs)) < len(epochs):
+    if isinstance(given, list) and len(set(map(str, given))) < len(given):
         found.append(f"measure_at={_few(given)}: an epoch is listed twice.")
     return found
 
@@ -254,10 +255,10 @@ def _stop_problems(cfg: Config) -> list[str]:
 
 def _own_problems(cfg: Config) -> list[str]:
     found = []
-    if cfg.measures.own_steps < 1:
+    if not 1 <= cfg.measures.own_steps <= _MOST_OWN_STEPS:
         found.append(
-            f"measures.own_steps={cfg.measures.own_steps}: {help_of('measures.own_steps')}; at "
-            "least 1."
+            f"measures.own_steps={cfg.measures.own_steps}: {help_of('measures.own_steps')}; from 1 "
+            f"to {_MOST_OWN_STEPS:,}."
         )
     if cfg.measures.batch_norm == "running" and not cfg.training.may_be_random:
         found.append(

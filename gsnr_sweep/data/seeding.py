@@ -70,6 +70,20 @@ def global_generators_restored(*devices: torch.device) -> Iterator[None]:
         np.random.set_state(numpy)
 
 
+def global_generators_state(device: torch.device | None = None) -> tuple[object, ...]:
+    """Return where all global generators of random numbers stand; can be compared.
+
+    Args:
+        device: A GPU whose generator counts, too.
+    """
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    states = [torch.get_rng_state()]
+    if device is not None and device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    torch_states = tuple(state.numpy().tobytes() for state in states)
+    return (kind, np.asarray(keys).tobytes(), *rest, random.getstate(), *torch_states)
+
+
 @contextmanager
 def global_generators_seeded(
     seed: int, stream: Stream, index: int, step: int, *devices: torch.device

@@ -70,18 +70,31 @@ class AutogradEngine:
     def gradient(self, samples: Samples) -> list[Tensor]:
         """Return the gradient of the summed loss, float64, one tensor a trained parameter.
 
-        With batch normalization it goes through the statistics of the whole set.
+        With batch normalization it goes through the statistics of the whole set, or leaves the
+        running ones alone where networks are measured with these.
         """
+        if self._uses_running:
+            self.fix_statistics(samples)
+            return self._gradient(samples, Mode.FIXED)
+        return self._gradient(samples, Mode.BATCH)
+
+    @property
+    def _uses_running(self) -> bool:
+        return any(norm.running_mean is not None for norm in self._norms)
+
+    def _gradient(self, samples: Samples, mode: Mode) -> list[Tensor]:
         batches = partial(self.batches, samples, self.chunks.step)
-        if self._norms and self._n_steps(samples) > 1:
+        if self._norms and mode is Mode.BATCH and self._n_steps(samples) > 1:
             return full_batch_gradient(
                 self.model, self._norms, batches, self._loss_sum, self._parameters
             )
-        set_modes(self._norms, Mode.BATCH)
+        set_modes(self._norms, mode)
         return differentiate(self.model, batches, self._loss_sum, self._parameters, {})
 
     def training_gradient(self, batch: Samples) -> list[Tensor]:
-        """Return `gradient` of a mini-batch, in training mode; running statistics are moved.
+        """Return the gradient of a mini-batch's summed loss in training mode.
+
+        Batch normalization takes the mini-batch's statistics, and moves the running ones.
 
         What is drawn at random is drawn for the whole mini-batch in one pass, so that the same is
         drawn whatever the size of chunks.
@@ -95,7 +108,7 @@ class AutogradEngine:
             finally:
                 self.model.eval()
         else:
-            found = self.gradient(batch)
+            found = self._gradient(batch, Mode.BATCH)
         for norm in self._norms:
             norm.update_running()
         return found
@@ -106,7 +119,7 @@ class AutogradEngine:
         That is by these samples' statistics at the present weights, or by the running statistics
         where they are kept up.
         """
-        if any(norm.running_mean is not None for norm in self._norms):
+        if self._uses_running:
             for norm in self._norms:
                 norm.use_running()
         elif self._norms:

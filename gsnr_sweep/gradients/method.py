@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-import random
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.data.seeding import global_generators_restored
+from gsnr_sweep.data.seeding import (
+    Stream,
+    global_generators_restored,
+    global_generators_seeded,
+    global_generators_state,
+)
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, norms_of, set_modes
 from gsnr_sweep.gradients.moments import Method, gradient_moments
@@ -225,7 +228,37 @@ def differs_in_training(model: nn.Module, x: Tensor) -> bool:
     how, named = _in_training_mode(trial, x)
     if how.startswith(_FAILS):
         raise GsnrError(f"This network {how} in training mode{f' ({named})' if named else ''}.")
+    if how:
+        _refuse_memory_of_passes(trial, x)
     return bool(how)
+
+
+def _refuse_memory_of_passes(model: nn.Module, x: Tensor) -> None:
+    """Refuse a network whose training pass depends on how many came before, buffers apart.
+
+    Raises:
+        GsnrError: It does: measuring, which takes passes of its own, would change the training, and
+            so would going on from a checkpoint.
+    """
+    passed = []
+    for passes_before in (0, 1):
+        trial = copy.deepcopy(model).train()
+        with torch.no_grad():
+            buffers = {name: buffer.clone() for name, buffer in trial.named_buffers()}
+            with global_generators_restored(x.device):
+                for _ in range(passes_before):
+                    trial(x)
+            for name, buffer in trial.named_buffers():
+                buffer.copy_(buffers[name])
+            with global_generators_seeded(0, Stream.TRAINING_NOISE, 0, 0, x.device):
+                passed.append(trial(x))
+    if not _close(*passed):
+        raise GsnrError(
+            "This network's training pass depends on how many came before it (random numbers of "
+            "its own, or a count?), so that measuring would change the training, and so would "
+            "going on from a checkpoint. Let it draw from PyTorch's, NumPy's or Python's global "
+            "generators, which are seeded for each step, and keep what it remembers in buffers."
+        )
 
 
 def _in_training_mode(model: nn.Module, x: Tensor) -> tuple[str, str]:
@@ -248,9 +281,9 @@ def _in_training_mode(model: nn.Module, x: Tensor) -> tuple[str, str]:
 
 def _passed(model: nn.Module, x: Tensor) -> tuple[object, bool]:
     """Return a network's outputs and whether it drew random numbers for them."""
-    before = _random_state(x.device)
+    before = global_generators_state(x.device)
     outputs = model(x)
-    return outputs, _random_state(x.device) != before
+    return outputs, global_generators_state(x.device) != before
 
 
 def _same(one: tuple[object, bool], other: tuple[object, bool]) -> bool:
@@ -284,13 +317,3 @@ def _modules_that_differ(model: nn.Module, x: Tensor, expected: tuple[object, bo
             found.append(f"{name or 'the network itself'}: {type(module).__name__}")
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
     return ", ".join(found[:_MOST_NAMED]) + more
-
-
-def _random_state(device: torch.device) -> tuple[object, ...]:
-    """Return where all global generators of random numbers stand; can be compared."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    torch_states = tuple(state.numpy().tobytes() for state in states)
-    return (kind, np.asarray(keys).tobytes(), *rest, random.getstate(), *torch_states)

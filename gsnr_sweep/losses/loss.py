@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
@@ -118,18 +118,19 @@ def loss_of_task(task: Task) -> Loss:
     return CROSS_ENTROPY if task == "classification" else SQUARED_ERROR
 
 
-def make_loss(cfg: LossConfig, task: Task) -> Loss:
+def make_loss(cfg: LossConfig, task: Task, device: torch.device | None = None) -> Loss:
     """Make the loss that a config names.
 
     Args:
         cfg: Group ``loss``.
         task: What the data's targets are.
+        device: Where it is computed; None for the CPU.
 
     Raises:
         GsnrError: It is not for such targets, or cannot be imported or made.
     """
     if isinstance(cfg, CustomLossConfig):
-        return _custom(cfg, task)
+        return _custom(cfg, task, device)
     if isinstance(cfg, CrossEntropyConfig):
         if task == "regression":
             raise GsnrError(
@@ -145,7 +146,7 @@ def make_loss(cfg: LossConfig, task: Task) -> Loss:
     return loss_of_task(task)
 
 
-def _custom(cfg: CustomLossConfig, task: Task) -> Loss:
+def _custom(cfg: CustomLossConfig, task: Task, device: torch.device | None) -> Loss:
     where = f"loss._target_={cfg._target_}"
     found: Any = load(where, cfg._target_, f"{_NEEDED}.")
     if not callable(found):
@@ -161,6 +162,8 @@ def _custom(cfg: CustomLossConfig, task: Task) -> Loss:
     function = made if made is not None else partial(found, **cfg.args)
     if not callable(function):
         raise GsnrError(f"{where}: what it makes is no function. {_NEEDED}.")
+    if isinstance(function, nn.Module):  # its tensors go where the outputs are, and as exact
+        function = function.to(device=device, dtype=torch.float64)
     return Loss(task, where, partial(_checked, where, cast(Any, function)))
 
 
@@ -176,9 +179,9 @@ def _checked(
         losses = call(where, function, outputs, targets)
     except UserCodeError as error:
         raise GsnrError(
-            f"{where}: it fails on outputs of shape {tuple(outputs.shape)} and targets of shape "
-            f"{tuple(targets.shape)} and type {str(targets.dtype).removeprefix('torch.')} "
-            f"({error}). {_NEEDED}."
+            f"{where}: it fails on outputs of shape {tuple(outputs.shape)} in float64 and on "
+            f"targets of shape {tuple(targets.shape)} in "
+            f"{str(targets.dtype).removeprefix('torch.')} ({error}). {_NEEDED}."
         ) from error.__cause__
     one_each = isinstance(losses, Tensor) and losses.shape in {(n := len(outputs),), (n, 1)}
     if not one_each:

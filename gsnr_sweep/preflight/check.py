@@ -270,7 +270,8 @@ def sample_passes(cfg: Config, first: int = 0) -> float:
         training += max(cfg.epochs - first, 0) * cfg.n // cfg.n_sets  # mostly one replica is asked
     a_measurement = (6 + extra_passes(cfg.measures)) * cfg.n + 2 * cfg.n_test
     if cfg.rule is not None and _takes_own_steps(cfg.measures):
-        a_measurement += (3 + _OWN_PASSES * 2) * cfg.n + _OWN_PASSES * cfg.n_test
+        own_epochs = max(1.0, cfg.measures.own_steps / cfg.rule.steps_an_epoch(cfg.n))
+        a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * cfg.n + _OWN_PASSES * cfg.n_test
     count = sum(epoch >= first for epoch in cfg.measured_epochs)
     return float(cfg.n_sets * (training + count * a_measurement))
 

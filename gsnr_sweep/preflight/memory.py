@@ -88,6 +88,8 @@ def memory_bytes(
     replica += cfg.n * (stored + 8 + 2 * 8)  # a label and two losses a sample
     test = cfg.n_test * (stored + 8 + 3 * 8 * cfg.n_sets)
     thread = n_parameters * _THREAD + _pass_bytes(plan, chunks)
+    if plan.random and cfg.rule is not None:  # what it draws is drawn for a mini-batch in one pass
+        thread = max(thread, cfg.rule.batch_size * plan.bytes_per_sample[0])
     if cfg.rule is not None:
         replica += n_parameters * _RULE
         thread += n_parameters * _EXCURSION

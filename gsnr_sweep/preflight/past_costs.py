@@ -63,7 +63,8 @@ def _of_record(record: RunRecord, points: dict[Network, CheckedPoint]) -> Observ
         return None
     alike = dataclasses.replace(
         point.cfg,
-        **{key: ran[key] for key in _LENGTHS},
+        **{key: ran[key] for key in _LENGTHS}
+        | {"epochs": round(summary.get("epochs_trained", ran["epochs"]))},
         measures=dataclasses.replace(point.cfg.measures, functions=ran["measures"]["functions"]),
     )
     return Observed(

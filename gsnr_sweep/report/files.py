@@ -149,9 +149,11 @@ def _drawn(
     """Return the statistics of the epochs to draw."""
     if epochs is None:
         return dict(statistics)
-    if missing := [describe_epoch(epoch) for epoch in epochs if epoch not in statistics]:
+    there = {describe_epoch(epoch): epoch for epoch in statistics}
+    wanted = dict.fromkeys(map(describe_epoch, epochs))
+    if missing := [told for told in wanted if told not in there]:
         raise GsnrError(
             f"Nothing was measured at epoch {', '.join(missing)}; "
             f"there is: {', '.join(map(describe_epoch, statistics))}."
         )
-    return {epoch: statistics[epoch] for epoch in sorted(set(epochs))}
+    return {epoch: statistics[epoch] for epoch in sorted(there[told] for told in wanted)}

@@ -23,9 +23,10 @@ LOGGED = (
     *("spearman", "spearman_low", "spearman_high"),
     *("slope", "intercept"),
 )
-"""Statistics that become metrics of the parent run; the step is the epoch, rounded down.
+"""Statistics that become metrics of the parent run; the step is the epoch.
 
-Where trainings stop at epochs of their own, those of their ends are called ``pearson_end``.
+Those of places within an epoch are in the files alone. Where trainings stop at epochs of their own,
+those of their ends are called ``pearson_end``.
 """
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
@@ -83,6 +84,6 @@ def _by_key(
     key: str, statistics: Mapping[float, PairStatistics]
 ) -> dict[str, dict[int, PairStatistics]]:
     """Sort the statistics by the metric and the step that hold them."""
-    finite = {int(epoch): one for epoch, one in statistics.items() if math.isfinite(epoch)}
+    whole = {e: one for e, one in statistics.items() if isinstance(e, int)}
     at_end = statistics.get(math.inf)
-    return {key: finite} | ({f"{key}_end": {0: at_end}} if at_end else {})
+    return {key: whole} | ({f"{key}_end": {0: at_end}} if at_end else {})

@@ -160,6 +160,7 @@ class _Run:
     def _say_that_it_is_finished(self, record: RunRecord) -> RunResult:
         """Do what an earlier attempt had left to do when it died: only to tell."""
         self.run.record = record
+        self.run.epoch = round(record.summary.get("epochs_trained", self.run.cfg.epochs))
         for callback in self.after_record:
             callback.on_end(self.run)
         if record.state == State.DIVERGED:

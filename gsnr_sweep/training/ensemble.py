@@ -21,7 +21,7 @@ from gsnr_sweep.losses.loss import Task, make_loss
 from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
-from gsnr_sweep.training.rules import Rule
+from gsnr_sweep.training.rules import Rule, draws_random_numbers
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
@@ -69,14 +69,16 @@ class Ensemble:
         self.test = sets.test.to(device)
         train = [samples.to(device) for samples in sets.train]
         examples, targets = train[0].batch(0, _EXAMPLES, dtype)
-        loss = make_loss(settings.loss, task)
+        loss = make_loss(settings.loss, task, device)
         engine, stochastic = settings.engine, settings.may_be_random
         plan = self._plan = EngineChoice.of(model, examples, targets, loss, engine, stochastic)
         self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
         engines = plan.engines(settings.engine, len(train))
         self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
-        numbered, drawing = enumerate(self.replicas) if settings.rule else (), Lock()
+        draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
+        numbered = enumerate(self.replicas) if settings.rule else ()
+        drawing = Lock() if draws else None
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
         self._stopping = Stopping(settings.stop, self.replicas)
         about = (self._rules, self.test, self.followed)
@@ -124,7 +126,8 @@ class Ensemble:
 
     def ends_at(self, epoch: int) -> bool:
         """Tell whether training is over after so many epochs, at the replicas' present weights."""
-        return epoch >= self._settings.epochs or bool(self._stopping.met_at(epoch))
+        # Asked first, for what is measured at the end may move the weights.
+        return bool(self._stopping.met_at(epoch)) or epoch >= self._settings.epochs
 
     def stopped_by(self, epoch: int) -> str:
         """Say what ended the training after so many epochs; empty if no rule was to stop it."""

@@ -20,7 +20,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.data.seeding import Stream, epoch_generator, global_generators_seeded
+from gsnr_sweep.data.seeding import (
+    Stream,
+    epoch_generator,
+    global_generators_restored,
+    global_generators_seeded,
+    global_generators_state,
+)
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.training.preconditioner import preconditioner
 from gsnr_sweep.training.replica import Replica
@@ -47,7 +53,7 @@ class Rule:
     """
 
     def __init__(
-        self, settings: RuleSettings, replica: Replica, number: int, drawing: Lock
+        self, settings: RuleSettings, replica: Replica, number: int, drawing: Lock | None
     ) -> None:
         """Make the optimizer.
 
@@ -55,7 +61,8 @@ class Rule:
             settings: What the config says.
             replica: Whose weights move.
             number: m, the replica's number.
-            drawing: Held while a network draws random numbers, which are the whole process's.
+            drawing: Held in a step where network or optimizer draw random numbers, which are the
+                whole process's; None if neither does.
 
         Raises:
             GsnrError: Optimizer or schedule cannot be made.
@@ -63,33 +70,41 @@ class Rule:
         self._settings, self._replica, self._number = settings, replica, number
         self._drawing = drawing
         self._steps_an_epoch = settings.steps_an_epoch(len(replica.train))
-        self._step = 0
         self._optimizer, self._schedule = make_optimizer(settings, replica.weights)
+        self._step = self._rates = 0
 
     def start_at(self, epoch: int) -> None:
         """Go on after so many epochs: the schedule is put where they have brought it."""
         state = self._optimizer.state
         self._optimizer, self._schedule = make_optimizer(self._settings, self._replica.weights)
         self._optimizer.state = state
-        self._step = epoch * self._steps_an_epoch
-        with warnings.catch_warnings():  # no optimizer has taken a step before these
-            warnings.simplefilter("ignore", UserWarning)
-            for _ in range(epoch):
-                self._next_rate()
+        self._step, self._rates = epoch * self._steps_an_epoch, 0
 
     def take(self, steps: int) -> None:
-        """Take so many steps; at the end of an epoch the learning rate is the next one's."""
+        """Take so many steps."""
         last = self._step + steps
         while self._step < last:
             epoch, place = divmod(self._step, self._steps_an_epoch)
+            self._use_rate_of(epoch)
             batches = self._batches(epoch)
             for batch in batches[place : place + last - self._step]:
                 with self._generators():
-                    gradient = self._replica.training_gradient(self._chosen(batch))
-                self._move(gradient)
+                    self._move(self._replica.training_gradient(self._chosen(batch)))
                 self._step += 1
-            if self._step % self._steps_an_epoch == 0:
-                self._next_rate()
+
+    def _use_rate_of(self, epoch: int) -> None:
+        """Bring the learning rate to that of an epoch; beyond the training its last one is held.
+
+        It is brought there only when the epoch's first step is taken: a schedule may have no rate
+        for an epoch that does not come.
+        """
+        if self._schedule is None:
+            return
+        with warnings.catch_warnings():  # no optimizer has taken a step before these
+            warnings.simplefilter("ignore", UserWarning)
+            while self._rates < min(epoch, self._settings.epochs - 1):
+                call(self._settings.where_schedule, self._schedule.step)
+                self._rates += 1
 
     @contextmanager
     def excursion(self) -> Iterator[None]:
@@ -118,6 +133,7 @@ class Rule:
         Returns:
             [P] or, where all are the same, [1], float64; None where it is not known.
         """
+        self._use_rate_of(self._step // self._steps_an_epoch)
         return preconditioner(self._optimizer, self._replica.weights, gradient)
 
     def _batches(self, epoch: int) -> Sequence[Tensor]:
@@ -133,7 +149,7 @@ class Rule:
 
     @contextmanager
     def _generators(self) -> Iterator[None]:
-        if not self._replica.is_random:
+        if self._drawing is None:
             yield
             return
         place = (self._settings.seed, Stream.TRAINING_NOISE, self._number, self._step)
@@ -151,10 +167,6 @@ class Rule:
             weight.grad = None
         self._replica.use_weights()
 
-    def _next_rate(self) -> None:
-        if self._schedule is not None:
-            call(self._settings.where_schedule, self._schedule.step)
-
     def state(self) -> dict[str, Tensor]:
         """Return what the optimizer remembers of each parameter, by name.
 
@@ -169,11 +181,13 @@ class Rule:
             if not name.startswith(OPTIMIZER):
                 continue
             index, _, key = name.removeprefix(OPTIMIZER).partition(".")
-            own = self._optimizer.state[self._replica.weights[int(index)]]
+            weight = self._replica.weights[int(index)]
+            own = self._optimizer.state[weight]
             if key.startswith(_NUMBER):
                 own[key.removeprefix(_NUMBER)] = float(value)
-            else:
-                own[key] = value.clone()
+            else:  # what is of each weight lies beside it; counts of steps stay in the CPU's memory
+                of_weights = value.shape == weight.shape and value.dim() > 0
+                own[key] = value.to(weight.device, copy=True) if of_weights else value.clone()
 
 
 def _remembered(where: str, optimizer: Optimizer, weights: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -246,20 +260,41 @@ def try_rule(settings: RuleSettings) -> None:
     weight = torch.ones(3, dtype=torch.float64)
     optimizer, schedule = make_optimizer(settings, [weight])
     weight.grad = torch.ones_like(weight)
-    before = _in_groups(optimizer)
+    before, own = _in_groups(optimizer), _own_attributes(optimizer)
     try:
         call(settings.where, optimizer.step)
-        changed = [name for name, _ in _in_groups(optimizer) - before]
-        if schedule is not None:
+        lost = [f"{name} in its param_groups" for name, _ in _in_groups(optimizer) - before]
+        lost += [f"its attribute {name}" for name, _ in _own_attributes(optimizer) - own]
+        lost += [f"{key!r} in its state" for key in optimizer.state if key is not weight]
+        if schedule is not None and settings.epochs > 1:
             call(settings.where_schedule, schedule.step)
     except UserCodeError as error:
         raise GsnrError(f"{settings.where}: a step with it fails ({error}).") from None
-    if changed:
+    if lost:
         raise GsnrError(
-            f"{settings.where}: a step changes {min(changed)} in its param_groups, which no "
-            "checkpoint holds. Use an optimizer that keeps what it remembers in its state."
+            f"{settings.where}: a step changes {min(lost)}, which no checkpoint holds. Use an "
+            "optimizer that keeps what it remembers of each parameter in its state."
         )
     _remembered(settings.where, optimizer, [weight])
+
+
+def draws_random_numbers(settings: RuleSettings) -> bool:
+    """Tell whether an optimizer's step draws random numbers."""
+    if settings.optimizer.startswith("torch.optim."):
+        return False
+    weight = torch.ones(3, dtype=torch.float64)
+    optimizer, _ = make_optimizer(settings, [weight])
+    weight.grad = torch.ones_like(weight)
+    with global_generators_restored():
+        before = global_generators_state()
+        call(settings.where, optimizer.step)
+        return global_generators_state() != before
+
+
+def _own_attributes(optimizer: Optimizer) -> set[tuple[str, str]]:
+    """Return what an optimizer has beside what PyTorch gives every one, to be compared."""
+    usual = vars(torch.optim.SGD([torch.zeros(1)])).keys() | {"step", "_opt_called"}
+    return {(name, repr(value)) for name, value in vars(optimizer).items() if name not in usual}
 
 
 def _in_groups(optimizer: Optimizer) -> set[tuple[str, str]]:

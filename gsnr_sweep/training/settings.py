@@ -26,6 +26,7 @@ class RuleSettings:
         clip_norm: Largest norm of a mini-batch's gradient; None for any.
         lr: Learning rate at the beginning.
         seed: Of the run.
+        epochs: That the training is meant to last; the schedule goes no further.
     """
 
     name: str
@@ -37,6 +38,7 @@ class RuleSettings:
     schedule: str = "constant"
     schedule_args: Mapping[str, Any] = field(default_factory=dict)
     clip_norm: float | None = None
+    epochs: int = 1
 
     def steps_an_epoch(self, n: int) -> int:
         """Return the mini-batches in a pass over n samples."""

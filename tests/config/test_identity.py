@@ -453,3 +453,26 @@ def test_checkpoints_on_a_users_arrays_are_of_this_version_alone(tmp_path: Path)
     """Earlier versions standardized in float32 and counted classes otherwise."""
     cfg = tiny_config("data=npz", f"data.path={tmp_path / 'mine.npz'}", "model=mlp")
     assert equal_codes(cfg) == (code_version(cfg),)
+
+
+def test_running_statistics_are_kept_beside_the_weights() -> None:
+    """A training that did not keep them up is no beginning for one that is measured with them."""
+    sgd = ("optim=sgd", "optim.batch_size=4")
+    plain = training_identity(tiny_config(*sgd))
+    running = training_identity(tiny_config(*sgd, "measures.batch_norm=running"))
+    assert plain.hash != running.hash
+    assert plain.hash == training_identity(tiny_config(*sgd, "measures.own_steps=3")).hash
+
+
+def test_losses_of_pytorch_are_no_code_of_the_users() -> None:
+    torchs = ("loss=custom", "loss._target_=torch.nn.HuberLoss", "+loss.args.reduction=none")
+    assert code_version(tiny_config(*torchs)) == code_version(tiny_config())
+    assert run_identity(tiny_config(*torchs)) != run_identity(tiny_config())
+
+
+def test_keys_that_came_later_change_no_identity_at_their_usual_values() -> None:
+    given = ("loss=auto", "stop.train_loss=null", "measures.own_steps=1")
+    assert run_identity(tiny_config(*given)) == run_identity(tiny_config())
+    changed = ("loss=mse", "stop.train_loss=0.1", "stop.train_error=0", "measures.own_steps=2")
+    found = {run_identity(tiny_config(one)) for one in changed}
+    assert len(found | {run_identity(tiny_config())}) == len(changed) + 1

@@ -60,6 +60,28 @@ def test_the_end_of_a_training_that_may_stop_is_measured() -> None:
     assert with_end([6, 2], 6) == [6, 2]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("[20,100,end]", [20, 100]), ("[step:20,end,step:3]", [20, 100, 3]), ("[100,end]", [100])],
+)
+def test_what_falls_together_is_measured_once(given: str, expected: list[float]) -> None:
+    cfg = typed_config("epochs=100", f"measure_at={given}")
+    assert problems(cfg) == []
+    assert cfg.measured_epochs == expected
+
+
+def test_an_epoch_that_is_listed_twice() -> None:
+    for given in ("[5,3,3]", "[end,2,end]"):
+        (problem,) = problems(typed_config("epochs=9", f"measure_at={given}"))
+        assert problem.endswith("an epoch is listed twice.")
+
+
+@pytest.mark.parametrize("n", [0, -3])
+def test_steps_of_sets_of_no_size(n: int) -> None:
+    found = problems(typed_config(f"n={n}", "optim=sgd", "measure_at=[step:5]"))
+    assert any(problem.startswith(f"n={n}:") for problem in found)
+
+
 @pytest.mark.parametrize("wrong", ["step:", "step:x", "step:-1", "step:1.5", "ends", "step:4 "])
 def test_what_is_no_step(wrong: str) -> None:
     with pytest.raises(ValueError, match="is no epoch; give a list of epochs"):

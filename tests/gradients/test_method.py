@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gsnr_sweep.data.seeding import global_generators_state
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.method import _random_state, choose_moments_method
+from gsnr_sweep.gradients.method import choose_moments_method
 from gsnr_sweep.gradients.moments import Method
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
 
@@ -165,10 +166,10 @@ def test_what_does_not_depend_on_the_mode_is_taken(make: Callable[[], nn.Module]
 def test_random_numbers_stand_where_they_stood() -> None:
     kinds = ("dropout", "numpy's noise", "Python's noise")
     models = [network(OFF_IN_EVALUATION[kind]) for kind in kinds]
-    before = _random_state(X.device)
+    before = global_generators_state(X.device)
     for model in models:
         told(model)
-    assert _random_state(X.device) == before
+    assert global_generators_state(X.device) == before
 
 
 def test_the_network_is_left_as_it_was() -> None:

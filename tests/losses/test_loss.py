@@ -198,7 +198,10 @@ def test_a_run_minimizes_and_measures_it(name: str, dtype: str) -> None:
         (f"{__name__}.N", "this is a int"),
         ("torch.nn.CrossEntropyLoss", "of 9 samples it returns a Tensor of shape ()"),
         ("nowhere.at.all", "it cannot be imported"),
-        ("torch.nn.MSELoss", "it fails on outputs of shape (9, 4) and targets of shape (9,)"),
+        (
+            "torch.nn.MSELoss",
+            "it fails on outputs of shape (9, 4) in float64 and on",
+        ),
     ],
 )
 def test_what_is_no_loss_is_refused(target: str, words: str) -> None:
@@ -225,3 +228,24 @@ def test_smoothing_is_a_share(smoothing: str) -> None:
     cfg = typed_config("loss=cross_entropy", f"loss.label_smoothing={smoothing}")
     (problem,) = problems(cfg)
     assert problem.startswith(f"loss.label_smoothing={smoothing}: ")
+
+
+def test_tensors_of_a_loss_are_as_exact_as_the_outputs() -> None:
+    """Weights of classes, made in float32, meet outputs in float64."""
+    loss = _made("loss=custom", f"loss._target_={__name__}.Weighted")
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    expected = nn.functional.cross_entropy(
+        OUTPUTS.double(), LABELS, weight=weight, reduction="none"
+    )
+    torch.testing.assert_close(loss(OUTPUTS, LABELS), expected)
+
+
+class Weighted(nn.Module):
+    """Cross entropy with weights of classes that lie in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs, targets, self.weight, reduction="none")

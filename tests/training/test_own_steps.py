@@ -163,6 +163,29 @@ def _rates(rule: str, loop: _Loop, mean: Tensor) -> Tensor | None:
     return 0.05 / (v.sqrt() + 1e-8)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ("optim.schedule=cosine",),
+        (
+            "optim.schedule=torch.optim.lr_scheduler.OneCycleLR",
+            "+optim.schedule_args.max_lr=0.5",
+            f"+optim.schedule_args.total_steps={EPOCHS}",
+        ),
+    ],
+    ids=["cosine", "one cycle"],
+)
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_beyond_the_end_the_last_learning_rate_is_held(
+    rule: str, schedule: tuple[str, ...]
+) -> None:
+    """A schedule may have none for further epochs, and cosine's is zero."""
+    *_, last = _measured(_config(*RULES[rule][0], *schedule, "measures.own_steps=7"))
+    for values in (osgr_own_lhs(last), osgr_own_rhs(last)):
+        assert values
+        assert all(math.isfinite(value) for value in values.values())
+
+
 def test_centered_rmsprop_and_amsgrad() -> None:
     generator = np.random.default_rng(0)
     gradients = generator.normal(size=(7, 5))

@@ -20,6 +20,7 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.checkpoint import Checkpoint
 from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import try_rule
 from tests.conftest import typed_config
 
@@ -150,9 +151,9 @@ def test_trajectories_are_those_of_a_plain_loop(rule: str) -> None:
             (
                 "optim.schedule=torch.optim.lr_scheduler.OneCycleLR",
                 "+optim.schedule_args.max_lr=0.5",
-                "+optim.schedule_args.total_steps=10",
+                f"+optim.schedule_args.total_steps={EPOCHS}",
             ),
-            lambda o: OneCycleLR(o, max_lr=0.5, total_steps=10),
+            lambda o: OneCycleLR(o, max_lr=0.5, total_steps=EPOCHS),
         ),
     ],
     ids=["cosine", "step", "one cycle"],
@@ -246,6 +247,19 @@ def _partial_loop(m: int, epochs: int) -> list[Tensor]:
 # --- the same numbers, however they are come by
 
 
+@pytest.mark.parametrize("more", ["measure_at=[4]", "threads=3", "measures.own_steps=5"])
+def test_an_optimizer_that_draws_random_numbers_draws_the_same(more: str) -> None:
+    langevin = ("optim=custom", f"optim._target_={__name__}.Langevin", "optim.batch_size=4")
+    own = Requirements(own_steps=True)
+    found = []
+    for overrides in (langevin, (*langevin, more)):
+        torch.rand(3)
+        ensemble = _ensemble(_config(*overrides))
+        list(ensemble.run(wanted=own))
+        found.append(ensemble.state())
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
 @pytest.mark.parametrize("rule", [*RULES, "cosine"])
 def test_a_resumed_training_is_the_same_bit_for_bit(rule: str, tmp_path: Path) -> None:
     overrides = ("optim.schedule=cosine",) if rule == "cosine" else RULES[rule][0]
@@ -305,6 +319,39 @@ class Broken(torch.optim.SGD):
         raise ZeroDivisionError("no step today")
 
 
+class Clocked(torch.optim.SGD):
+    """Counts its steps in an attribute."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr)
+        self.t = 0
+
+    def step(self) -> None:  # type: ignore[override]
+        """Count."""
+        self.t += 1
+        super().step()
+
+
+class Shared(torch.optim.SGD):
+    """Counts its steps beside the parameters."""
+
+    def step(self) -> None:  # type: ignore[override]
+        """Count."""
+        self.state["t"] = self.state.get("t", 0) + 1  # type: ignore[index]
+        super().step()
+
+
+class Langevin(torch.optim.SGD):
+    """Adds noise to each step."""
+
+    def step(self) -> None:  # type: ignore[override]
+        """Take a step."""
+        super().step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.add_(torch.randn_like(parameter), alpha=1e-3)
+
+
 class Counting(torch.optim.SGD):
     """Counts its steps where no checkpoint looks."""
 
@@ -326,6 +373,8 @@ class Counting(torch.optim.SGD):
         (["optim=custom", f"optim._target_={__name__}.Broken"], "no step today"),
         (["optim=custom", f"optim._target_={__name__}.Forgetful"], "remembers note, a str"),
         (["optim=custom", f"optim._target_={__name__}.Counting"], "changes k in its param_groups"),
+        (["optim=custom", f"optim._target_={__name__}.Clocked"], "changes its attribute t, which"),
+        (["optim=custom", f"optim._target_={__name__}.Shared"], "changes 't' in its state, which"),
         (["optim=custom", "optim._target_=torch.optim.SparseAdam"], "dense gradients"),
         (["optim.schedule=step"], "missing 1 required positional argument: 'step_size'"),
         (["optim.schedule=linear"], "optim.schedule=linear"),
@@ -362,7 +411,12 @@ class Passing(torch.optim.SGD):
 
 
 PYTORCHS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "AdamW", "ASGD", "NAdam", "RAdam")
-PATHS = (f"{__name__}.Plain", f"{__name__}.Passing", *(f"torch.optim.{name}" for name in PYTORCHS))
+PATHS = (
+    f"{__name__}.Plain",
+    f"{__name__}.Passing",
+    f"{__name__}.Langevin",
+    *(f"torch.optim.{name}" for name in PYTORCHS),
+)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "torch.optim.RMSprop", "torch.optim.Rprop"])

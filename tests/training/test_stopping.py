@@ -95,6 +95,18 @@ def test_the_bound_may_come_first(rule: str) -> None:
     assert ensemble.stopped_by(3) == "epochs"
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_what_ended_the_training_is_judged_before_its_last_measured_step(rule: str) -> None:
+    """A measured step of gradient descent goes one beyond the training."""
+    losses = [loss for loss, _ in _curves(rule)[:5]]
+    between = (losses[3] + losses[4]) / 2
+    assert losses[4] < between < losses[3]
+    cfg = _config(*RULES[rule], "epochs=3", "measure_at=[3]", f"stop.train_loss={between!r}")
+    snapshots, _, ensemble = _run(cfg)
+    assert [s.epoch for s in snapshots] == [3]
+    assert ensemble.stopped_by(3) == "epochs"
+
+
 def test_without_rules_nothing_stops() -> None:
     snapshots, _, ensemble = _run(_config("lr=0.5", "epochs=4", "measure_at=[2,end]"))
     assert [(s.epoch, s.is_end) for s in snapshots] == [(2, False), (4, True)]

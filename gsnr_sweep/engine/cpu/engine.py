@@ -48,11 +48,11 @@ class CpuEngine(AutogradEngine):
         return not self._norms or len(samples) <= self.chunks.step
 
     @override
-    def gradient(self, samples: Samples) -> list[Tensor]:
-        if not self._fits(samples):
-            return super().gradient(samples)
+    def _gradient(self, samples: Samples, mode: Mode) -> list[Tensor]:
+        if mode is Mode.BATCH and not self._fits(samples):
+            return super()._gradient(samples, mode)
         sums = Sums(self._parameters, MomentOrder.GRADIENT)
-        mode = Mode.BATCH if self._norms else Mode.FIXED
+        mode = mode if self._norms else Mode.FIXED
         for done, y in self._passes(samples, self.chunks.step, mode):
             self.network.backward(done, self.loss.output_gradient(done.outputs, y), sums)
         return sums.gradients()

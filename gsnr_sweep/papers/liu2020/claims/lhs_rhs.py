@@ -44,7 +44,7 @@ def lhs_rhs_claims(analysis: Analysis) -> list[Claim]:
     claims = [
         start(by_epoch),
         strongly_correlated(by_epoch),
-        until_convergence(by_epoch, frame),
+        until_convergence(by_epoch, analysis.aligned),
         falls_below(analysis.aligned),
     ]
     if frame["n"].nunique() > 1:
@@ -152,6 +152,8 @@ def _has_converged(losses: Series[float]) -> bool:
     first, last = float(losses.iloc[0]), float(losses.iloc[-1])
     if 0 <= last < 0.1 * first:
         return True
+    if not math.isfinite(losses.index[-1]):  # each run ended at an epoch of its own: no rate
+        return False
     rate = (first - last) / (losses.index[-1] - losses.index[0])
     latest = (float(losses.iloc[-2]) - last) / (losses.index[-1] - losses.index[-2])
     return first - last > 0.2 * first and 0 <= latest < SLOW * rate

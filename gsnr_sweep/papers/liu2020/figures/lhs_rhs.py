@@ -149,7 +149,7 @@ def panel_title(epoch: float, statistics: PairStatistics) -> str:
     """
     c = statistics.pearson
     told = describe_epoch(epoch)
-    place = told if math.isinf(epoch) else f"epoch {told}"
+    place = f"epoch {told}" if told[0].isdigit() else told
     if math.isnan(c):
         return f"{place}   c undefined"
     number = f"{c:.{3 if abs(c) >= 0.995 else 2}f}".replace("-", "−")

@@ -8,6 +8,7 @@ from gsnr_sweep.analysis.statistics import statistics_table
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.figures.lhs_rhs import panel_title
 from gsnr_sweep.papers.registry import draw
+from gsnr_sweep.wording import describe_epoch
 from tests.papers.liu2020.figures.test_lhs_rhs import points_of
 from tests.tables import make_analysis, make_run
 
@@ -74,6 +75,23 @@ def draw_lhs_rhs_of(analysis):
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import draw_lhs_rhs
 
     return draw_lhs_rhs(analysis.aligned, analysis.statistics(), axes=analysis.axes)
+
+
+def test_steps_belong_together_where_epochs_have_different_numbers_of_them():
+    runs = []
+    for steps_an_epoch, n in zip((2, 4, 8, 5), NS, strict=True):
+        sides = {"osgr_lhs": 1 - 40 / n, "osgr_rhs": 1 - 50 / n}
+        run = make_run(sides, epochs=(0, 1 / steps_an_epoch, 1), n=n)
+        for measured, step in zip(run.measurements, (0, 1, steps_an_epoch), strict=True):
+            measured.step = step
+        runs.append(run)
+    analysis = make_analysis(*runs)
+    statistics = analysis.statistics()
+    assert [describe_epoch(epoch) for epoch in statistics] == ["0", "step 1", "1"]
+    assert [one.points for one in statistics.values()] == [4, 4, 4]
+    assert list(statistics_table(statistics, "osgr_rhs", "osgr_lhs")["epoch"]) == [0, "step 1", 1]
+    titles = [panel.get_title() for panel in draw_lhs_rhs_of(analysis).axes]
+    assert any(title.startswith("step 1   c = ") for title in titles)
 
 
 def test_steps_within_an_epoch_are_told_briefly():
