@@ -91,7 +91,12 @@ def _epoch(text: str) -> float:
         return math.inf
     if match := re.fullmatch(r"step[: ](\d{1,18})", text):
         return Step(int(match[1]), 0.0)
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no epoch: give a number such as 20 or 0.5, step:5, or end"
+        ) from None
     return int(value) if value.is_integer() else value
 
 

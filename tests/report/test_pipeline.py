@@ -17,11 +17,13 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep.analysis.table import SHORT_NAMES, read_sweep
+from gsnr_sweep.cli.aggregate import _epoch as parse_epoch
 from gsnr_sweep.cli.aggregate import main
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
 from gsnr_sweep.report.files import file_safe
 from gsnr_sweep.report.pipeline import aggregate
+from gsnr_sweep.wording import describe_epoch
 from tests.conftest import ROOT, read_csv
 
 SWEEP = "digits sweep 2026-11-20 23:15"
@@ -368,6 +370,43 @@ def test_aggregating_again_logs_only_what_changed(store, tmp_path):
     assert len(store.client.get_metric_history(parent, "pearson")) == 6
     latest = store.client.get_run(parent).data.metrics["pearson"]
     assert latest == result.statistics[100].pearson
+
+
+def test_ends_and_steps_of_a_sweep_are_found_by_name_and_logged_apart(store, tmp_path):
+    """Each training has epochs of its own length, and an end of its own."""
+    parent = store.sweep()
+    for place, n in enumerate((200, 400, 800, 1600)):
+        record = make_record(n, 0.0, 6)
+        record.stopped_by = "stop.train_error"
+        first, within, last = record.measurements
+        first.epoch, first.step = 0, 0
+        within.epoch, within.step = 1 / (place + 2), 1
+        last.epoch, last.step, last.is_end = 5 + place, (5 + place) * (place + 2), True
+        store.run(record, parent)
+    asked = [parse_epoch(text) for text in ("end", "step:1")]
+    console = printed()
+    result = aggregate(store.client, parent, tmp_path / "out", epochs=asked, console=console)
+    assert [describe_epoch(epoch) for epoch in result.statistics] == ["0", "step 1", "end"]
+    assert "step 1" in console.export_text()
+    for name, epoch in (("pearson", 0), ("pearson_end", math.inf)):
+        (logged,) = store.client.get_metric_history(parent, name)
+        assert logged.step == 0
+        assert logged.value == result.statistics[epoch].pearson
+    with pytest.raises(GsnrError, match="at epoch step 2; there is: 0, step 1, end"):
+        aggregate(store.client, parent, tmp_path / "out", epochs=[parse_epoch("step:2")])
+
+
+@pytest.mark.parametrize(("text", "told"), [("20", "20"), ("0.5", "0.5"), ("20.0", "20")])
+def test_epochs_as_they_are_typed(text, told):
+    assert describe_epoch(parse_epoch(text)) == told
+
+
+def test_what_is_no_epoch(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--epochs", "late"])
+    assert "'late' is no epoch: give a number such as 20 or 0.5, step:5, or end" in (
+        capsys.readouterr().err
+    )
 
 
 def test_undefined_statistics_are_not_logged(store, tmp_path):

@@ -21,6 +21,7 @@ from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import draw_sets
 from gsnr_sweep.data.seeding import Stream, torch_seed
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.records.checkpoint import WEIGHTS_FILE, Checkpoint
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.records.status import read_status
@@ -76,6 +77,25 @@ def test_a_run_leaves_its_record_and_its_status(folder: Path) -> None:
     assert status is not None
     assert (status.state, status.epoch, status.epochs) == ("finished", 2, 2)
     assert status.message.startswith("epoch 2: LHS ")
+    assert (summary["epochs_trained"], record.stopped_by) == (2, "")
+    run_point(cfg, folder)  # told again, nothing is computed
+    assert read_status(folder) is not None
+    assert read_status(folder).epoch == 2  # type: ignore[union-attr]
+
+
+def test_a_run_that_stops_says_when_and_why(tmp_path: Path) -> None:
+    stops = ("stop.train_loss=100", "epochs=9", "measure_at=[0]", "optim=sgd", "keep_weights=true")
+    cfg = tiny_config(*stops, "optim.batch_size=5", "tracking=none")
+    record = run_point(cfg, tmp_path).record
+    assert (record.stopped_by, record.summary["epochs_trained"]) == ("stop.train_loss", 0)
+    assert [(m.epoch, m.step, m.is_end) for m in record.measurements] == [(0, 0, True)]
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.state, status.epoch) == ("finished", 0)
+    assert RunRecord.read(tmp_path / "record.json").stopped_by == "stop.train_loss"
+    kept = Checkpoint.read(tmp_path, WEIGHTS_FILE)
+    assert kept is not None
+    assert kept.epoch == 0
 
 
 def test_losses_in_the_record_are_those_of_the_initial_weights(folder: Path) -> None:
