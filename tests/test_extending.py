@@ -1,5 +1,6 @@
 """The examples of ``docs/extending.md``, run as they stand."""
 
+import dataclasses
 import re
 import shlex
 import sys
@@ -120,6 +121,24 @@ def test_a_pair_of_data_sets_of_the_users_is_drawn_from(imported: None, folder: 
     pool = distribution(cfg.data).train_set(200, 0, 0)
     centres = [pool.x[pool.y == label].mean(0) for label in range(3)]
     assert all(float(centre[label] - centre[9]) > 0.4 for label, centre in enumerate(centres))
+
+
+def test_a_loss_of_the_users_is_minimized_and_measured(imported: None, folder: Path) -> None:
+    """At the initial weights, before anything has moved them."""
+    found = points("my_losses")
+    assert [point.cfg.loss.args["gamma"] for point in found] == [1, 1, 2, 2]  # type: ignore[attr-defined]
+    small = {"n_sets": 2, "n_test": 50, "epochs": 1, "measure_at": [0]}
+    cfg = dataclasses.replace(found[-1].cfg, **small)  # type: ignore[arg-type]
+    (measurement,) = run_point(cfg, folder).record.measurements
+    spec = distribution(cfg.data).spec
+    seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
+    model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)
+    losses = []
+    for samples in draw_sets(distribution(cfg.data), cfg.sampling).train:
+        x, y = samples.batch(0, len(samples), torch.float32)
+        right = model(x).double().softmax(1)[torch.arange(len(y)), y]
+        losses.append((-((1 - right) ** 2) * right.log()).mean().item())
+    assert measurement.metrics["train_loss"] == pytest.approx(sum(losses) / 2, rel=1e-6)
 
 
 def points(named: str, *more: str) -> list[CheckedPoint]:
