@@ -32,6 +32,8 @@ class PerSampleGradients(Protocol):
         ...
 
 
+_TOGETHER = 16
+
 Receiver = Callable[[str, PerSampleGradients], None]
 """Takes the gradients of one parameter by name, one layer at a time, so that none need be kept."""
 
@@ -48,15 +50,27 @@ class DenseGradients:
 
     def sum(self) -> Tensor:
         """Return Σ_i g_i."""
-        return self.values.sum(0, dtype=torch.float64)
+        return _sum(self.values)
 
     def sum_of_squares(self) -> Tensor:
         """Return Σ_i g_i²."""
-        return self.values.square().sum(0, dtype=torch.float64)
+        return _sum(self.values.square())
 
     def sign_counts(self) -> tuple[Tensor, Tensor]:
         """Return the numbers of positive and negative g_i."""
         return (self.values > 0).sum(0), (self.values < 0).sum(0)
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Sum over samples in float64, a few at a time in float32: that costs an eighth on a CPU.
+
+    Sixteen terms in float32 leave 1e-7 of the sum of their absolute values, as each term has.
+    """
+    if values.dtype == torch.float64:
+        return values.sum(0)
+    whole = len(values) - len(values) % _TOGETHER
+    few = values[:whole].view(whole // _TOGETHER, _TOGETHER, *values.shape[1:])
+    return few.sum(1).sum(0, dtype=torch.float64) + values[whole:].sum(0)
 
 
 @dataclass(frozen=True)

@@ -197,3 +197,20 @@ def test_refuses_where_per_sample_gradients_do_not_exist(name: str) -> None:
     x, y = _batch((6,), 3)
     with pytest.raises(GsnrError, match=reason):
         choose_method(factory(), x, y, CROSS_ENTROPY)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 33, 300])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_sums_over_samples_are_as_exact_as_their_terms(n: int, transposed: bool) -> None:
+    """Of gradients in float32, whatever their number and their order in memory."""
+    generator = torch.Generator().manual_seed(n)
+    values = torch.randn(n, 5, 7, generator=generator) + 100
+    if transposed:
+        values = values.transpose(1, 2).contiguous().transpose(1, 2)
+    gradients, exact = DenseGradients(values), values.double()
+    for found, expected in (
+        (gradients.sum(), exact.sum(0)),
+        (gradients.sum_of_squares(), exact.square().sum(0)),
+    ):
+        assert (found.dtype, found.shape) == (torch.float64, (5, 7))
+        torch.testing.assert_close(found, expected, rtol=4e-7, atol=0)
