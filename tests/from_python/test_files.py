@@ -4,7 +4,8 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -15,7 +16,10 @@ from gsnr_sweep.records.state import Action, State
 from tests.conftest import ROOT, read_csv
 
 PAGE = ROOT / "docs" / "files.md"
-OF_JSON = {str: "text", int: "integer", float: "number", dict: "object", list: "list"}
+OF_JSON = {
+    **{str: "text", bool: "boolean", int: "integer", float: "number"},
+    **{dict: "object", list: "list"},
+}
 
 
 def documented(title: str) -> dict[str, str]:
@@ -35,13 +39,18 @@ def named(title: str) -> set[str]:
     return {name.rstrip("/") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
+def _if_there(kind: Any) -> Any:
+    """The type of a field that may be null."""
+    return get_args(kind)[0] if isinstance(kind, UnionType) else kind
+
+
 def fields(kind: Any) -> dict[str, str]:
     """The fields of a dataclass with their types in JSON."""
     hints = get_type_hints(kind)
     types = {f.name: hints[f.name] for f in dataclasses.fields(kind)}
     return {
         name: "text" if kind in (State, Action) else OF_JSON[getattr(kind, "__origin__", kind)]
-        for name, kind in types.items()
+        for name, kind in ((name, _if_there(kind)) for name, kind in types.items())
         if kind is not Path
     }
 
