@@ -106,7 +106,7 @@ class Config:
     n_test: int = key("size of the test set")
     epochs: int = key("passes over the training set to train for (optim=gd: one step each)")
     measure_at: Any = key(
-        "epochs to measure: a list (also end, step:9), every:9, log:30 (log-spaced), auto"
+        "epochs to measure at: a list (also end, step:9), every:9, log:30, or auto"
     )
     lr: float = key("learning rate λ")
     seed: int = key("decides the sets, the label noise and the initial weights")
