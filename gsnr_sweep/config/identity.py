@@ -24,8 +24,9 @@ _DIGITS = 12
 _OWN = Path(__file__).parents[1]
 _TRAINING = ("data", "models", "losses", "gradients", "engine", "training")
 _MEASURING = ("measures",)
-# Digests of earlier sources that compute, bit for bit, what these do: their checkpoints are gone on
-# from. Empty this when a change of the core changes a number.
+# Digests of earlier sources that take, bit for bit, the steps that these do, and measure the same to
+# float32's rounding: their checkpoints are gone on from. Empty this when a change of the core changes
+# a step.
 _EQUAL_SOURCES = ("34e8c0438a8d31f3a6ca2b3a68cb91920f13d79845cc8c25e38509afa1ab8e3b",)
 
 
@@ -78,7 +79,7 @@ def code_version(cfg: Config) -> str:
 
 
 def equal_codes(cfg: Config) -> tuple[str, ...]:
-    """Return the versions of the code that compute the same numbers, this one first.
+    """Return the versions of the code that take the same steps bit for bit, this one first.
 
     Of a user's own arrays earlier ones standardized in float32 and counted classes otherwise.
     """
