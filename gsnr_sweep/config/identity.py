@@ -24,9 +24,9 @@ _DIGITS = 12
 _OWN = Path(__file__).parents[1]
 _TRAINING = ("data", "models", "losses", "gradients", "engine", "training")
 _MEASURING = ("measures",)
-# Digests of earlier sources that take, bit for bit, the steps that these do, and measure the same to
-# float32's rounding: their checkpoints are gone on from. Empty this when a change of the core changes
-# a step.
+# Digests of earlier sources that take, bit for bit, the steps that these do, and measure the same
+# up to rounding: their checkpoints are gone on from. Empty this when a change of the core changes a
+# step.
 _EQUAL_SOURCES = ("34e8c0438a8d31f3a6ca2b3a68cb91920f13d79845cc8c25e38509afa1ab8e3b",)
 
 
