@@ -139,8 +139,10 @@ class Measuring:
         self.loss = SampleLoss(loss, outputs, y)
         form = _form(self.model, x, loss)
         known = known if known is not None and known.form == form else None
-        tried = known or choose_method(self.model, x, y, self._tried_losses)
-        self.method = tried.method if isinstance(tried, Way) else tried
+        if known is not None:
+            self.method = known.method
+        else:
+            self.method = choose_method(self.model, x, y, self._tried_losses)
         self._hold_against_own_gradient(model, x, y)
         self._kernels = None
         if self.method is Method.LAYERWISE and (known is None or known.explicit):

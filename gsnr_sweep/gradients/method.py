@@ -159,15 +159,21 @@ def choose_moments_method(
     """
     if not stochastic:
         _refuse_dropout(model)
+    trial, outputs = _with_fixed_statistics(model, x)
+    try_loss(loss, outputs, y)
+    if not stochastic:
+        refuse_training_mode(trial, x)
+    return choose_method(trial, x, y, loss)
+
+
+def _with_fixed_statistics(model: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
+    """Copy a network, normalize batches with these samples' statistics, and return its outputs."""
     trial = copy.deepcopy(model)
     norms_in_order(trial, x)
     with torch.no_grad():
         outputs = trial(x)
-    try_loss(loss, outputs, y)
     set_modes(norms_of(trial), Mode.FIXED)
-    if not stochastic:
-        refuse_training_mode(trial, x)
-    return choose_method(trial, x, y, loss)
+    return trial, outputs
 
 
 def _refuse_dropout(model: nn.Module) -> None:
@@ -220,11 +226,7 @@ def differs_in_training(model: nn.Module, x: Tensor) -> bool:
     Raises:
         GsnrError: It fails in training mode.
     """
-    trial = copy.deepcopy(model)
-    norms_in_order(trial, x)
-    with torch.no_grad():
-        trial(x)
-    set_modes(norms_of(trial), Mode.FIXED)
+    trial, _ = _with_fixed_statistics(model, x)
     how, named = _in_training_mode(trial, x)
     if how.startswith(_FAILS):
         raise GsnrError(f"This network {how} in training mode{f' ({named})' if named else ''}.")

@@ -237,7 +237,7 @@ class _Inspections:
         from gsnr_sweep.runs.device import on_one_core
 
         rule = cfg.rule
-        lone = rule is not None and 1 in (rule.batch_size, cfg.n % rule.batch_size)
+        lone = rule is not None and rule.has_lone_sample(cfg.n)
         trained = (cfg.dtype, cfg.training.may_be_random, lone, cfg.measures.batch_norm)
         about = (repr(cfg.model), repr(cfg.loss), *trained, repr(cfg.data), spec)
         fit = self._once(about, lambda: Fit.of(cfg, spec))

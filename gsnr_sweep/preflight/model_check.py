@@ -115,7 +115,7 @@ class Fit:
             fit,
             stochastic=training.may_be_random,
             running=training.running_statistics,
-            lone=rule is not None and 1 in (rule.batch_size, cfg.n % rule.batch_size),
+            lone=rule is not None and rule.has_lone_sample(cfg.n),
         )
 
     @property

@@ -44,6 +44,10 @@ class RuleSettings:
         """Return the mini-batches in a pass over n samples."""
         return math.ceil(n / self.batch_size)
 
+    def has_lone_sample(self, n: int) -> bool:
+        """Tell whether a mini-batch of n samples' epoch has a single sample."""
+        return 1 in (self.batch_size, n % self.batch_size)
+
     @property
     def where(self) -> str:
         """Key and value that name the optimizer."""
