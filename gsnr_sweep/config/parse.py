@@ -16,13 +16,13 @@ from omegaconf.errors import (
 from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import (
     SCHEMAS,
-    SECTIONS,
     Config,
     OptimConfig,
     _field,
     choices_with,
     help_of,
     known_keys,
+    section_names,
 )
 from gsnr_sweep.config.wording import not_allowed, suggest
 from gsnr_sweep.data.settings import DataConfig
@@ -77,7 +77,7 @@ def typed(cfg: DictConfig) -> DictConfig:
         GsnrError: There is no such data set.
         OmegaConfBaseException: A key is unknown or of the wrong type.
     """
-    for section in SECTIONS:
+    for section in section_names():
         if section in cfg and not OmegaConf.is_dict(cfg._get_node(section)):
             own = ", ".join(key for key in known_keys() if key.startswith(f"{section}."))
             raise GsnrError(

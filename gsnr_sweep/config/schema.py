@@ -236,8 +236,6 @@ SCHEMAS: dict[str, dict[str, type[Any]]] = {
 }
 """Groups whose keys depend on what is chosen by their ``name``, and the schema of each choice."""
 
-SECTIONS = ("data", "model", "optim", "loss", "stop", "measures", "tracking", "preset")
-"""Keys that hold keys."""
 LAUNCH_KEYS = ("dry_run", "rerun", "same_code")
 """Keys of a launch as a whole."""
 NOT_SCIENCE = (
@@ -324,6 +322,11 @@ def run_name(cfg: Config) -> str:
         return cfg.tracking.run_name
     name = f"n={cfg.n} ch={cfg.ch} p={cfg.p_random}"
     return f"{name} eta={cfg.data.eta:g}" if isinstance(cfg.data, ToyConfig) else name
+
+
+def section_names() -> list[str]:
+    """Keys that hold keys."""
+    return list(dict.fromkeys(start.rstrip(".") for _, start in _sections() if start))
 
 
 def _sections() -> list[tuple[type, str]]:
