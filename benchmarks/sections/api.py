@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks import ours
-from benchmarks.agreement import EXACT, Reference, small
+from benchmarks.agreement import EXACT
 from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments, statistics
-from benchmarks.peers.tuning import Setting
 from benchmarks.plans import Plan
-from benchmarks.sections.contest import Build, Expected, Result, hold, memory_of
+from benchmarks.sections.contest import Build, Result
+from benchmarks.sections.contested import contested, facts_of, told_apart
 from benchmarks.statistics import Spread, number, ratio
 from benchmarks.tables import Section, Table
-from benchmarks.workers import Worker, working
 from benchmarks.workloads import Workload
 
 OURS, GRADIENT = "`gradient_statistics`", "a plain gradient pass"
@@ -28,7 +26,6 @@ _PEERS: dict[str, Any] = {
     "Opacus GradSampleModule": statistics.Opacus,
     "torch.func vmap(grad)": statistics.VmapGrad,
 }
-_NO: frozenset[str] = frozenset()
 # In float64 an LSTM fails in these alone: BackPACK has initial states in float32, vmap a rule less.
 _WITHOUT_FLOAT64 = {"lstm": frozenset(_PEERS) - {"Opacus GradSampleModule"}}
 _COLUMNS = ["", "s a call", "times ours", "peak memory", "its setting", "apart"]
@@ -44,30 +41,28 @@ def run(plan: Plan, console: Console) -> Section:
     tables, facts = [], []
     for workload in plan.api:
         console.print(f"api: {workload.label_of_one}", highlight=False)
-        few = small(workload)
-        with working(Reference) as worker:
-            numbers, exact = (worker.call("statistics", one) for one in (workload, few))
-        builds = _contenders(plan, workload)
-        exact_builds = _contenders(plan, few, "float64")
-        expected = Expected(numbers, exact, exact_builds, _WITHOUT_FLOAT64.get(workload.model, _NO))
-        results = hold(builds, expected, plan.api_rounds, console, _setting, base=GRADIENT)
-        memory = {name: memory_of(builds[name], results[name]) for name in builds}
+        results, memory = contested(
+            workload,
+            "statistics",
+            partial(_contenders, plan),
+            plan.api_rounds,
+            console,
+            ours=OURS,
+            base=GRADIENT,
+            judged_as_timed=_WITHOUT_FLOAT64.get(workload.model, frozenset()),
+        )
         tables.append(_table(workload, results, memory))
-        facts.append(_facts(workload, results, memory))
+        facts.append(facts_of(workload, results, memory, "seconds"))
     tables[-1].notes.append(_explanation(plan.api_rounds))
     return Section("api", tables, {"workloads": facts})
 
 
-def _contenders(plan: Plan, workload: Workload, dtype: str = "float32") -> dict[str, Build]:
+def _contenders(plan: Plan, workload: Workload, dtype: str) -> dict[str, Build]:
     return {
         OURS: (ours.ApiCall, workload, dtype),
         **{name: (peer, workload, plan.api_chunks, dtype) for name, peer in _PEERS.items()},
         GRADIENT: (moments.GradientPass, workload, plan.chunks, dtype),
     }
-
-
-def _setting(name: str, worker: Worker) -> Setting | None:
-    return None if name == OURS else worker.call("get_setting")
 
 
 def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
@@ -83,14 +78,9 @@ def _table(workload: Workload, results: dict[str, Result], memory: dict[str, flo
             ratio(result.times, base).text() if base else "–",
             f"{number(memory[name] / 1e6)} MB",
             result.setting,
-            "–" if name == GRADIENT else _apart(result),
+            "–" if name == GRADIENT else told_apart(result),
         )
     return table
-
-
-def _apart(result: Result) -> str:
-    exactly = "–" if math.isnan(result.exactly_apart) else f"{result.exactly_apart:.0e}"
-    return f"{exactly}; {result.apart:.0e}"
 
 
 def _explanation(rounds: int) -> str:
@@ -107,20 +97,3 @@ def _explanation(rounds: int) -> str:
         "float64 loop over samples, the larger: by the contender in float64 on a few samples "
         f"(beyond {EXACT:.0e} it is not compared); as it was timed, in float32."
     )
-
-
-def _facts(
-    workload: Workload, results: dict[str, Result], memory: dict[str, float]
-) -> dict[str, Any]:
-    contenders = {
-        name: {
-            "seconds": result.times or [],
-            "peak_bytes": memory[name],
-            "setting": result.setting,
-            "apart": result.apart,
-            "exactly_apart": result.exactly_apart,
-            "problem": result.problem,
-        }
-        for name, result in results.items()
-    }
-    return {**asdict(workload), "contenders": contenders}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks import ours
-from benchmarks.agreement import EXACT, Reference, small
+from benchmarks.agreement import EXACT
 from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments as peers
-from benchmarks.peers.tuning import Setting
 from benchmarks.plans import Plan
-from benchmarks.sections.contest import Build, Expected, Result, hold, memory_of
+from benchmarks.sections.contest import Build, Result
+from benchmarks.sections.contested import contested, facts_of, told_apart
 from benchmarks.statistics import Spread, number, ratio
 from benchmarks.tables import Section, Table
-from benchmarks.workers import Worker, working
 from benchmarks.workloads import Workload
 
 OURS, GRADIENT = "gsnr-sweep", "a plain gradient pass"
@@ -39,29 +38,20 @@ def run(plan: Plan, console: Console) -> Section:
     tables, facts = [], []
     for workload in plan.moments:
         console.print(f"moments: {workload.label}", highlight=False)
-        few = small(workload)
-        with working(Reference) as worker:
-            numbers, exact = (worker.call("moments", one) for one in (workload, few))
-        builds = _contenders(plan, workload)
-        expected = Expected(numbers, exact, _contenders(plan, few, "float64"))
-        results = hold(builds, expected, plan.rounds, console, _setting, base=GRADIENT)
-        memory = {name: memory_of(builds[name], results[name]) for name in builds}
+        asked, names = ("moments", partial(_contenders, plan)), {"ours": OURS, "base": GRADIENT}
+        results, memory = contested(workload, *asked, plan.rounds, console, **names)
         tables.append(_table(workload, results, memory))
-        facts.append(_facts(workload, results, memory))
+        facts.append(facts_of(workload, results, memory, "seconds_a_pass", workload.n_sets))
     tables[-1].notes.append(_explanation(plan.rounds))
     return Section("moments", tables, {"workloads": facts})
 
 
-def _contenders(plan: Plan, workload: Workload, dtype: str = "float32") -> dict[str, Build]:
+def _contenders(plan: Plan, workload: Workload, dtype: str) -> dict[str, Build]:
     return {
         OURS: (ours.MomentPasses, workload, dtype),
         GRADIENT: (peers.GradientPass, workload, plan.chunks, dtype),
         **{name: (peer, workload, plan.sample_chunks, dtype) for name, peer in _PEERS.items()},
     }
-
-
-def _setting(name: str, worker: Worker) -> Setting | None:
-    return None if name == OURS else worker.call("get_setting")
 
 
 def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
@@ -79,7 +69,7 @@ def _table(workload: Workload, results: dict[str, Result], memory: dict[str, flo
             ratio(result.times, gradient).text() if gradient else "–",
             f"{number(memory[name] / 1e6)} MB",
             result.setting,
-            "–" if name == GRADIENT else f"{result.exactly_apart:.0e}; {result.apart:.0e}",
+            "–" if name == GRADIENT else told_apart(result),
         )
     return table
 
@@ -97,20 +87,3 @@ def _explanation(rounds: int) -> str:
         f"in float64 on a few samples (beyond {EXACT:.0e} it is not compared); as it was timed, in "
         "float32. Ours also counts the signs."
     )
-
-
-def _facts(
-    workload: Workload, results: dict[str, Result], memory: dict[str, float]
-) -> dict[str, Any]:
-    contenders = {
-        name: {
-            "seconds_a_pass": [time / workload.n_sets for time in result.times or []],
-            "peak_bytes": memory[name],
-            "setting": result.setting,
-            "apart": result.apart,
-            "exactly_apart": result.exactly_apart,
-            "problem": result.problem,
-        }
-        for name, result in results.items()
-    }
-    return {**asdict(workload), "contenders": contenders}
