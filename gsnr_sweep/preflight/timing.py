@@ -99,8 +99,7 @@ class Setup:
         settings = (self.cfg.dtype, self.cfg.chunk_size, str(self.device), self.threads)
         measures = tuple(sorted(self.cfg.measures.functions.items()))
         return (
-            repr(self.cfg.model),
-            repr(self.cfg.loss),
+            repr((self.cfg.model, self.cfg.loss, self.cfg.optim, self.cfg.measures.batch_norm)),
             *data,
             *settings,
             measures,
@@ -123,7 +122,8 @@ def set_up(
     spec, device = distribution(cfg.data).spec, choose_device(cfg.device)
     data = (spec.input_shape, spec.n_outputs, spec.task)
     engine = (cfg.dtype, cfg.kernels, cfg.memory_limit, device)
-    key = (repr(cfg.model), repr(cfg.loss), cfg.ch, *engine, *data)
+    trained = (cfg.training.may_be_random, cfg.measures.batch_norm)
+    key = (repr((cfg.model, cfg.loss)), cfg.ch, *trained, *engine, *data)
     if key not in plans:
         plans[key] = plan_passes(cfg, spec, device)
     wanted = cfg.threads or threads or max(1, cores // workers)
@@ -138,7 +138,7 @@ class Timing:
     """Seconds of one replica's work, by sample and FLOP of a sample's forward pass.
 
     Attributes:
-        step: A training step.
+        step: A pass over the training set, by the steps of the training rule.
         measurement: A step that is measured on the training set before and after.
         losses: Losses of further samples.
     """
@@ -192,7 +192,7 @@ def time_trial(setup: Setup, flops: float) -> Timing:
     measurement = _shortest(lambda: next(snapshots), setup)
     snapshots.close()  # type: ignore[attr-defined]
     with ensemble.stepping() as steps:
-        step = _shortest(steps.take, setup)
+        step = _shortest(lambda: steps.take(ensemble.steps_an_epoch), setup)
     losses = _shortest(lambda: ensemble.replicas[0].losses(test), setup)
     replica = math.ceil(n_sets / setup.threads) * setup.forward_flops
     return Timing(

@@ -98,6 +98,11 @@ class Ensemble:
         return max(1, step // self._settings.n_sets) if plan.examples.is_cuda else step
 
     @property
+    def steps_an_epoch(self) -> int:
+        """Steps of the training rule in a pass over a training set."""
+        return self._settings.steps_an_epoch
+
+    @property
     def n_parameters(self) -> int:
         """Number P of trained parameters of one replica."""
         return self.parameters[-1].stop

@@ -74,11 +74,6 @@ class Replica:
         """Return the gradient of a mini-batch's mean loss in training mode, as `gradient` does."""
         return [part / len(batch) for part in self.engine.training_gradient(batch)]
 
-    @property
-    def is_random(self) -> bool:
-        """Whether the network draws random numbers, or is otherwise different, in training."""
-        return self.engine.random
-
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
         """Take one step θ ← θ − λ g."""

@@ -14,6 +14,7 @@ from gsnr_sweep.preflight.cost import Estimate, Observed, estimate, remaining
 from gsnr_sweep.preflight.timing import TRIAL_FLOPS, Setup, Timing, set_up, time_trial
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.stepping import RuleSteps
 from tests.conftest import TINY, expanded
 
 MB = 10**6
@@ -291,3 +292,29 @@ def test_what_remains_after_a_checkpoint() -> None:
     assert left.seconds == pytest.approx(100.0 * rest.flops / point.flops)
     assert left.memory_bytes == 5
     assert remaining(dataclasses.replace(whole, seconds=None), point.cfg, 40).seconds is None
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(3, 4), (10, 1)])
+def test_an_epoch_of_mini_batches_is_timed(
+    batch_size: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones cost more a sample: a single one says nothing of an epoch."""
+    taken: list[int] = []
+    real = RuleSteps.take
+
+    def noted(self: RuleSteps, count: int = 1) -> None:
+        taken.append(count)
+        real(self, count)
+
+    monkeypatch.setattr(RuleSteps, "take", noted)
+    batches = ("optim=sgd", f"optim.batch_size={batch_size}", "model=mlp", "ch=3", "n=12")
+    (point,) = check(expanded(*TINY, *batches).points)
+    time_trial(set_up(point, {}, 1, 1), TRIAL_FLOPS)
+    assert taken[-2:] == [steps, steps]
+
+
+def test_rules_of_training_are_timed_apart(steady: list[int]) -> None:
+    given = ("n=40", "model=mlp", "ch=3", "optim=gd,sgd,adam")
+    points = check(expanded("-m", *TINY, *given).points)
+    setups = [set_up(point, {}, 1, 1) for point in points]
+    assert len({setup.family for setup in setups}) == 3
