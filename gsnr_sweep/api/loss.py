@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
+from gsnr_sweep.losses.loss import mixes_samples
 from gsnr_sweep.user_code import UserCodeError, call, told
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -184,14 +185,7 @@ class SampleLoss:
 
     def _refuse_mixing(self, outputs: Tensor, y: Tensor) -> None:
         """Refuse a loss whose value for one sample depends on others."""
-        together = self.numerators(outputs, y)
-        parts = zip(torch.split(outputs, 1), torch.split(y, 1), strict=True)
-        try:
-            alone = torch.cat([self.numerators(*part) for part in parts])
-        except Exception:
-            alone = torch.full_like(together, torch.nan)
-        both = torch.stack([together, alone]).nan_to_num(nan=-1)
-        if float((both[0] - both[1]).abs().max()) > self._tolerance * float(both.abs().max()):
+        if mixes_samples(self.numerators, outputs, y, self._tolerance):
             raise self._no_sum(
                 "a sample's loss depends on the samples beside it, for outputs of shape "
                 f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}"

@@ -215,13 +215,31 @@ def try_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
             f"{loss.name}: it does not depend on the outputs, or not in a way that PyTorch can "
             f"differentiate. {_NEEDED}."
         )
-    together = losses.detach()
-    if not bool(together.isfinite().all()):
+    if not bool(losses.isfinite().all()):
         raise GsnrError(f"{loss.name}: of {len(outputs)} samples a loss is not finite.")
-    parts = zip(torch.split(outputs, 1), torch.split(targets, 1), strict=True)
-    alone = torch.cat([loss(*part) for part in parts]).detach()
-    if float((together - alone).abs().max()) > _TOLERANCE * float(together.abs().max()):
+    if mixes_samples(loss, outputs, targets, _TOLERANCE):
         raise GsnrError(
             f"{loss.name}: a sample's loss depends on the samples beside it, so that per-sample "
             f"gradients do not exist. {_NEEDED}."
         )
+
+
+def mixes_samples(
+    losses: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor, tolerance: float
+) -> bool:
+    """Tell whether a sample's loss depends on the samples beside it, or fails alone.
+
+    Args:
+        losses: From outputs and targets to [N].
+        outputs: [N, ...].
+        targets: Theirs.
+        tolerance: Of the largest loss.
+    """
+    together = losses(outputs, targets).detach()
+    parts = zip(torch.split(outputs, 1), torch.split(targets, 1), strict=True)
+    try:
+        alone = torch.cat([losses(*part) for part in parts]).detach()
+    except Exception:
+        alone = torch.full_like(together, torch.nan)
+    both = torch.stack([together, alone]).nan_to_num(nan=-1)
+    return float((both[0] - both[1]).abs().max()) > tolerance * float(both.abs().max())
