@@ -260,7 +260,8 @@ def _own_problems(cfg: Config) -> list[str]:
             f"measures.own_steps={cfg.measures.own_steps}: {help_of('measures.own_steps')}; from 1 "
             f"to {_MOST_OWN_STEPS:,}."
         )
-    if cfg.measures.batch_norm == "running" and not cfg.training.may_be_random:
+    trains_by_descent = cfg.rule is None and cfg.epochs != 0
+    if cfg.measures.batch_norm == "running" and trains_by_descent:
         found.append(
             "measures.batch_norm=running: with optim=gd each step normalizes by the whole training "
             "set, and there are no running statistics. Leave it out, or train on mini-batches "

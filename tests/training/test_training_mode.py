@@ -241,6 +241,10 @@ def test_gradient_descent_is_not_random(name: str) -> None:
 def test_gradient_descent_has_no_running_statistics() -> None:
     (problem,) = problems(typed_config(*TINY, RUNNING))
     assert problem.startswith("measures.batch_norm=running: with optim=gd")
+    both = problems(typed_config(*TINY, RUNNING, "memory_limit=much", "measure_at=[x]"))
+    assert [problem.partition("=")[0] for problem in both] == [
+        *("measure_at", "memory_limit", "measures.batch_norm")
+    ]
     (problem,) = problems(typed_config(*TINY, "measures.batch_norm=moving"))
     assert "Allowed: training_set, running" in problem
 
