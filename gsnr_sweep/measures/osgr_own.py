@@ -7,12 +7,8 @@ No paper has these. Where a rule moves the weights by u_j = p_j g_j, the derivat
 
 from __future__ import annotations
 
-import math
-
-from torch import Tensor
-
 from gsnr_sweep.measures.osgr_lhs import loss_ratio
-from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+from gsnr_sweep.measures.osgr_rhs import gradient_ratio
 from gsnr_sweep.measures.requires import requires
 from gsnr_sweep.training.snapshot import Snapshot
 
@@ -56,19 +52,5 @@ def osgr_own_rhs(snapshot: Snapshot) -> dict[str, float]:
     """
     if snapshot.preconditioner is None:
         return {}
-    noise, power = own_noise_and_power(snapshot, snapshot.preconditioner)
-    return {
-        "osgr_own_rhs": 1 - ratio(noise, power),
-        "osgr_own_rhs_se": math.sqrt(jackknife_variance(leave_one_out(noise, power))),
-    }
-
-
-def own_noise_and_power(snapshot: Snapshot, rates: Tensor) -> tuple[Tensor, Tensor]:
-    """Return Σ_j p_m,j ρ²_m,j / n and Σ_j p_m,j g²_m,j of each replica, [M] each.
-
-    Args:
-        snapshot: Of the step.
-        rates: p, [M, P] or [M, 1].
-    """
-    noise = (rates * snapshot.gradient_variance).sum(1) / snapshot.n
-    return noise, (rates * snapshot.gradient.square()).sum(1)
+    value, error = gradient_ratio(snapshot, snapshot.preconditioner)
+    return {"osgr_own_rhs": value, "osgr_own_rhs_se": error}

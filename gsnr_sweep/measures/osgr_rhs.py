@@ -18,14 +18,23 @@ def osgr_rhs(snapshot: Snapshot) -> dict[str, float]:
     Returns:
         ``osgr_rhs`` and its standard error ``osgr_rhs_se``, the jackknife over the M sets.
     """
-    noise, power = noise_and_power(snapshot)
-    return {
-        "osgr_rhs": 1 - ratio(noise, power),
-        "osgr_rhs_se": math.sqrt(jackknife_variance(leave_one_out(noise, power))),
-    }
+    value, error = gradient_ratio(snapshot)
+    return {"osgr_rhs": value, "osgr_rhs_se": error}
 
 
-def noise_and_power(snapshot: Snapshot) -> tuple[Tensor, Tensor]:
-    """Return Σ_j ρ²_m,j / n and Σ_j g²_m,j of each replica, [M] each."""
-    noise = snapshot.gradient_variance.sum(1) / snapshot.n
-    return noise, snapshot.gradient.square().sum(1)
+def gradient_ratio(snapshot: Snapshot, rates: Tensor | float = 1.0) -> tuple[float, float]:
+    """Return 1 − Σ_j p_j ρ²_j / (n Σ_j p_j E_D(g²_D,j)) and its standard error.
+
+    Args:
+        snapshot: Of the step.
+        rates: p of a step u_j = p_j g_j, [M, P] or [M, 1]; if it is the same for all it cancels.
+    """
+    noise, power = noise_and_power(snapshot, rates)
+    error = math.sqrt(jackknife_variance(leave_one_out(noise, power)))
+    return 1 - ratio(noise, power), error
+
+
+def noise_and_power(snapshot: Snapshot, rates: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return Σ_j p_m,j ρ²_m,j / n and Σ_j p_m,j g²_m,j of each replica, [M] each."""
+    noise = (rates * snapshot.gradient_variance).sum(1) / snapshot.n
+    return noise, (rates * snapshot.gradient.square()).sum(1)
