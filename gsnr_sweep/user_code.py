@@ -13,6 +13,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
@@ -29,8 +30,18 @@ _RAISES = opcode.opmap["RAISE_VARARGS"]
 _LONGEST = 4096
 
 # What is at work just now, in memory that a process shares with those it forks: another process can
-# read it after this one was ended without a word.
+# read it after this one was ended without a word. Beside it all that is at work in this process, by
+# several threads in any order, the latest last.
 _at_work = mmap.mmap(-1, _LONGEST)
+_all_at_work: list[_Work] = []
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    where: str
+
+
+_NOTHING = _Work("")
 
 
 class UserCodeError(GsnrError):
@@ -62,12 +73,14 @@ def call(where: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwa
 @contextmanager
 def working(where: str) -> Iterator[None]:
     """Note that some code is at work, so that `at_work` names it."""
-    before = at_work()
-    _note(where)
+    work = _Work(where)
+    _all_at_work.append(work)
+    _note_the_latest()
     try:
         yield
     finally:
-        _note(before)
+        _all_at_work.remove(work)
+        _note_the_latest()
 
 
 def as_error(where: str, raised: BaseException) -> BaseException:
@@ -148,6 +161,14 @@ def _place(trace: TracebackType | None) -> str:
     return place
 
 
-def _note(where: str) -> None:
-    noted = where.encode()[: _LONGEST - 1] + b"\0"
-    _at_work[: len(noted)] = noted
+def _note_the_latest() -> None:
+    """Note what came last of all that is at work.
+
+    No lock, which a process forked meanwhile would find held: whoever writes looks again.
+    """
+    while True:
+        latest = next(reversed(_all_at_work), _NOTHING)
+        noted = latest.where.encode()[: _LONGEST - 1] + b"\0"
+        _at_work[: len(noted)] = noted
+        if next(reversed(_all_at_work), _NOTHING) is latest:
+            return

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -61,6 +62,35 @@ def test_what_is_at_work_is_known_also_to_another_process() -> None:
     assert at_work() == ""
     with pytest.raises(UserCodeError):
         call("key=value", raises, SystemExit(0))
+    assert at_work() == ""
+
+
+def test_threads_leave_in_any_order() -> None:
+    """What is left at the end is nothing, also if who came first went first."""
+    came, gone = Event(), Event()
+
+    def first() -> None:
+        call("first", lambda: came.wait(10))
+        gone.set()
+
+    def second() -> str:
+        came.set()
+        gone.wait(10)
+        return at_work()
+
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first)
+        while at_work() != "first":
+            pass
+        assert pool.submit(call, "second", second).result() == "second"
+        one.result()
+    assert at_work() == ""
+
+
+def test_many_threads_leave_nothing() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda k: call(f"key={k}", call, "inner", int, k), range(5000)):
+            pass
     assert at_work() == ""
 
 

@@ -42,6 +42,7 @@ SCHEDULES = {
 OPTIMIZER = "/optimizer/"
 """What names of an optimizer's own state begin with; no parameter is called so."""
 _NUMBER = "number."
+_ONE_AT_A_TIME = Lock()
 
 
 class Rule:
@@ -100,7 +101,9 @@ class Rule:
         """
         if self._schedule is None:
             return
-        with warnings.catch_warnings():  # no optimizer has taken a step before these
+        # No optimizer has taken a step before these. Filters of warnings are the process's: of
+        # two replicas' threads here at once, the later to leave would bring the earlier's back.
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             while self._rates < min(epoch, self._settings.epochs - 1):
                 call(self._settings.where_schedule, self._schedule.step)

@@ -1,6 +1,9 @@
 """Rules of training against plain PyTorch loops with the same order of samples, in float64."""
 
+import contextlib
 import copy
+import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +198,27 @@ def test_one_batch_of_all_is_gradient_descent() -> None:
             nn.functional.cross_entropy(expected(train.x), train.y).backward()
             optimizer.step()
         _close(whole.replicas[m].weights, [p.detach() for p in expected.parameters()])
+
+
+class Waits(StepLR):
+    """Each step waits a while for another thread's to begin."""
+
+    meets = threading.Barrier(2)
+
+    def step(self, epoch: int | None = None) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.meets.wait(0.05)
+        time.sleep(0.01 * torch.rand(()).item())
+        super().step(epoch)
+
+
+def test_filters_of_warnings_are_as_they_were_after_training_in_threads() -> None:
+    path = f"optim.schedule={__name__}.Waits"
+    before = list(warnings.filters)
+    for _ in range(5):
+        Waits.meets.reset()
+        _trained(_config(path, "+optim.schedule_args.step_size=2", "threads=3"))
+        assert list(warnings.filters) == before
 
 
 # --- a measured step is virtual
