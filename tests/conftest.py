@@ -34,6 +34,10 @@ TINY = ("n=30", "n_sets=2", "n_test=50", "epochs=2", "measure_at=[0,2]")
 settings.register_profile("stable", derandomize=True, deadline=None, database=None)
 settings.load_profile("stable")
 
+# Whoever starts the tests in the background of a script has them ignore Ctrl-C, which some press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MakeConfig = Callable[..., Config]
 
 
