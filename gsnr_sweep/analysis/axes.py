@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.config.schema import NOT_SCIENCE
+from gsnr_sweep.config.schema import NOT_SCIENCE, SHORTHANDS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 REPEATS = "seed"
 """The axis whose runs are repeats of one another."""
 # What is measured changes no other number.
-_NO_AXIS = (*NOT_SCIENCE, "data.root", "measures.functions")
+_NO_AXIS = (*NOT_SCIENCE, *SHORTHANDS, "data.root", "measures.functions")
 
 
 def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:

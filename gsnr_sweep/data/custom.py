@@ -73,7 +73,8 @@ def try_draws(cfg: CustomDataConfig) -> None:
 
     Raises:
         GsnrError: A draw fails, does not fit the distribution's `spec`, differs when it is made
-            again, or does not depend on the number of the training set.
+            again, does not depend on the number of the training set, or, with a confusion set, on
+            its size.
     """
     source = _source(_Asked.of(cfg))
     if not isinstance(source, OwnDistribution):
@@ -93,6 +94,25 @@ def try_draws(cfg: CustomDataConfig) -> None:
         raise GsnrError(
             f"{source.where}: training sets 0 and 1 are equal. Let what train_set draws depend on "
             "m, the number of the set, as generators of gsnr_sweep.data.seeding do."
+        )
+    if cfg.confusion:
+        _check_beginning(source, first)
+
+
+def _check_beginning(source: OwnDistribution, whole: Samples) -> None:
+    """Refuse a distribution whose samples depend on how many are drawn.
+
+    Raises:
+        GsnrError: A smaller training set is not the beginning of a larger one.
+    """
+    n = len(whole)
+    few = source.train_set(max(1, n // 2), 0, seed=0)
+    if not _equal(few, next(whole.parts(len(few)))):
+        raise GsnrError(
+            f"{source.where}: train_set(n={len(few)}, m=0, seed=0) is not the beginning of "
+            f"train_set(n={n}, m=0, seed=0). With data.confusion the n clean samples would depend "
+            "on the size of the confusion set. Draw each array row by row from a generator of its "
+            "own: generators(seed, stream, index, count) of gsnr_sweep.data.seeding gives `count`."
         )
 
 

@@ -21,11 +21,13 @@ def describe_data(spec: DataSpec, sets: RunSets, files: Iterable[Path]) -> dict[
         sets: As they were drawn.
         files: That they were read from; their sizes and checksums are noted.
     """
+    train = sets.train[0]
     return {
         "name": spec.name,
         "source": spec.source,
         "train_digest": samples_digest(sets.train),
-        "train_size": len(sets.train[0]),
+        "train_size": len(train),
+        "confusion": 0 if train.clean is None else len(train) - train.clean,
         "train_sets": len(sets.train),
         "test_digest": samples_digest([sets.test]),
         "test_size": len(sets.test),

@@ -11,6 +11,22 @@ from torch import Tensor
 from gsnr_sweep.data.seeding import Stream, generators
 
 
+def confusion_labels(size: int, n_classes: int, seed: int, index: int = 0) -> Tensor:
+    """Draw the labels of a confusion set, uniformly from all classes (Neyshabur et al. 2017).
+
+    Args:
+        size: Number K of samples.
+        n_classes: Number of classes.
+        seed: The run's seed.
+        index: Number of the training set.
+
+    Returns:
+        [K] int64. Those of a larger K begin with those of a smaller one.
+    """
+    (what,) = generators(seed, Stream.CONFUSION_LABELS, index, 1)
+    return torch.from_numpy(what.integers(n_classes, size=size))
+
+
 def randomize_labels(
     labels: Tensor,
     n_classes: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -51,18 +51,26 @@ class Samples:
         x: [N, ...] inputs, uint8 or floating point, or int64 for tokens, which stay what they are.
         y: [N] class labels (int64), or [N, outputs] targets (float64).
         standardization: Applied to every batch of x.
+        clean: Number of leading samples before the confusion set's; None without a confusion set,
+            and of batches and parts, which do not say.
     """
 
     x: Tensor
     y: Tensor
     standardization: Standardization = Standardization()
+    clean: int | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device) -> Samples:
         """Copy the samples to a device."""
-        return Samples(self.x.to(device), self.y.to(device), self.standardization)
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
+
+    @property
+    def clean_part(self) -> Samples:
+        """The samples without the confusion set: all of them where there is none."""
+        return self if self.clean is None else next(self.parts(self.clean))
 
     def batch(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return standardized inputs and targets of the samples from `start` to `stop`."""

@@ -26,6 +26,7 @@ class Stream(IntEnum):
     TEST_LABELS = 4
     BATCH_ORDER = 5
     TRAINING_NOISE = 6
+    CONFUSION_LABELS = 7
 
 
 def generators(seed: int, stream: Stream, index: int, count: int) -> list[np.random.Generator]:

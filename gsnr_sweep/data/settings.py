@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from gsnr_sweep.settings import auto, key
+from gsnr_sweep.settings import auto, default, key, unset
 
 _LAYOUT = (
     "axes of 4-dimensional x: hwc, chw, or auto; or tokens: x is [N, length], whole numbers from 0 "
@@ -22,6 +22,10 @@ class DataConfig:
     noisy_test: bool = key("whether p_random applies to the test labels too")
     label_noise: str = key(
         "a randomized label is drawn from all classes (uniform) or the others (different)"
+    )
+    _: KW_ONLY
+    confusion: int = default(
+        0, "size K of the confusion set: further training samples, with random labels, beside the n"
     )
 
 
@@ -50,6 +54,9 @@ class TorchvisionConfig(DataConfig):
     test_pool: int = key("number of test images to draw from")
     mean: list[float] = key("mean of a channel's pixels, for standardization")
     std: list[float] = key("standard deviation of a channel's pixels, for standardization")
+    resize: int | None = unset(
+        "side of the square that images are brought to, bilinear; null: as they are"
+    )
 
 
 TOKENS = "tokens"
@@ -89,7 +96,7 @@ class SamplingSettings:
     """What is drawn from a distribution for one run.
 
     Attributes:
-        n: Size of each training set.
+        n: Size of each training set, without its confusion set.
         n_sets: M, the number of training sets.
         n_test: Size n' of the test set.
         seed: Decides every draw.
@@ -97,6 +104,7 @@ class SamplingSettings:
         label_noise: A randomized label is drawn from all classes (``uniform``) or from the others
             (``different``).
         noisy_test: Whether `p_random` applies to the test labels too.
+        confusion: Size K of each training set's confusion set.
     """
 
     n: int
@@ -106,3 +114,4 @@ class SamplingSettings:
     p_random: float = 0.0
     label_noise: Literal["uniform", "different"] = "uniform"
     noisy_test: bool = True
+    confusion: int = 0

@@ -7,6 +7,7 @@ import io
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.data.files import file_digest
+from gsnr_sweep.data.resizing import resized
 from gsnr_sweep.data.samples import Samples, Standardization
+from gsnr_sweep.data.seeding import Stream
 from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.sources import PoolDistribution
 from gsnr_sweep.data.torchvision_files import (
@@ -36,9 +40,10 @@ _SECONDS_TO_ANSWER = 20.0
 def torchvision_distribution(cfg: TorchvisionConfig) -> PoolDistribution:
     """Describe a torchvision data set; nothing is read or downloaded yet."""
     root = data_root(cfg)
+    shape = tuple(cfg.shape)
     spec = DataSpec(
         name=cfg.name,
-        input_shape=tuple(cfg.shape),
+        input_shape=shape if cfg.resize is None else (shape[0], cfg.resize, cfg.resize),
         n_outputs=cfg.n_classes,
         task="classification",
         n_train=cfg.train_pool,
@@ -46,14 +51,31 @@ def torchvision_distribution(cfg: TorchvisionConfig) -> PoolDistribution:
         source=f"torchvision {cfg.dataset} in {root}",
     )
     standardization = Standardization(tuple(cfg.mean), tuple(cfg.std), 255.0)
-    needed = _Needed(tuple(cfg.shape), cfg.n_classes, cfg.train_pool, cfg.test_pool)
+    needed = _Needed(shape, cfg.n_classes, cfg.train_pool, cfg.test_pool)
     load = partial(_load, cfg.dataset, str(root), needed, standardization)
-    return PoolDistribution(
+    return _Images(
+        side=cfg.resize,
         spec=spec,
         load_train=partial(load, train=True),
         load_test=partial(load, train=False),
         fetch=partial(_fetch, cfg.dataset, root, needed),
     )
+
+
+@dataclass(frozen=True)
+class _Images(PoolDistribution):
+    """Pools of images that are resized as they are drawn.
+
+    Attributes:
+        side: Height and width that they are brought to; None to leave them.
+    """
+
+    side: int | None
+
+    @override
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        drawn = super().draw(n, seed, stream, index)
+        return drawn if self.side is None else replace(drawn, x=resized(drawn.x, self.side))
 
 
 class _Needed(NamedTuple):

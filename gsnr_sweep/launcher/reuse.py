@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.config.identity import equal_codes, run_identity, training_identity
-from gsnr_sweep.config.schema import Config, run_name
+from gsnr_sweep.config.schema import SHORTHANDS, Config, run_name
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.history import Decision, Earlier, History
 from gsnr_sweep.launcher.jobs import JobPool, backend_of
@@ -136,7 +136,11 @@ def name_run(
     """Name a run of a sweep after n, ch and p_random, or as asked for, and what else is swept."""
     base = run_name(point.cfg)
     named = point.cfg.tracking.run_name is not None  # one name for all of them
-    told = {"tracking.run_name"} if named else {"n", "ch", "p_random", "data.eta"}
+    told = (
+        {"tracking.run_name"}
+        if named
+        else {"n", "ch", "p_random", "data.eta", "data.confusion", *SHORTHANDS}
+    )
     others = [o for o in overrides if (key := o.partition("=")[0]) in axes and key not in told]
     return " ".join([base, *others])
 

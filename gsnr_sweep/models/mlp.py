@@ -13,7 +13,12 @@ class MLP(nn.Sequential):
     """Inputs (flattened) → `depth` hidden layers of `ch` ReLU units → outputs."""
 
     def __init__(
-        self, ch: int, input_shape: tuple[int, ...], n_outputs: int, depth: int = 1
+        self,
+        ch: int,
+        input_shape: tuple[int, ...],
+        n_outputs: int,
+        depth: int = 1,
+        bias: bool = True,
     ) -> None:
         """Build the network.
 
@@ -22,6 +27,7 @@ class MLP(nn.Sequential):
             input_shape: Shape of one input; flattened.
             n_outputs: Number of outputs.
             depth: Number of hidden layers.
+            bias: Whether units have biases, the outputs too.
 
         Raises:
             ValueError: `depth` is not positive.
@@ -33,7 +39,7 @@ class MLP(nn.Sequential):
             layers["flatten"] = nn.Flatten()
         widths = [math.prod(input_shape), *[ch] * depth]
         for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
-            layers[f"fc{number}"] = nn.Linear(narrow, wide)
+            layers[f"fc{number}"] = nn.Linear(narrow, wide, bias)
             layers[f"relu{number}"] = nn.ReLU()
-        layers[f"fc{depth + 1}"] = nn.Linear(ch, n_outputs)
+        layers[f"fc{depth + 1}"] = nn.Linear(ch, n_outputs, bias)
         super().__init__(layers)

@@ -24,13 +24,19 @@ def test_settings_that_vary_are_axes_and_missing_ones_count_as_a_value() -> None
 
 def test_axes_are_those_settings_that_decide_numbers() -> None:
     cfg = tiny_config()
-    every = [key for key in flatten(_plain(cfg)) if not key.startswith("measures.functions.")]
+    plain = [key for key in flatten(_plain(cfg)) if key != "measures.name"]
+    every = [key for key in plain if not key.startswith("measures.functions.")]
     science = {key for key in flatten(science_part(cfg)) if not key.startswith("measures.func")}
     # Keys that came later are left out of the identity at the values that earlier runs have.
     later = {"tf32", "loss.name", "stop.train_loss", "stop.train_error"}
-    later |= {"measures.own_steps", "measures.batch_norm"}
+    later |= {"measures.own_steps", "measures.batch_norm", "data.confusion"}
     table = frame(**{key: [1, 2] for key in every})
     assert set(swept_axes(table, every)) == science | later
+
+
+def test_random_labels_are_told_by_p_random() -> None:
+    table = frame(p_random=[0.0, 1.0], random_labels=[False, True])
+    assert swept_axes(table, tuple(table)) == ("p_random",)
 
 
 def test_what_was_measured_is_no_axis() -> None:

@@ -30,6 +30,17 @@ def test_without_constants_only_pixels_are_scaled() -> None:
     assert Standardization()(x) is x
 
 
+def test_the_clean_part_is_known_on_every_device() -> None:
+    samples = Samples(torch.arange(10.0).view(5, 2), torch.arange(5), clean=3)
+    there = samples.to(torch.device("meta"))
+    assert (there.clean, len(there), there.x.device.type) == (3, 5, "meta")
+    part = samples.clean_part
+    assert torch.equal(part.x, samples.x[:3])
+    assert part.y.tolist() == [0, 1, 2]
+    assert part.clean is None
+    assert part.clean_part is part
+
+
 @pytest.mark.parametrize("size", [1, 3, 11, 50])
 def test_chunks_go_through_all_samples_in_order(size: int) -> None:
     samples = Samples(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gsnr_sweep.data import torchvision_files, torchvision_pools
 from gsnr_sweep.data.registry import distribution
+from gsnr_sweep.data.resizing import resized
 from gsnr_sweep.data.settings import TorchvisionConfig
 from gsnr_sweep.data.torchvision_files import data_root
 from gsnr_sweep.data.torchvision_import import import_torchvision
@@ -100,6 +101,22 @@ def test_sets_of_the_real_mnist_are_random_draws(real_data: Path) -> None:
     assert torch.equal(place.train_set(50, 1, 0).x, sets[1].x[:50])
 
 
+def test_the_real_mnist_at_32_by_32(real_data: Path) -> None:
+    root = f"data.root={real_data}"
+    plain = distribution(_config("mnist", root)).train_set(200, 0, 0)
+    place = distribution(_config("mnist", root, "data.resize=32"))
+    assert place.spec.input_shape == (1, 32, 32)
+    large, test = place.train_set(200, 0, 0), place.test_set(50, 0)
+    assert test.x.shape == (50, 1, 32, 32)
+    assert torch.equal(large.x, resized(plain.x, 32))
+    assert torch.equal(large.y, plain.y)
+    assert large.standardization == plain.standardization
+    x, _ = large.batch(0, 200, torch.float64)
+    pixels = large.x.double() / 255
+    torch.testing.assert_close(x, (pixels - 0.1307) / 0.3081, rtol=1e-6, atol=1e-6)
+    assert abs(float(pixels.mean()) - float(plain.x.double().mean()) / 255) < 1e-3
+
+
 # --- small stand-ins in the real formats
 
 
@@ -136,6 +153,17 @@ def stocked(folder: Path, files: dict[str, bytes]) -> Path:
 def _small(root: Path, *overrides: str) -> TorchvisionConfig:
     sizes = (f"data.train_pool={N_TRAIN}", f"data.test_pool={N_TEST}")
     return _config("mnist", f"data.root={root}", *sizes, *overrides)
+
+
+def test_a_larger_n_extends_the_smaller_set(stocked: Path) -> None:
+    for overrides in ((), ("data.resize=32",)):
+        place = distribution(_small(stocked, *overrides))
+        for m in range(3):
+            whole = place.train_set(N_TRAIN, m, seed=4)
+            for n in range(1, N_TRAIN):
+                part = place.train_set(n, m, seed=4)
+                assert torch.equal(part.x, whole.x[:n])
+                assert torch.equal(part.y, whole.y[:n])
 
 
 def test_images_and_labels_come_as_they_are_in_the_files(

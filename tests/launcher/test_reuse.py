@@ -312,3 +312,13 @@ def test_a_name_that_is_asked_for_tells_the_runs_of_a_sweep_apart() -> None:
     assert name_runs(points, grid) == ["mine n=20 ch=2", "mine n=20 ch=3", "mine n=30 ch=2"]
     named = [("tracking.run_name=a",), ("tracking.run_name=b",)]
     assert name_runs([_point(*one) for one in named], named) == ["a", "b"]
+
+
+def test_what_a_name_says_already_is_not_said_twice() -> None:
+    grid = [
+        ("n=20", f"random_labels={labels}", f"data.confusion={size}")
+        for labels in ("false", "true")
+        for size in (0, 3)
+    ]
+    found = [name.partition("ch=")[2][2:] for name in name_runs([_point(*o) for o in grid], grid)]
+    assert found == ["p=0.0", "p=0.0 confusion=3", "p=1.0", "p=1.0 confusion=3"]

@@ -70,6 +70,18 @@ def test_an_mlp_flattens_images_and_can_be_deep() -> None:
     assert model(torch.zeros(2, 1, 4, 3)).shape == (2, 7)
 
 
+def test_an_mlp_without_biases() -> None:
+    """Ten hidden layers of 1000 units on 32×32 pixels have 10.03 million weights."""
+    with torch.device("meta"):
+        model = MLP(1000, (1, 32, 32), 10, depth=10, bias=False)
+        assert _size(model) == 1024 * 1000 + 9 * 1000**2 + 1000 * 10 == 10_034_000
+        assert _size(MLP(1000, (1, 32, 32), 10, depth=10)) == 10_034_000 + 10 * 1000 + 10
+    small = MLP(5, (6,), 7, depth=3, bias=False)
+    assert [name for name, _ in small.named_parameters()] == [f"fc{i}.weight" for i in range(1, 5)]
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(small(3 * x), 3 * small(x))  # without biases it is homogeneous
+
+
 @pytest.mark.parametrize("network", [Table2CNN, Table3CNN])
 def test_other_images_change_only_the_first_full_layer(network: type[nn.Module]) -> None:
     for shape in ((1, 28, 28), (3, 32, 32), (2, 16, 40)):

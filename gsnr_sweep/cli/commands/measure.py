@@ -184,7 +184,10 @@ def _table(cfg: Config, measured: dict[str, Measurement]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    about = f"{cfg.data.name}, n={cfg.n}, n_test={cfg.n_test}, lr={cfg.lr}, seed={cfg.seed}"
+    confusion = f", confusion={cfg.data.confusion}" if cfg.data.confusion else ""
+    about = (
+        f"{cfg.data.name}, n={cfg.n}{confusion}, n_test={cfg.n_test}, lr={cfg.lr}, seed={cfg.seed}"
+    )
     table = Table(title=Text(about), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("metric", no_wrap=True)
     for name in measured:

@@ -18,6 +18,7 @@ from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
+from gsnr_sweep.models.vgg import VGG
 
 
 def _table2() -> nn.Module:
@@ -86,7 +87,9 @@ CASES = {
     "normalized": Case(_normalized, (3, 13, 13)),
     "table3": Case(lambda: Table3CNN(2, (3, 16, 16), 10), (3, 16, 16)),
     "resnet18": Case(lambda: ResNet18(2, (3, 16, 16), 10), (3, 16, 16)),
+    "vgg": Case(lambda: VGG(2, (3, 16, 16), 10, stages=2), (3, 16, 16)),
     "mlp": Case(lambda: MLP(9, (1, 6, 6), 10, depth=2), (1, 6, 6)),
+    "without_biases": Case(lambda: MLP(9, (1, 6, 6), 10, depth=2, bias=False), (1, 6, 6)),
     "vectors": Case(lambda: MLP(9, (6,), 10), (6,)),
 }
 
