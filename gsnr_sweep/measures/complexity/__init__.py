@@ -1,0 +1,1 @@
+"""Measures of a trained network: norms over margin, sharpness, PAC-Bayes, Theorem 1."""
