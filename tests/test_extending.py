@@ -201,6 +201,19 @@ def test_a_measure_with_requirements_is_what_it_says(imported: None, folder: Pat
     assert found["largest_output"] == pytest.approx(max(outputs), rel=1e-9)
 
 
+def test_a_measure_of_the_trained_network_is_what_it_says(imported: None, folder: Path) -> None:
+    (point,) = points("my_measures.mean_margin", *TINY_STEP)
+    margins = []
+    for model, x, y in replicas_by_hand(point.cfg):
+        outputs = model(x).detach()
+        own = outputs.gather(1, y[:, None])[:, 0]
+        others = outputs.scatter(1, y[:, None], -torch.inf).amax(1)
+        margins.append(float((own - others).mean()))
+    found = measured(point, folder)
+    assert found["margin_mean"] == pytest.approx(np.mean(margins), rel=1e-9)
+    assert found["margin_mean_se"] == pytest.approx(np.std(margins, ddof=1) / 2**0.5, rel=1e-7)
+
+
 def test_a_model_of_the_users_is_trained(imported: None, folder: Path) -> None:
     sizes = ("n=12", "n_sets=2", "n_test=20", "epochs=1", "measure_at=[1]", "tracking=none")
     narrow, wide = points("my_models", *sizes)

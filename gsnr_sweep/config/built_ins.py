@@ -12,6 +12,7 @@ _FIRST_PATHS = (
     "gsnr_sweep.models.resnet18.ResNet18",
     "gsnr_sweep.models.table2_cnn.Table2CNN",
     "gsnr_sweep.models.table3_cnn.Table3CNN",
+    "gsnr_sweep.models.vgg.VGG",
     "gsnr_sweep.measures.feature_target.feature_target",
     "gsnr_sweep.measures.first_term.first_term",
     "gsnr_sweep.measures.grad_moments.grad_moments",
@@ -27,6 +28,12 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.p_same_sign.p_same_sign",
     "gsnr_sweep.measures.taylor_ratio.taylor_ratio",
     "gsnr_sweep.measures.weight_gradient.weight_gradient",
+    "gsnr_sweep.measures.errors.errors",
+    "gsnr_sweep.measures.margin.margin",
+    "gsnr_sweep.measures.norms_over_margin.norms_over_margin",
+    "gsnr_sweep.measures.max_sharpness.max_sharpness",
+    "gsnr_sweep.measures.expected_sharpness.expected_sharpness",
+    "gsnr_sweep.measures.norm_conditions.norm_conditions",
 )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 from gsnr_sweep._version import __version__
 from gsnr_sweep.config.built_ins import FIRST_PATHS, identified_path
 from gsnr_sweep.config.own_code import is_own
-from gsnr_sweep.config.schema import NOT_SCIENCE, Config, RuleConfig
+from gsnr_sweep.config.schema import NOT_SCIENCE, SHORTHANDS, Config, RuleConfig
 from gsnr_sweep.data.files import file_digest, own_path
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig, TorchvisionConfig
 from gsnr_sweep.losses.settings import CustomLossConfig
+from gsnr_sweep.measures.complexity.settings import ComplexityConfig
 
 _DIGITS = 12
 _OWN = Path(__file__).parents[1]
@@ -182,8 +183,11 @@ _LATER: dict[str, dict[str, Any]] = {
         "loss": {"name": "auto"},
         "stop": {"train_loss": None, "train_error": None},
     },
-    "measures": {"own_steps": 1, "batch_norm": "training_set"},
-    "data": {"task": "auto"},
+    "measures": {
+        **{"own_steps": 1, "batch_norm": "training_set"},
+        **dataclasses.asdict(ComplexityConfig()),
+    },
+    "data": {"task": "auto", "confusion": 0, "resize": None},
 }
 
 
@@ -194,15 +198,17 @@ def science_part(cfg: Config) -> dict[str, Any]:
     """Return the part of the config that decides the numbers, as plain containers."""
     content = dataclasses.asdict(cfg)
     content["measure_at"] = cfg.measured_epochs
-    for key in NOT_SCIENCE:
+    for key in (*NOT_SCIENCE, *SHORTHANDS):
         content.pop(key)
     for key in _NOT_SCIENCE_DATA:
         content["data"].pop(key, None)
     for group, defaults in _LATER.items():
         part = content[group] if group else content
-        for key in [key for key, value in defaults.items() if part.get(key) == value]:
-            part.pop(key)
+        for key in part.keys() & defaults.keys():
+            if part[key] == defaults[key]:
+                part.pop(key)
     content["model"]["_target_"] = identified_path(cfg.model._target_)
+    content["measures"].pop("name")  # which may be another one for the same functions
     functions = {n: identified_path(path) for n, path in cfg.measures.functions.items()}
     if cfg.rule is None and cfg.measures.own_steps == 1:
         # Measures that came later, and that with gradient descent repeat others.

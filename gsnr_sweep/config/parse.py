@@ -17,6 +17,7 @@ from gsnr_sweep.config.schedule import epochs_of
 from gsnr_sweep.config.schema import (
     SCHEMAS,
     Config,
+    MeasuresConfig,
     OptimConfig,
     _field,
     choices_with,
@@ -104,18 +105,21 @@ def as_config(cfg: DictConfig) -> Config:
     """
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
+    if config.random_labels and config.p_random == 0:
+        config.p_random = 1.0
     if config.measure_at == "auto":  # told as what it is, and as runs of always have it
         config.measure_at = epochs_of("auto", config.epochs)
     return config
 
 
 @lru_cache
-def _schema(data: str, optim: str, loss: str) -> DictConfig:
+def _schema(data: str, optim: str, loss: str, measures: str) -> DictConfig:
     """Return the schema as OmegaConf has it, which takes it some 10 ms to make."""
     schema: DictConfig = OmegaConf.structured(Config)
     schema.data = OmegaConf.structured(SCHEMAS["data"].get(data, DataConfig))
     schema.optim = OmegaConf.structured(SCHEMAS["optim"].get(optim, OptimConfig))
     schema.loss = OmegaConf.structured(SCHEMAS["loss"].get(loss, LossConfig))
+    schema.measures = OmegaConf.structured(SCHEMAS["measures"].get(measures, MeasuresConfig))
     return schema
 
 

@@ -24,6 +24,7 @@ from gsnr_sweep.data.settings import (
 )
 from gsnr_sweep.engine.settings import EngineSettings
 from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.measures.complexity.settings import ComplexityConfig
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.settings import auto, default, key, names, off, unset
 from gsnr_sweep.training.settings import RuleSettings, StopConfig, TrainingSettings
@@ -60,6 +61,7 @@ class RuleConfig(OptimConfig):
 class MeasuresConfig:
     """What is measured at a scheduled epoch (group ``measures``)."""
 
+    name: str = default("paper", "a name for these measures")
     variance: str = key("variance of per-sample gradients: plugin (1/n) or unbiased (1/(n-1))")
     functions: dict[str, str] = key("measures by name, each a dotted path to its function")
     parameters: list[str] = names("layers or parameters to follow one by one, such as [fc2.weight]")
@@ -70,15 +72,26 @@ class MeasuresConfig:
         "the present weights), or running (with mini-batches: the running ones of training)",
     )
 
+    @property
+    def of_networks(self) -> ComplexityConfig:
+        """Settings of measures of trained networks."""
+        return self if isinstance(self, ComplexityConfig) else ComplexityConfig()
+
+
+@dataclass
+class NetworkMeasuresConfig(MeasuresConfig, ComplexityConfig):
+    """What is measured of steps and of trained networks."""
+
 
 @dataclass
 class PresetConfig:
-    """Which experiment of the paper this is (groups ``experiment`` and ``scale``)."""
+    """Which experiment of a paper this is (groups ``experiment`` and ``scale``)."""
 
     name: str | None = key("the experiment, as in experiment=fig4_mnist; null: none")
     scale: str = key("paper, laptop or smoke")
     figures: list[str] = key("figures to draw of the sweep: names, or dotted paths of functions")
     claims: list[str] = names("claims of your own to judge by the sweep: dotted paths of functions")
+    paper_curves: bool = off("show the paper's own curves too, in figures for which they are known")
 
 
 @dataclass
@@ -101,6 +114,7 @@ class Config:
 
     n: int = key("size of each training set")
     p_random: float = key("probability that a label is replaced by a random one")
+    random_labels: bool = off("replace all labels by random ones: another way to write p_random=1")
     ch: int = key("width of the model: channels p of Tables 2 and 3, hidden units of the MLP")
     n_sets: int = key("number M of training sets, and so of replicas")
     n_test: int = key("size of the test set")
@@ -146,13 +160,19 @@ class Config:
             p_random=self.p_random,
             label_noise=cast(Literal["uniform", "different"], self.data.label_noise),
             noisy_test=self.data.noisy_test,
+            confusion=self.data.confusion,
         )
+
+    @property
+    def train_size(self) -> int:
+        """Samples that each replica is trained on: n, and the K of a confusion set."""
+        return self.n + self.data.confusion
 
     @property
     def engine(self) -> EngineSettings:
         """How passes through the network are computed."""
         return EngineSettings(
-            self.n, self.kernels, memory_bytes(self.memory_limit), self.chunk_size
+            self.train_size, self.kernels, memory_bytes(self.memory_limit), self.chunk_size
         )
 
     @property
@@ -183,7 +203,7 @@ class Config:
             ValueError: ``measure_at`` names none.
         """
         rule = self.rule
-        steps = rule.steps_an_epoch(self.n) if rule and rule.batch_size > 0 else 1
+        steps = rule.steps_an_epoch(self.train_size) if rule and rule.batch_size > 0 else 1
         named = list(dict.fromkeys(epochs_of(self.measure_at, self.epochs, max(1, steps))))
         return with_end(named, self.epochs) if self.stop.rules else named
 
@@ -229,10 +249,16 @@ LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
     "custom": CustomLossConfig,
 }
 
+MEASURES_SCHEMAS: dict[str, type[MeasuresConfig]] = {
+    "paper": MeasuresConfig,
+    **dict.fromkeys(("neyshabur", "neyshabur_conditions"), NetworkMeasuresConfig),
+}
+
 SCHEMAS: dict[str, dict[str, type[Any]]] = {
     "data": dict(DATA_SCHEMAS),
     "optim": dict(OPTIM_SCHEMAS),
     "loss": dict(LOSS_SCHEMAS),
+    "measures": dict(MEASURES_SCHEMAS),
 }
 """Groups whose keys depend on what is chosen by their ``name``, and the schema of each choice."""
 
@@ -243,6 +269,10 @@ NOT_SCIENCE = (
     *("checkpoint_minutes", "keep_weights", *LAUNCH_KEYS),
 )
 """Keys and groups that say where, how fast and for whom a run is made, not what its numbers are."""
+
+
+SHORTHANDS = ("random_labels",)
+"""Keys that are written out as others when a config is parsed; those alone count."""
 
 
 def known_keys() -> list[str]:
@@ -321,6 +351,8 @@ def run_name(cfg: Config) -> str:
     if cfg.tracking.run_name:
         return cfg.tracking.run_name
     name = f"n={cfg.n} ch={cfg.ch} p={cfg.p_random}"
+    if cfg.data.confusion:
+        name = f"{name} confusion={cfg.data.confusion}"
     return f"{name} eta={cfg.data.eta:g}" if isinstance(cfg.data, ToyConfig) else name
 
 

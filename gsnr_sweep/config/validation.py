@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from gsnr_sweep.config.complexity_validation import complexity_problems
 from gsnr_sweep.config.schedule import MOST_EPOCHS
 from gsnr_sweep.config.schema import _MEMORY_UNITS, Config, RuleConfig, help_of, memory_bytes
 from gsnr_sweep.config.wording import not_allowed
@@ -67,9 +68,19 @@ def problems(cfg: Config) -> list[str]:
         *_loss_problems(cfg),
         *_stop_problems(cfg),
         *_own_problems(cfg),
+        *complexity_problems(cfg.measures.of_networks),
         *_data_problems(cfg),
         *_preset_problems(cfg),
     ]
+
+
+TRUE_LABELS = {False: "Set p_random=0.", True: "Leave random_labels out."}
+"""What to do where labels cannot be random, by ``random_labels``."""
+
+
+def randomized(cfg: Config) -> str:
+    """Return the key and value that ask for random labels."""
+    return "random_labels=true" if cfg.random_labels else f"p_random={cfg.p_random}"
 
 
 def _unbounded_problems(cfg: Config) -> list[str]:
@@ -166,6 +177,11 @@ def _number_problems(cfg: Config) -> list[str]:
     found = []
     if not 0 <= cfg.p_random <= 1:
         found.append(f"p_random={cfg.p_random}: {help_of('p_random')} must lie in [0, 1].")
+    elif cfg.random_labels and cfg.p_random != 1:  # 0 is 1 by now
+        found.append(
+            f"random_labels=true with p_random={cfg.p_random}: the first replaces all labels, the "
+            "second a share of them. Leave one of them out."
+        )
     if not (cfg.lr > 0 and math.isfinite(cfg.lr)):
         found.append(f"lr={cfg.lr}: the learning rate must be a positive, finite number.")
     if not 0 <= cfg.seed < 2**63:
@@ -217,9 +233,12 @@ def _rule_problems(cfg: Config) -> list[str]:
     if not isinstance(optim, RuleConfig):
         return []
     found = []
-    if not 1 <= optim.batch_size <= cfg.n:
+    if not 1 <= optim.batch_size <= cfg.train_size:
+        most = f"n={cfg.n}"
+        if cfg.data.confusion:
+            most = f"n + data.confusion = {cfg.train_size}"
         found.append(
-            f"optim.batch_size={optim.batch_size}: a mini-batch has 1 to n={cfg.n} samples of the "
+            f"optim.batch_size={optim.batch_size}: a mini-batch has 1 to {most} samples of the "
             "training set."
         )
     if optim.clip_norm is not None and not optim.clip_norm > 0:
@@ -281,7 +300,12 @@ def _preset_problems(cfg: Config) -> list[str]:
 
 
 def _data_problems(cfg: Config) -> list[str]:
-    return [*_toy_problems(cfg), *_deformation_problems(cfg.data), *_pixel_problems(cfg.data)]
+    return [
+        *_toy_problems(cfg),
+        *_confusion_problems(cfg.data),
+        *_deformation_problems(cfg.data),
+        *_pixel_problems(cfg.data),
+    ]
 
 
 def _toy_problems(cfg: Config) -> list[str]:
@@ -295,10 +319,18 @@ def _toy_problems(cfg: Config) -> list[str]:
             )
         if 0 < cfg.p_random <= 1:
             found.append(
-                f"p_random={cfg.p_random}: data=toy is a regression and has no labels to "
-                "randomize; its noise is data.eta. Set p_random=0."
+                f"{randomized(cfg)}: data=toy is a regression and has no labels to randomize; its "
+                f"noise is data.eta. {TRUE_LABELS[cfg.random_labels]}"
             )
     return found
+
+
+def _confusion_problems(data: DataConfig) -> list[str]:
+    if data.confusion < 0:
+        return [f"data.confusion={data.confusion}: give 0 samples or more."]
+    if data.confusion > _LARGEST_SIZE:
+        return [f"data.confusion: at most {_LARGEST_SIZE} samples are allowed."]
+    return []
 
 
 def _deformation_problems(data: DataConfig) -> list[str]:
@@ -317,6 +349,8 @@ def _deformation_problems(data: DataConfig) -> list[str]:
 
 def _pixel_problems(data: DataConfig) -> list[str]:
     found = []
+    if isinstance(data, TorchvisionConfig) and data.resize is not None and data.resize < 1:
+        found.append(f"data.resize={data.resize}: give a side of at least 1 pixel, or null.")
     if isinstance(data, DigitsConfig | TorchvisionConfig):
         if not all(1 / _LARGEST_SQUARED <= value <= _LARGEST_SQUARED for value in data.std):
             found.append(

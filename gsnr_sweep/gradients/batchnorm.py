@@ -71,6 +71,8 @@ class FullBatchNorm(nn.Module):
         self.count = 0  # values of a channel that mean and variance are of
         self.traced_input: Tensor | None = None
         self.momentum = source.momentum
+        kinds = (nn.BatchNorm1d, nn.BatchNorm3d)
+        self._kind = next((kind for kind in kinds if isinstance(source, kind)), nn.BatchNorm2d)
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             kept = getattr(source, name) if running else None
             self.register_buffer(name, None if kept is None else kept.clone(), persistent=False)
@@ -135,6 +137,14 @@ class FullBatchNorm(nn.Module):
         assert self.running_var is not None
         self.mean, self.var = self.running_mean.clone(), self.running_var.clone()
         self.mode = Mode.FIXED
+
+    def as_ordinary(self) -> nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d:
+        """Return a layer of ``torch.nn`` that in evaluation mode computes what this one does."""
+        layer = self._kind(len(self.mean), self.eps, affine=self.weight is not None)
+        layer.to(device=self.mean.device, dtype=self.mean.dtype).eval()
+        layer.weight, layer.bias = self.weight, self.bias
+        layer.running_mean, layer.running_var = self.mean.clone(), self.var.clone()
+        return layer
 
     def start_collecting(self) -> None:
         """Forget earlier sums and collect from now on."""
@@ -215,6 +225,21 @@ def replace_batchnorm(model: nn.Module, running: bool = False) -> nn.Module:
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
                 new = replaced.setdefault(child, FullBatchNorm(child, running))
                 setattr(module, name, new)
+    return model
+
+
+def with_ordinary_batchnorm(model: nn.Module) -> nn.Module:
+    """Undo `replace_batchnorm` for evaluation: the running statistics are those in use now.
+
+    Args:
+        model: Is changed.
+    """
+    if isinstance(model, FullBatchNorm):
+        return model.as_ordinary()
+    for module in list(model.modules()):
+        for name, child in module._modules.items():
+            if isinstance(child, FullBatchNorm):
+                setattr(module, name, child.as_ordinary())
     return model
 
 

@@ -10,6 +10,8 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.user_code import UserCodeError, call, load
 
 if TYPE_CHECKING:
+    from gsnr_sweep.measures.complexity.settings import ComplexityConfig
+    from gsnr_sweep.measures.trained_network import NetworkMeasure
     from gsnr_sweep.training.snapshot import Snapshot
 
     Value = float | list[float]
@@ -18,16 +20,35 @@ else:
     Measure = Callable[..., dict[str, float]]
 
 
-def load_measures(functions: dict[str, str]) -> dict[str, Measure]:
+def load_measures(
+    functions: dict[str, str], settings: ComplexityConfig | None = None
+) -> dict[str, Measure]:
     """Import the functions that a config names.
 
     Args:
         functions: Dotted paths by measure name.
+        settings: Of those that are measures of trained networks; None for the usual ones.
+
+    Returns:
+        Functions of a snapshot by measure name.
 
     Raises:
         GsnrError: One cannot be imported or is no function.
     """
-    return {name: _load(name, path) for name, path in functions.items()}
+    from gsnr_sweep.measures.complexity.settings import ComplexityConfig
+    from gsnr_sweep.measures.trained_network import Look, NetworkMeasure  # which imports PyTorch
+
+    loaded = {name: _load(name, path) for name, path in functions.items()}
+    of_networks = {n: each for n, each in loaded.items() if isinstance(each, NetworkMeasure)}
+    look = Look(of_networks, settings or ComplexityConfig())
+    return {n: look.bound(n) if n in of_networks else each for n, each in loaded.items()}
+
+
+def network_measures(loaded: Mapping[str, Any]) -> dict[str, NetworkMeasure]:
+    """Return the measures of trained networks among loaded ones, by name."""
+    from gsnr_sweep.measures.trained_network import OfReplicas
+
+    return {name: each.measure for name, each in loaded.items() if isinstance(each, OfReplicas)}
 
 
 def _load(name: str, path: str) -> Any:
@@ -35,8 +56,8 @@ def _load(name: str, path: str) -> Any:
     found = load(
         where,
         path,
-        "Give the dotted path of a function that takes a Snapshot and returns values by metric "
-        "name.",
+        "Give the dotted path of a function that takes a Snapshot, or of one marked with "
+        "@of_network, and returns values by metric name.",
     )
     if not callable(found):
         raise GsnrError(f"{where}: this is no function.")

@@ -20,6 +20,7 @@ def requires(
     weights: bool = False,
     gradient_change: bool = False,
     own_steps: bool = False,
+    zero_error: bool = False,
     probe: Probe | None = None,
     probe_passes: float = 1.0,
 ) -> Callable[[F], F]:
@@ -30,6 +31,7 @@ def requires(
         weights: It reads ``snapshot.weights``.
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
         own_steps: It reads ``snapshot.own`` and ``snapshot.preconditioner``.
+        zero_error: It reads ``snapshot.zero_error_steps``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
         probe_passes: About what the probe costs for each training sample, in units of a forward
@@ -39,7 +41,7 @@ def requires(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        asked = (signs, weights, gradient_change, own_steps)
+        asked = (signs, weights, gradient_change, own_steps, zero_error)
         setattr(measure, _MARK, Requirements(*asked, probes, passes))
         return measure
 

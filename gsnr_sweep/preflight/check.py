@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gsnr_sweep.config.grid import GridPoint
 from gsnr_sweep.config.schema import Config, MeasuresConfig
-from gsnr_sweep.config.validation import problems
+from gsnr_sweep.config.validation import TRUE_LABELS, problems, randomized
 from gsnr_sweep.data.settings import CustomDataConfig, DataConfig, NpzConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.preflight.size_check import check_sets
 
 if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
+    from gsnr_sweep.measures.trained_network import NetworkMeasure
     from gsnr_sweep.preflight.model_check import Fit, ModelCost
     from gsnr_sweep.training.requirements import Requirements
 
@@ -78,7 +79,8 @@ def prepare(points: Sequence[CheckedPoint]) -> None:
     """
     from gsnr_sweep.data.registry import distribution
 
-    for data in {repr(point.cfg.data): point.cfg.data for point in points}.values():
+    alike = (replace(point.cfg.data, confusion=0) for point in points)
+    for data in {repr(data): data for data in alike}.values():
         distribution(data).prepare()
 
 
@@ -137,11 +139,12 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost,
             raise GsnrError(
                 f"{key}={size}: {named} has {limit} {pool} samples. Give {key}={limit} or less."
             )
+    _check_confusion(cfg, spec, named)
     check_sets(cfg, spec)
     if cfg.p_random > 0 and spec.task == "regression":
         raise GsnrError(
-            f"p_random={cfg.p_random}: {named} is a regression and has no labels to "
-            f"randomize. Set p_random=0.{''.join(f' Note: {doubt}' for doubt in spec.doubts)}"
+            f"{randomized(cfg)}: {named} is a regression and has no labels to randomize. "
+            f"{TRUE_LABELS[cfg.random_labels]}{_noted(spec)}"
         )
     if cfg.stop.train_error is not None and spec.task == "regression":
         raise GsnrError(
@@ -162,7 +165,32 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost,
         from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
+    inspections.network(cfg, spec)
     return cost, spec.doubts + inspections.own_code(cfg, spec, cost)
+
+
+def _check_confusion(cfg: Config, spec: DataSpec, named: str) -> None:
+    """Refuse a confusion set of samples without labels, or larger than what the n samples leave.
+
+    Raises:
+        GsnrError: This is one.
+    """
+    size, limit = cfg.data.confusion, spec.n_train
+    if size and spec.task == "regression":
+        raise GsnrError(
+            f"data.confusion={size}: {named} is a regression and has no labels to draw at random. "
+            f"Leave data.confusion out.{_noted(spec)}"
+        )
+    if limit is not None and cfg.train_size > limit:
+        raise GsnrError(
+            f"data.confusion={size}: a training set is n={cfg.n} samples and {size} others, "
+            f"{cfg.train_size} in all, and {named} has {limit} training samples. Give "
+            f"data.confusion={limit - cfg.n} or less, or a smaller n."
+        )
+
+
+def _noted(spec: DataSpec) -> str:
+    return "".join(f" Note: {doubt}" for doubt in spec.doubts)
 
 
 def _tried_data(cfg: DataConfig) -> DataSpec:
@@ -202,7 +230,14 @@ class _Inspections:
     def measures(self, cfg: MeasuresConfig) -> None:
         from gsnr_sweep.measures import load_measures
 
-        self._once(repr(cfg), lambda: load_measures(cfg.functions))
+        self._once(repr(cfg), lambda: load_measures(cfg.functions, cfg.of_networks))
+
+    def network(self, cfg: Config, spec: DataSpec) -> None:
+        from gsnr_sweep.preflight.measure_check import check_network_measures
+        from gsnr_sweep.runs.device import on_one_core
+
+        key = ("network", repr(cfg.model), repr(cfg.measures.functions), spec)
+        self._once(key, lambda: on_one_core(check_network_measures, cfg, spec))
 
     def own_code(self, cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...]:
         from gsnr_sweep.preflight.measure_check import own_network, try_measures
@@ -237,7 +272,7 @@ class _Inspections:
         from gsnr_sweep.runs.device import on_one_core
 
         rule = cfg.rule
-        lone = rule is not None and rule.has_lone_sample(cfg.n)
+        lone = rule is not None and rule.has_lone_sample(cfg.train_size)
         trained = (cfg.dtype, cfg.training.may_be_random, lone, cfg.measures.batch_norm)
         about = (repr(cfg.model), repr(cfg.loss), *trained, repr(cfg.data), spec)
         fit = self._once(about, lambda: Fit.of(cfg, spec))
@@ -265,32 +300,62 @@ def sample_passes(cfg: Config, first: int = 0) -> float:
         cfg: A run.
         first: Epochs that it has behind it.
     """
-    training = 3 * max(cfg.epochs - first, 0) * cfg.n
+    return sum(passes_by_part(cfg, first).values())
+
+
+def passes_by_part(cfg: Config, first: int = 0) -> dict[str, float]:
+    """Count them apart for ``training``, measured ``steps``, and measures of trained networks.
+
+    Args:
+        cfg: A run.
+        first: Epochs that it has behind it.
+    """
+    n = cfg.train_size
+    training = 3 * max(cfg.epochs - first, 0) * n
     if cfg.stop.rules:
-        training += max(cfg.epochs - first, 0) * cfg.n // cfg.n_sets  # mostly one replica is asked
-    a_measurement = (6 + extra_passes(cfg.measures)) * cfg.n + 2 * cfg.n_test
-    if cfg.rule is not None and _takes_own_steps(cfg.measures):
-        own_epochs = max(1.0, cfg.measures.own_steps / cfg.rule.steps_an_epoch(cfg.n))
-        a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * cfg.n + _OWN_PASSES * cfg.n_test
-    count = sum(epoch >= first for epoch in cfg.measured_epochs)
-    return float(cfg.n_sets * (training + count * a_measurement))
+        training += max(cfg.epochs - first, 0) * n // cfg.n_sets  # mostly one replica is asked
+    wanted, of_networks = _asked(cfg.measures)
+    a_measurement = (6 + wanted.passes) * n + 2 * cfg.n_test
+    if cfg.rule is not None and wanted.own_steps:
+        own_epochs = max(1.0, cfg.measures.own_steps / cfg.rule.steps_an_epoch(n))
+        a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * n + _OWN_PASSES * cfg.n_test
+    if wanted.zero_error and not cfg.stop.rules:
+        training += max(cfg.epochs - first, 0) * n
+    count = cfg.n_sets * sum(epoch >= first for epoch in cfg.measured_epochs)
+    return {
+        "training": float(cfg.n_sets * training),
+        "steps": float(count * a_measurement),
+        **{name: count * cost for name, cost in network_costs(cfg, of_networks).items()},
+    }
 
 
-def extra_passes(cfg: MeasuresConfig) -> float:
-    """Return what measures cost beyond the usual for each training sample, in forward passes."""
-    return _requirements(tuple(sorted(cfg.functions.items()))).passes
+def network_costs(
+    cfg: Config, measures: Mapping[str, NetworkMeasure] | None = None
+) -> dict[str, float]:
+    """Return what each measure of a trained network costs once, in forward passes of a sample."""
+    from gsnr_sweep.measures.trained_network import cost_by_measure
+
+    measures = measures or _asked(cfg.measures)[1]
+    return cost_by_measure(measures, cfg.measures.of_networks, cfg.train_size)
 
 
-def _takes_own_steps(cfg: MeasuresConfig) -> bool:
-    return _requirements(tuple(sorted(cfg.functions.items()))).own_steps
+def _asked(cfg: MeasuresConfig) -> tuple[Requirements, Mapping[str, NetworkMeasure]]:
+    return _asked_by(tuple(sorted(cfg.functions.items())))
 
 
 @lru_cache(maxsize=64)
-def _requirements(functions: tuple[tuple[str, str], ...]) -> Requirements:
+def _asked_by(
+    functions: tuple[tuple[str, str], ...],
+) -> tuple[Requirements, Mapping[str, NetworkMeasure]]:
+    """Return what measures of steps require, and the measures of trained networks."""
     from gsnr_sweep.measures import load_measures, requirements_of
+    from gsnr_sweep.measures.registry import network_measures
     from gsnr_sweep.training.requirements import Requirements
 
     try:
-        return requirements_of(load_measures(dict(functions)))
+        loaded = load_measures(dict(functions))
     except GsnrError:  # said elsewhere
-        return Requirements()
+        return Requirements(), {}
+    of_networks = network_measures(loaded)
+    steps = {name: each for name, each in loaded.items() if name not in of_networks}
+    return requirements_of(steps), of_networks

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
 
 
+def without_confusion(cfg: Config) -> Config:
+    """Return a run whose training sets have no confusion set: of a trial n says all."""
+    return replace(cfg, data=replace(cfg.data, confusion=0))
+
+
 def example_sets(cfg: Config, spec: DataSpec, n: int, n_test: int, n_sets: int = 1) -> RunSets:
     """Draw training sets and a test set for a trial, none larger than the data allow.
 
@@ -36,9 +41,9 @@ def example_sets(cfg: Config, spec: DataSpec, n: int, n_test: int, n_sets: int =
     n, n_test = min(n, spec.n_train or n), min(n_test, spec.n_test or n_test)
     paths = (cfg.model._target_, *cfg.measures.functions.values())
     if not all(is_ours(path) for path in paths):
-        sampling = replace(cfg, n=n, n_test=n_test, n_sets=n_sets).sampling
+        small = replace(without_confusion(cfg), n=n, n_test=n_test, n_sets=n_sets)
         try:
-            return draw_sets(distribution(cfg.data), sampling)
+            return draw_sets(distribution(cfg.data), small.sampling)
         except Exception:
             if not isinstance(cfg.data, TorchvisionConfig):
                 raise

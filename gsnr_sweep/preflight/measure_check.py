@@ -21,11 +21,12 @@ from torch import Tensor
 from gsnr_sweep.config.schema import Config, RuleConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.measures import load_measures, requirements_of
-from gsnr_sweep.measures.registry import Measure, checked_values
+from gsnr_sweep.measures.registry import Measure, checked_values, network_measures
 from gsnr_sweep.measures.requires import NotRequiredError
+from gsnr_sweep.measures.trained_network import check_network
 from gsnr_sweep.models.build import build_model, describe_model
 from gsnr_sweep.models.mlp import MLP
-from gsnr_sweep.preflight.examples import example_sets
+from gsnr_sweep.preflight.examples import example_sets, examples, without_confusion
 from gsnr_sweep.preflight.global_state import unchanged_global_state
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.replica import Replica
@@ -73,7 +74,7 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...
     functions, network = cfg.measures.functions, own_network(cfg)
     if not network and all(map(is_ours, functions.values())):
         return ()
-    loaded = load_measures(functions)
+    loaded = load_measures(functions, cfg.measures.of_networks.for_trial())
     measures = tuple(_Measure(name, functions[name], found) for name, found in loaded.items())
     cheap = cost.n_parameters <= _MOST_WEIGHTS and cost.forward_flops <= _MOST_FLOPS
     training = repr((cfg.loss, cfg.optim, cfg.measures.batch_norm))
@@ -83,6 +84,21 @@ def try_measures(cfg: Config, spec: DataSpec, cost: ModelCost) -> tuple[str, ...
     if problem:
         raise GsnrError(problem)
     return doubts
+
+
+def check_network_measures(cfg: Config, spec: DataSpec) -> None:
+    """Refuse a network that a measure of trained networks is not defined for.
+
+    Raises:
+        GsnrError: There is such a measure.
+    """
+    wanted = network_measures(load_measures(cfg.measures.functions, cfg.measures.of_networks))
+    if not wanted:
+        return
+    model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed=0).eval()
+    x, _ = examples(cfg, spec, 1)
+    example = x.double() if x.is_floating_point() else x
+    check_network(wanted, model.double(), example, spec.task)
 
 
 def own_network(cfg: Config) -> str:
@@ -172,7 +188,9 @@ class _Trial:
         else:
             model, followed = MLP(_STAND_IN_WIDTH, spec.input_shape, spec.n_outputs), []
         sets = example_sets(cfg, spec, _SAMPLES, _TEST_SAMPLES, _REPLICAS)
-        tiny = replace(cfg, n=len(sets.train[0]), n_test=len(sets.test), n_sets=_REPLICAS)
+        tiny = replace(
+            without_confusion(cfg), n=len(sets.train[0]), n_test=len(sets.test), n_sets=_REPLICAS
+        )
         epochs = min(cfg.epochs, 1)
         tiny = replace(tiny, epochs=epochs, measure_at=[epochs], threads=1)
         if isinstance(cfg.optim, RuleConfig):  # several steps, none of them on a lone sample

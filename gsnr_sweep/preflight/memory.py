@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from gsnr_sweep.config.schema import Config
-from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig
+from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig, TorchvisionConfig
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
@@ -81,11 +81,12 @@ def memory_bytes(
     values, pool = math.prod(spec.input_shape), spec.n_train or 0
     own = isinstance(cfg.data, CustomDataConfig)
     in_bytes = len(spec.input_shape) == 3 and not own  # images are kept in uint8
-    stored = values * (1 if in_bytes else 8)
+    bytes_a_value = 1 if in_bytes else 8
+    stored = values * bytes_a_value
     width: int = getattr(torch, cfg.dtype).itemsize
     on_gpu = plan.examples.is_cuda
     replica = n_parameters * (width + (_REPLICA_ON_GPU if on_gpu else _REPLICA))
-    replica += cfg.n * (stored + 8 + 2 * 8)  # a label and two losses a sample
+    replica += cfg.train_size * (stored + 8 + 2 * 8)  # a label and two losses a sample
     test = cfg.n_test * (stored + 8 + 3 * 8 * cfg.n_sets)
     thread = n_parameters * _THREAD + _pass_bytes(plan, chunks)
     if plan.random and cfg.rule is not None:  # what it draws is drawn for a mini-batch in one pass
@@ -96,12 +97,14 @@ def memory_bytes(
     computing = cfg.n_sets * replica + test + threads * thread
     if on_gpu:
         return computing
-    reading = pool * stored * _READING
+    whole = values if not isinstance(cfg.data, TorchvisionConfig) else math.prod(cfg.data.shape)
+    in_pool = whole * bytes_a_value  # images are resized as they are drawn
+    reading = pool * in_pool * _READING
     if isinstance(cfg.data, NpzConfig | CustomDataConfig) and cfg.data.standardize:
         reading += pool * values * _STANDARDIZING
-    held = _PROCESS + (pool + (spec.n_test or 0)) * stored
+    held = _PROCESS + (pool + (spec.n_test or 0)) * in_pool
     held += _MLFLOW if cfg.tracking.name == "mlflow" else 0
-    held += max(cfg.n, cfg.n_test) * stored * _DEFORMING if spec.name == "digits" else 0
+    held += max(cfg.train_size, cfg.n_test) * stored * _DEFORMING if spec.name == "digits" else 0
     return int((held + max(computing, reading)) * _ALLOCATOR)
 
 

@@ -115,7 +115,7 @@ class Fit:
             fit,
             stochastic=training.may_be_random,
             running=training.running_statistics,
-            lone=rule is not None and rule.has_lone_sample(cfg.n),
+            lone=rule is not None and rule.has_lone_sample(cfg.train_size),
         )
 
     @property

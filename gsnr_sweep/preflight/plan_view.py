@@ -22,10 +22,11 @@ from gsnr_sweep.config.schema import value_at
 from gsnr_sweep.data.settings import TOKENS, CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
 from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig
-from gsnr_sweep.preflight.check import CheckedPoint
+from gsnr_sweep.preflight.check import CheckedPoint, passes_by_part
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import as_typed, describe_duration, describe_epoch
 
+_ALWAYS = {"training": "training", "steps": "measured steps"}
 _MOST_ROWS = 60
 _SHOWN_AT_EITHER_END = 20
 _LEAST_LABEL = 14
@@ -78,7 +79,8 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
     )
     parameters = sorted({point.n_parameters for point in points})
     span = f"{parameters[0]:,}" + (f" to {parameters[-1]:,}" if len(parameters) > 1 else "")
-    fixed = [key for key in ("n", "ch", "p_random") if key not in axes]
+    told = axes.keys() | ({"p_random"} if "random_labels" in axes else set())
+    fixed = [key for key in ("n", "ch", "p_random") if key not in told]
     setting = ", ".join(f"{key}={getattr(cfg, key)}" for key in fixed)
     swept = {
         "data": bool({"data", "data.name", "data._target_"} & axes.keys()),
@@ -87,7 +89,7 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
     described = [] if swept["data"] else _samples_lines(points[0])
     return [
         ("grid", "; ".join(part for part in (grid, setting) if part)),
-        ("data", "as swept" if swept["data"] else _data_line(points[0])),
+        ("data", "as swept" if swept["data"] else _data_line(points)),
         *described,
         ("model", f"{'as swept' if swept['model'] else _model_line(points[0])}, {span} parameters"),
         (
@@ -100,8 +102,23 @@ def _lines(points: Sequence[CheckedPoint], axes: dict[str, list[str]]) -> list[t
             "measured",
             f"at epochs {_schedules(points)}, test set of {_span(points, 'n_test')}",
         ),
-        ("compute", f"about {_tera(sum(point.flops for point in points))} in all"),
+        ("compute", f"about {_tera(sum(point.flops for point in points))} in all{_parts(points)}"),
     ]
+
+
+def _parts(points: Sequence[CheckedPoint]) -> str:
+    """Say what measures of trained networks cost, if there are any."""
+    flops: dict[str, float] = {}
+    for point in points:
+        for part, passes in passes_by_part(point.cfg).items():
+            flops[part] = flops.get(part, 0.0) + passes * point.forward_flops
+    if len(flops) == len(_ALWAYS):
+        return ""
+    shares = {part: 100 * own / sum(flops.values()) for part, own in flops.items()}
+    shown = sorted((part for part in shares if shares[part] >= 1), key=shares.__getitem__)
+    return ": " + ", ".join(
+        f"{_ALWAYS.get(part, part)} {shares[part]:.0f} %" for part in reversed(shown)
+    )
 
 
 def _rule_line(points: Sequence[CheckedPoint]) -> str:
@@ -140,12 +157,15 @@ def _one_of(told: set[str]) -> str:
     return told.pop() if len(told) == 1 else "as swept"
 
 
-def _data_line(point: CheckedPoint) -> str:
-    data = point.cfg.data
-    name = data._target_ if isinstance(data, CustomDataConfig) else data.name
-    if point.cfg.p_random == 0:
-        return name
-    return f"{name}, test labels {'randomized too' if data.noisy_test else 'clean'}"
+def _data_line(points: Sequence[CheckedPoint]) -> str:
+    cfg = points[0].cfg
+    data = cfg.data
+    parts = [data._target_ if isinstance(data, CustomDataConfig) else data.name]
+    if (size := _span(points, "data.confusion")) != "0":
+        parts.append(f"beside n a confusion set of {size} with random labels")
+    if cfg.p_random:
+        parts.append(f"test labels {'randomized too' if data.noisy_test else 'clean'}")
+    return ", ".join(parts)
 
 
 def _samples_lines(point: CheckedPoint) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import math
 import shutil
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.config.schema import Config
+from gsnr_sweep.config.schema import Config, value_at
 from gsnr_sweep.data.settings import CustomDataConfig
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.machine import memory_limit
@@ -27,8 +27,9 @@ _WEIGHT = 8  # bytes a weight of a replica: itself and its gradient, in float32
 def check_sets(cfg: Config, spec: DataSpec) -> None:
     """Refuse training sets and a test set that no machine at hand can hold.
 
-    A training set of n samples takes n · (inputs + target) bytes, with two losses each; M of them
-    are held, with as many replicas, and a test set whose losses are held for each replica.
+    A training set of n samples and K of a confusion set takes (n + K) · (inputs + target) bytes,
+    with two losses each; M of them are held, with as many replicas, and a test set whose losses are
+    held for each replica.
 
     Raises:
         GsnrError: They take more than there is; the key with the largest share is named.
@@ -36,13 +37,16 @@ def check_sets(cfg: Config, spec: DataSpec) -> None:
     in_bytes = len(spec.input_shape) == 3  # images may be kept in uint8
     kept = 1 if in_bytes and not isinstance(cfg.data, CustomDataConfig) else 4
     sample = math.prod(spec.input_shape) * kept + _TARGETS
-    training = cfg.n_sets * cfg.n * (sample + 2 * _LOSSES)
+    factors = {"n": cfg.n, "data.confusion": cfg.data.confusion, "n_sets": cfg.n_sets}
     shares = {
-        "n" if cfg.n >= cfg.n_sets else "n_sets": training,
+        max(factors, key=factors.__getitem__): cfg.n_sets * cfg.train_size * (sample + 2 * _LOSSES),
         "n_test": cfg.n_test * sample,
     }
     shares["n_sets"] = shares.get("n_sets", 0) + cfg.n_sets * _REPLICA
-    what = f"{cfg.n_sets} training sets of n={cfg.n} and a test set of n_test={cfg.n_test}"
+    confusion = f" + {cfg.data.confusion} of a confusion set" if cfg.data.confusion else ""
+    what = (
+        f"{cfg.n_sets} training sets of n={cfg.n}{confusion} and a test set of n_test={cfg.n_test}"
+    )
     _refuse_beyond(shares, what, cfg)
 
 
@@ -75,7 +79,7 @@ def _refuse_beyond(shares: dict[str, int], what: str, cfg: Config) -> None:
     if needed > most:
         key = max(shares, key=shares.__getitem__)
         raise GsnrError(
-            f"{key}={getattr(cfg, key)}: {what} take at least {_bytes(needed)} of memory; {whose} "
+            f"{key}={value_at(cfg, key)}: {what} take at least {_bytes(needed)} of memory; {whose} "
             f"{_bytes(most)}. Give a smaller {key}."
         )
 

@@ -23,8 +23,10 @@ from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.measures import load_measures, requirements_of
+from gsnr_sweep.measures.registry import network_measures
 from gsnr_sweep.models.build import build_model
-from gsnr_sweep.preflight.examples import example_sets
+from gsnr_sweep.preflight.check import network_costs
+from gsnr_sweep.preflight.examples import example_sets, without_confusion
 from gsnr_sweep.preflight.memory import memory_bytes, plan_passes
 from gsnr_sweep.runs.device import available_cores, choose_device
 from gsnr_sweep.training.ensemble import Ensemble
@@ -79,7 +81,7 @@ class Setup:
     @property
     def size(self) -> tuple[float, int, int]:
         """What decides which point of a family is timed: its width, and then its sets."""
-        return self.forward_flops, self.cfg.n, self.cfg.n_sets
+        return self.forward_flops, self.cfg.train_size, self.cfg.n_sets
 
     @property
     def memory_bytes(self) -> int:
@@ -90,7 +92,7 @@ class Setup:
     @property
     def several_chunks(self) -> bool:
         """Whether batch normalization takes a pass a layer for its statistics."""
-        return self.plan.normalizes and self.chunks.step < self.cfg.n
+        return self.plan.normalizes and self.chunks.step < self.cfg.train_size
 
     @cached_property
     def family(self) -> Hashable:
@@ -153,8 +155,9 @@ class Timing:
         # With gradient descent a measured step is one of the training's.
         taken = sum(epoch < cfg.epochs for epoch in schedule) if cfg.rule is None else 0
         steps = cfg.epochs - taken
-        replica = cfg.n * (steps * self.step + len(schedule) * self.measurement)
-        replica += len(schedule) * 2 * cfg.n_test * self.losses
+        replica = cfg.train_size * (steps * self.step + len(schedule) * self.measurement)
+        passes = 2 * cfg.n_test + sum(network_costs(cfg).values())
+        replica += len(schedule) * passes * self.losses
         rounds = math.ceil(cfg.n_sets / setup.threads)
         return _START_S + setup.crowding * rounds * setup.forward_flops * replica
 
@@ -169,7 +172,7 @@ def time_trial(setup: Setup, flops: float) -> Timing:
     cfg, spec = setup.cfg, setup.spec
     fewest = _FEWEST_IN_LANES if setup.plan.explicit else _FEWEST
     most = max(fewest, min(int(flops / (_PASSES * setup.forward_flops)), _MOST_SAMPLES))
-    n, n_test = min(cfg.n, most), min(cfg.n_test, most)
+    n, n_test = min(cfg.train_size, most), min(cfg.n_test, most)
     if cfg.rule is not None and n > cfg.rule.batch_size:
         n -= n % cfg.rule.batch_size  # whole mini-batches
     drawn = example_sets(cfg, spec, n, n_test)
@@ -178,7 +181,9 @@ def time_trial(setup: Setup, flops: float) -> Timing:
 
     def build(n_sets: int) -> Ensemble:
         chunk = math.ceil(n / 2) if setup.several_chunks else cfg.chunk_size
-        trial = replace(cfg, n=n, n_sets=n_sets, threads=setup.threads, chunk_size=chunk)
+        trial = replace(
+            without_confusion(cfg), n=n, n_sets=n_sets, threads=setup.threads, chunk_size=chunk
+        )
         trial = replace(trial, epochs=1, measure_at=[0, 1])
         sets = RunSets([train] * n_sets, Samples(test.x[:1], test.y[:1]))
         return Ensemble(model, sets, spec.task, trial.training, setup.device)
@@ -188,7 +193,10 @@ def time_trial(setup: Setup, flops: float) -> Timing:
     if ensemble.is_batched:  # replicas that step together cost less each the more there are
         n_sets = min(cfg.n_sets, max(n_sets, _MOST_BATCHED))
         ensemble = build(n_sets)
-    snapshots = ensemble.run(wanted=requirements_of(load_measures(cfg.measures.functions)))
+    measures = load_measures(cfg.measures.functions, cfg.measures.of_networks)
+    # Measures of trained networks make many passes: their number is known, and a pass is timed.
+    of_steps = {name: m for name, m in measures.items() if name not in network_measures(measures)}
+    snapshots = ensemble.run(wanted=requirements_of(of_steps))
     measurement = _shortest(lambda: next(snapshots), setup)
     snapshots.close()  # type: ignore[attr-defined]
     with ensemble.stepping() as steps:

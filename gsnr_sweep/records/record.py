@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from gsnr_sweep.measures.undefined import reason_of
 from gsnr_sweep.records.atomic import write_atomically
 from gsnr_sweep.records.reading import from_json, read_json
 from gsnr_sweep.records.state import State
@@ -35,6 +36,7 @@ class Measurement:
         metrics: Finite values by metric name.
         nonfinite: Names of the metrics that came out as NaN or infinite; JSON and MLflow hold
             neither.
+        reasons: Why some of them are not defined, by name.
         time_ms: When, in milliseconds since 1970. It goes with the values wherever they are sent:
             MLflow takes the same value with the same time only once, so sending twice is harmless.
         arrays: Lists of values by name, such as one value a parameter; None stands for a value
@@ -50,6 +52,7 @@ class Measurement:
     arrays: dict[str, list[float | None]] = field(default_factory=dict)
     step: int | None = None
     is_end: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -71,7 +74,9 @@ class Measurement:
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         now = int(time.time() * 1000)
         missing = sorted(set(numbers) - set(finite))
-        return cls(epoch, finite, missing, now, arrays, step, is_end)
+        told = {name: printable(reason_of(value)) for name, value in values.items()}
+        reasons = {name: reason for name, reason in told.items() if reason}
+        return cls(epoch, finite, missing, now, arrays, step, is_end, reasons)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.errors import GsnrError, describe_exception
-from gsnr_sweep.training.rules import OPTIMIZER
+from gsnr_sweep.training.replica import NO_PARAMETER
 
 _TORCH_ENDINGS = (".pt", ".pth", ".bin", ".ckpt")
 _TORCH_BEGINNINGS = (b"PK", b"\x80")  # a ZIP file, a pickle
@@ -109,7 +109,7 @@ def _replicas(path: Path, tensors: Mapping[str, Tensor]) -> list[Weights]:
     replicas: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         found = _KEPT.fullmatch(key)
-        if found and not found["name"].startswith(OPTIMIZER):
+        if found and not found["name"].startswith(NO_PARAMETER):
             replicas.setdefault(int(found["replica"]), {})[found["name"]] = tensor
     several = len(replicas) > 1
     return [

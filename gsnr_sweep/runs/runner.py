@@ -198,7 +198,7 @@ class _Run:
         sets = draw_sets(source, cfg.sampling)
         data = run.record.data = describe_data(source.spec, sets, files_of(cfg.data))
         run.data_digest = f"{data['train_digest']}+{data['test_digest']}"
-        measures = load_measures(cfg.measures.functions)
+        measures = load_measures(cfg.measures.functions, cfg.measures.of_networks)
         ensemble = run.ensemble = build_ensemble(cfg, sets, self.device)
         run.record.summary["n_parameters"] = ensemble.n_parameters
         self._go_on(ensemble)
@@ -210,7 +210,7 @@ class _Run:
             self._measure(snapshot, measures)
         run.record.stopped_by = ensemble.stopped_by(run.epoch)
         run.record.summary["epochs_trained"] = run.epoch
-        steps = run.epoch * cfg.n * cfg.n_sets
+        steps = run.epoch * cfg.train_size * cfg.n_sets
         run.record.summary["train_samples_per_s"] = steps / max(run.stopwatch.seconds, 1e-9)
 
     def _go_on(self, ensemble: Ensemble) -> None:

@@ -44,8 +44,9 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
     set_exact_arithmetic(cfg.tf32)
     source = distribution(cfg.data)
     sets, spec = draw_sets(source, cfg.sampling), source.spec
-    measures = load_measures(cfg.measures.functions)
+    measures = load_measures(cfg.measures.functions, cfg.measures.of_networks)
     wanted = requirements_of(measures)
+    wanted = dataclasses.replace(wanted, zero_error=False)  # nothing is known of the training
     if cfg.rule is not None:  # what its own next step is depends on more than weights
         wanted = dataclasses.replace(wanted, own_steps=False)
     seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)

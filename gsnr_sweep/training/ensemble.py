@@ -25,7 +25,7 @@ from gsnr_sweep.training.rules import Rule, draws_random_numbers
 from gsnr_sweep.training.settings import TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
-from gsnr_sweep.training.stopping import Stopping
+from gsnr_sweep.training.stopping import Stopping, TrainingLosses, ZeroError
 
 OnEpoch = Callable[[int], None]
 
@@ -80,7 +80,8 @@ class Ensemble:
         numbered = enumerate(self.replicas) if settings.rule else ()
         drawing = Lock() if draws else None
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
-        self._stopping = Stopping(settings.stop, self.replicas)
+        losses = TrainingLosses(self.replicas)
+        self._stopping, self._zero_error = Stopping(settings.stop, losses), ZeroError(losses)
         about = (self._rules, self.test, self.followed)
         self._measuring = Measuring(settings, self.replicas, *about)
 
@@ -112,6 +113,8 @@ class Ensemble:
         own = [replica.state() for replica in self.replicas]
         for state, rule in zip(own, self._rules, strict=False):
             state |= rule.state()
+        for m, state in enumerate(own):
+            state |= self._zero_error.state(m)
         return {
             f"{m}.{name}": tensor for m, state in enumerate(own) for name, tensor in state.items()
         }
@@ -128,6 +131,7 @@ class Ensemble:
             replica.load_state(own)
             for rule in self._rules[m : m + 1]:
                 rule.load_state(own)
+            self._zero_error.load_state(m, own)
 
     def ends_at(self, epoch: int) -> bool:
         """Tell whether training is over after so many epochs, at the replicas' present weights."""
@@ -170,6 +174,8 @@ class Ensemble:
         with self.stepping() as steps:
             for epoch in range(first, settings.epochs + 1):
                 step = epoch * settings.steps_an_epoch
+                if wanted.zero_error:
+                    self._zero_error.judge(epoch)
                 ends = self.ends_at(epoch)
                 is_due = step in schedule or (ends and self._stopping.is_asked)
                 if is_due and step not in done:
@@ -220,6 +226,9 @@ class Ensemble:
             with closing(stacked):
                 yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
+    def _zero_error_steps(self) -> Tensor:
+        return self._zero_error.epochs * self._settings.steps_an_epoch
+
     def _measured_step(
         self, step: int, is_end: bool, steps: Steps, wanted: Requirements
     ) -> Snapshot:
@@ -250,6 +259,7 @@ class Ensemble:
             test_loss_change=after.test_loss_change,
             train_accuracy=_vector(each.train.accuracy for each in taken),
             test_accuracy=_vector(each.test.accuracy for each in taken),
+            zero_error_steps=self._zero_error_steps() if wanted.zero_error else None,
             parameters=self.parameters,
             followed=self.followed,
             probed={name: [each.probed[name] for each in taken] for name in wanted.probes},

@@ -14,6 +14,9 @@ from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.gradients import Moments
 
+NO_PARAMETER = "/"
+"""What names in a replica's state begin with that are neither parameters nor buffers."""
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -55,7 +58,7 @@ class Replica:
     train: Samples
 
     def __post_init__(self) -> None:
-        self.model, self._loss = self.engine.model, self.engine.loss
+        self.model, self.loss = self.engine.model, self.engine.loss
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._weights = [p.detach().double() for p in self._parameters]
 
@@ -153,7 +156,7 @@ class Replica:
         def keep(outputs: Tensor, targets: Tensor, chunk_losses: Tensor) -> None:
             nonlocal correct
             losses.append(chunk_losses)
-            correct += self._loss.count_correct(outputs, targets)
+            correct += self.loss.count_correct(outputs, targets)
 
         moments = self.engine.moments(self.train, keep, signs)
         return moments, self._as_losses(losses, correct)
@@ -164,12 +167,12 @@ class Replica:
         losses, correct = [], 0
         for outputs, y in self.engine.outputs(samples):
             losses.append(self.sample_losses(outputs, y))
-            correct += self._loss.count_correct(outputs, y)
+            correct += self.loss.count_correct(outputs, y)
         return self._as_losses(losses, correct)
 
     def _as_losses(self, parts: list[Tensor], correct: int) -> Losses:
         per_sample = torch.cat(parts)
-        accuracy = correct / len(per_sample) if self._loss.task == "classification" else math.nan
+        accuracy = correct / len(per_sample) if self.loss.task == "classification" else math.nan
         return Losses(per_sample, accuracy)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -178,4 +181,4 @@ class Replica:
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return each sample's loss [N], float64."""
-        return self._loss(outputs, targets)
+        return self.loss(outputs, targets)

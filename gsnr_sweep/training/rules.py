@@ -29,7 +29,7 @@ from gsnr_sweep.data.seeding import (
 )
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.training.preconditioner import preconditioner
-from gsnr_sweep.training.replica import Replica
+from gsnr_sweep.training.replica import NO_PARAMETER, Replica
 from gsnr_sweep.training.settings import RuleSettings
 from gsnr_sweep.user_code import UserCodeError, call, load
 
@@ -39,7 +39,7 @@ SCHEDULES = {
     "step": "torch.optim.lr_scheduler.StepLR",
 }
 """Schedules of the learning rate by name; any other is a dotted path."""
-OPTIMIZER = "/optimizer/"
+OPTIMIZER = f"{NO_PARAMETER}optimizer/"
 """What names of an optimizer's own state begin with; no parameter is called so."""
 _NUMBER = "number."
 _ONE_AT_A_TIME = Lock()

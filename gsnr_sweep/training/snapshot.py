@@ -65,6 +65,8 @@ class Snapshot:
             as `measures.own_steps`), ``epoch`` (a pass over the training set), and
             ``full_batch``, after one step u_j = p_j g_j along the training loss's gradient, where p
             is known.
+        zero_error_steps: [M] steps of the rule taken when the training error was zero for the first
+            time, judged after each epoch; NaN if it has not been. For measures that want it.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
             same; for measures that want it, and None where it is not known.
     """
@@ -96,6 +98,7 @@ class Snapshot:
     preconditioner: Tensor | None = None
     step: int = 0
     is_end: bool = False
+    zero_error_steps: Tensor | None = None
 
     @property
     def after(self) -> After:

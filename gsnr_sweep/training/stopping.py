@@ -1,23 +1,58 @@
-"""When training ends before its last epoch."""
+"""What is judged after each epoch on the whole training set: stopping rules, and zero error."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from gsnr_sweep.training.replica import Replica
+import torch
+from torch import Tensor
+
+from gsnr_sweep.training.replica import NO_PARAMETER, Replica
 from gsnr_sweep.training.settings import StopConfig
+
+ZERO_ERROR = f"{NO_PARAMETER}zero_error"
+"""What the epoch of first zero error is called in a replica's state."""
+
+
+class TrainingLosses:
+    """Loss and error of the replicas' training sets, in evaluation mode, once an epoch."""
+
+    def __init__(self, replicas: Sequence[Replica]) -> None:
+        """Judge these replicas."""
+        self._replicas = replicas
+        self._known: dict[int, tuple[int, float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    def at(self, m: int, epoch: int) -> tuple[float, float]:
+        """Return loss and share of misclassified samples of replica m's training set.
+
+        Args:
+            m: The replica's number.
+            epoch: Epochs that it has behind it; it must stand there.
+        """
+        known = self._known.get(m)
+        if known is None or known[0] != epoch:
+            replica = self._replicas[m]
+            replica.fix_statistics()
+            losses = replica.losses(replica.train)
+            known = self._known[m] = epoch, losses.mean, losses.error
+        return known[1:]
 
 
 class Stopping:
     """Rules of stopping: all of them, for every replica, at one and the same epoch.
 
-    They are judged on the whole training set in evaluation mode. Replicas are measured together, so
-    they stop together: at the first epoch at which none of them breaks a rule.
+    Replicas are measured together, so they stop together: at the first epoch at which none of them
+    breaks a rule.
     """
 
-    def __init__(self, settings: StopConfig, replicas: Sequence[Replica]) -> None:
-        """Judge these replicas by these rules."""
-        self._settings, self._replicas = settings, list(replicas)
+    def __init__(self, settings: StopConfig, losses: TrainingLosses) -> None:
+        """Judge replicas by these rules."""
+        self._settings, self._losses = settings, losses
+        self._order = list(range(len(losses)))
         self._judged: tuple[int, bool] = (-1, False)
 
     @property
@@ -34,20 +69,48 @@ class Stopping:
         if not self.is_asked:
             return ""
         if self._judged[0] != epoch:
-            self._judged = (epoch, self._are_met())
+            self._judged = (epoch, self._are_met(epoch))
         return " and ".join(self._settings.rules) if self._judged[1] else ""
 
-    def _are_met(self) -> bool:
-        for place, replica in enumerate(self._replicas):
-            if not self._is_met(replica):
+    def _are_met(self, epoch: int) -> bool:
+        for place, m in enumerate(self._order):
+            if not self._is_met(m, epoch):
                 # Who is the last to come so far is asked first next time.
-                self._replicas.insert(0, self._replicas.pop(place))
+                self._order.insert(0, self._order.pop(place))
                 return False
         return True
 
-    def _is_met(self, replica: Replica) -> bool:
-        replica.fix_statistics()
-        losses, rules = replica.losses(replica.train), self._settings
-        if rules.train_loss is not None and not losses.mean <= rules.train_loss:
+    def _is_met(self, m: int, epoch: int) -> bool:
+        (loss, error), rules = self._losses.at(m, epoch), self._settings
+        if rules.train_loss is not None and not loss <= rules.train_loss:
             return False
-        return rules.train_error is None or losses.error <= rules.train_error
+        return rules.train_error is None or error <= rules.train_error
+
+
+class ZeroError:
+    """When each replica classified its whole training set correctly for the first time."""
+
+    def __init__(self, losses: TrainingLosses) -> None:
+        """Judge these replicas."""
+        self._losses = losses
+        self._first = [math.nan] * len(losses)
+
+    def judge(self, epoch: int) -> None:
+        """Look at the replicas that have not been there yet, after so many epochs."""
+        for m, first in enumerate(self._first):
+            if math.isnan(first) and self._losses.at(m, epoch)[1] == 0:
+                self._first[m] = float(epoch)
+
+    @property
+    def epochs(self) -> Tensor:
+        """[M] epochs passed until then, float64; NaN for those who have not been there."""
+        return torch.tensor(self._first, dtype=torch.float64)
+
+    def state(self, m: int) -> dict[str, Tensor]:
+        """Return what a replica's state must hold of it; nothing before."""
+        first = self._first[m]
+        return {} if math.isnan(first) else {ZERO_ERROR: torch.tensor(first, dtype=torch.float64)}
+
+    def load_state(self, m: int, state: dict[str, Tensor]) -> None:
+        """Take over what `state` returned earlier."""
+        self._first[m] = float(state.get(ZERO_ERROR, math.nan))

@@ -151,7 +151,7 @@ def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
     told = _told("--config-dir", own, "model=deeper")
     assert told == (
         "model=deeper: there is no option 'deeper'. "
-        "Allowed: custom, deep, mlp, resnet18, table2_cnn, table3_cnn."
+        "Allowed: custom, deep, mlp, resnet18, table2_cnn, table3_cnn, vgg."
     )
 
 

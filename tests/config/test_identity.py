@@ -62,9 +62,12 @@ def _npz(path: Path | str) -> Config:
         "tracking.run_name=mine",
         "preset.name=mine",
         "preset.figures=[]",
+        "preset.paper_curves=true",
         "scale=smoke",
         "measure_at=every:2",
         "tf32=false",
+        "random_labels=false",
+        "data.confusion=0",
     ],
 )
 def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
@@ -89,11 +92,33 @@ def test_how_a_run_is_launched_does_not_change_it(override: str) -> None:
         "measure_at=log:3",
         "data=toy",
         "data.elastic=2",
+        "data.confusion=5",
+        "random_labels=true",
         "+measures.functions.mine=some.where",
     ],
 )
 def test_what_decides_the_numbers_does(override: str) -> None:
     assert run_identity(tiny_config(override)) != run_identity(tiny_config())
+
+
+def test_random_labels_are_p_random_1() -> None:
+    short, long = tiny_config("random_labels=true"), tiny_config("p_random=1")
+    assert run_identity(short) == run_identity(long)
+    assert training_identity(short) == training_identity(long)
+
+
+def test_images_of_another_size_make_another_run() -> None:
+    plain, null, large = (
+        tiny_config("data=mnist", *more)
+        for more in ((), ("data.resize=null",), ("data.resize=32",))
+    )
+    assert run_identity(plain) == run_identity(null) != run_identity(large)
+    assert training_identity(plain).hash != training_identity(large).hash
+
+
+def test_confusion_sets_belong_to_the_training() -> None:
+    one, other = (tiny_config(f"data.confusion={size}") for size in (4, 5))
+    assert training_identity(one).hash != training_identity(other).hash
 
 
 def test_an_identity_is_16_hexadecimal_digits(tmp_path: Path) -> None:
@@ -129,6 +154,7 @@ _GIVEN: dict[tuple[str, ...], tuple[str, str]] = {
     ),
     ("experiment=fig9_cifar10",): ("a8e05eb3f09972a3", "e6b5d875b348e881"),
     ("experiment=fig7_weight_gradient_mnist",): ("8351ac586188c570", "c99954c1b982ab26"),
+    ("data=mnist", "model=mlp", "+model.args.depth=3"): ("6e5b5b6dde1c3a8f", "5fec19d090cc9c90"),
     ("data=cifar10", "model=resnet18"): ("73ab1b08be19617e", "b2ef824262fd329e"),
     ("model=custom", "model._target_=my_models.Wide"): ("2eee3f1091fb9c4b", "450c54a7be0273a5"),
 }

@@ -22,7 +22,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.config.wording import suggest
 from gsnr_sweep.data.settings import CustomDataConfig, TorchvisionConfig, ToyConfig
 from gsnr_sweep.errors import GsnrError
-from tests.conftest import CONF, MakeConfig, tiny_config
+from tests.conftest import CONF, TINY, MakeConfig, expanded, tiny_config
 
 
 def _composed(*overrides: str) -> DictConfig:
@@ -227,6 +227,65 @@ def test_a_run_is_named_after_its_grid_point(make_config: MakeConfig) -> None:
     assert run_name(make_config("n=1000", "ch=6")) == "n=1000 ch=6 p=0.0"
     assert run_name(make_config("data=toy", "data.eta=2")) == "n=30 ch=6 p=0.0 eta=2"
     assert run_name(make_config("tracking.run_name=mine")) == "mine"
+    assert run_name(make_config("data.confusion=7")) == "n=30 ch=6 p=0.0 confusion=7"
+    assert run_name(make_config("random_labels=true")) == "n=30 ch=6 p=1.0"
+
+
+# --- random labels and confusion sets
+
+
+def test_random_labels_are_written_out_as_p_random() -> None:
+    for overrides in (["random_labels=true"], ["random_labels=true", "p_random=1"]):
+        cfg = tiny_config(*overrides)
+        assert (cfg.p_random, cfg.sampling.p_random, cfg.random_labels) == (1.0, 1.0, True)
+        assert problems(cfg) == []
+        again = from_omegaconf(OmegaConf.create(dataclasses.asdict(cfg)))
+        assert again == cfg
+    assert tiny_config("random_labels=false", "p_random=0.3").p_random == 0.3
+    assert tiny_config("random_labels=false", "p_random=1").p_random == 1
+
+
+def test_random_labels_beside_a_share_of_them_are_refused() -> None:
+    assert problems(tiny_config("random_labels=true", "p_random=0.3")) == [
+        "random_labels=true with p_random=0.3: the first replaces all labels, the second a share "
+        "of them. Leave one of them out."
+    ]
+    (toy,) = problems(tiny_config("random_labels=true", "data=toy"))
+    assert toy.startswith("random_labels=true: data=toy is a regression")
+    assert toy.endswith("Leave random_labels out.")
+
+
+def test_random_labels_can_be_swept() -> None:
+    grid = expanded("-m", *TINY, "random_labels=false,true")
+    assert grid.axes == {"random_labels": ["False", "True"]}
+    assert [point.cfg.p_random for point in grid.points if point.cfg] == [0.0, 1.0]
+
+
+def test_sizes_that_count_the_confusion_set() -> None:
+    cfg = tiny_config(
+        "data.confusion=12", "optim=sgd", "optim.batch_size=21", "measure_at=[step:1]"
+    )
+    assert (cfg.n, cfg.train_size, cfg.training.n, cfg.engine.n) == (30, 42, 42, 42)
+    assert cfg.training.steps_an_epoch == 2
+    assert cfg.measured_epochs == [0.5]
+    assert cfg.sampling.n == 30
+    assert problems(tiny_config("data.confusion=12", "optim=sgd", "optim.batch_size=43")) == [
+        "optim.batch_size=43: a mini-batch has 1 to n + data.confusion = 42 samples of the "
+        "training set."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.confusion=-1", "data.confusion=-1: give 0 samples or more."),
+        ("data.confusion=9223372036854775808", "data.confusion: at most 9223372036854775807"),
+        ("data.resize=0", "data.resize=0: give a side of at least 1 pixel, or null."),
+    ],
+)
+def test_confusion_sets_and_images_of_no_size(override: str, words: str) -> None:
+    (problem,) = problems(tiny_config("data=mnist", override))
+    assert problem.startswith(words)
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,68 @@ def test_data_of_the_users_set_their_own_limits() -> None:
     assert told.startswith(f"p_random=0.5: {pair} is a regression")
 
 
+class Rows(Endless):
+    """The same, each array from a generator of its own: a larger set begins with a smaller one."""
+
+    def draw(self, n: int, seed: int, stream: Stream, index: int) -> Samples:
+        inputs, labels = generators(seed, stream, index, 2)
+        x, y = inputs.normal(size=(n, 11)), labels.integers(2, size=n)
+        return Samples(torch.from_numpy(x), torch.from_numpy(y))
+
+
+def test_confusion_sets_beyond_what_the_data_can_give() -> None:
+    pair = f"data._target_={__name__}.pools"
+    assert _told(*_own("pools"), "data.confusion=11") == (
+        f"data.confusion=11: a training set is n=30 samples and 11 others, 41 in all, and {pair} "
+        "has 40 training samples. Give data.confusion=10 or less, or a smaller n."
+    )
+    (point,) = _check(*_own("pools"), "data.confusion=10")
+    assert point.cfg.train_size == 40
+    told = _told(*_own("pools"), "+data.args.outputs=targets", "data.confusion=2")
+    assert told.startswith(f"data.confusion=2: {pair} is a regression")
+    assert "Leave data.confusion out." in told
+    assert _told("data=toy", "data.confusion=2").startswith("data.confusion=2: data=toy is a")
+
+
+def test_a_users_samples_must_not_depend_on_how_many_are_drawn() -> None:
+    told = _told(*_own("Endless"), "data.confusion=5")
+    assert "train_set(n=32, m=0, seed=0) is not the beginning of train_set(n=64" in told
+    assert told.count("\n") == 0
+    _check(*_own("Endless"))
+    _check(*_own("Rows"), "data.confusion=5")
+
+
+def test_a_confusion_set_costs_what_as_many_samples_of_n_cost() -> None:
+    rules = ("optim=sgd", "optim.batch_size=16", "stop.train_loss=0.1")
+    beside, alone = (_check(*rules, *size) for size in (["n=30", "data.confusion=15"], ["n=45"]))
+    assert beside[0].flops == alone[0].flops
+    assert beside[0].flops > _check(*rules, "n=30")[0].flops
+
+
+def test_a_lone_sample_of_the_confusion_set_is_seen() -> None:
+    norm = ("model=vgg", "ch=1", "model.args.stages=2", "model.args.batch_norm=true")
+    rules = (*norm, "optim=sgd", "optim.batch_size=10")
+    _check(*rules)
+    told = _told(*rules, "data.confusion=1")
+    assert "no variance" in told
+
+
+def test_data_are_fetched_once_whatever_their_confusion_sets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[DataConfig] = []
+
+    def counted(data: DataConfig) -> base.Distribution:
+        asked.append(data)
+        return found(data)
+
+    points = _check("-m", *_own("pools"), "data.confusion=0,1,2")
+    found = registry.distribution
+    monkeypatch.setattr(registry, "distribution", counted)
+    preflight.prepare(points)
+    assert len(asked) == 1
+
+
 def test_draws_of_the_users_are_tried() -> None:
     told = _told("-m", *_own("Endless", "+data.args.shifted=true"), "n=20,30")
     assert told == (

@@ -238,6 +238,33 @@ def test_a_pool_is_counted(steady: list[int], tmp_path: Path) -> None:
     assert 9 * pixels < with_pool(20_100) - with_pool(100) < 14 * pixels
 
 
+def test_a_confusion_set_is_counted_as_samples_of_n_are(steady: list[int]) -> None:
+    rules = ("threads=1", "n_test=100", "epochs=5")
+    (beside,) = estimate(_points(*rules, "n=1000", "data.confusion=5000"), [])
+    (alone,) = estimate(_points(*rules, "n=6000"), [])
+    assert beside == alone
+
+
+def test_a_trial_has_no_confusion_set() -> None:
+    (seconds,) = [one.seconds for one in estimate(_points("n=64", "data.confusion=64"), [])]
+    assert seconds is not None
+    assert seconds > 0
+
+
+def test_pools_are_read_before_images_are_resized(steady: list[int]) -> None:
+    grid = ("data=mnist", "model=mlp", "ch=2", "n_test=100")
+
+    def memory(n: int, *resize: str) -> int:
+        (found,) = estimate(_points(*grid, f"n={n}", "threads=1", *resize), [])
+        return found.memory_bytes
+
+    assert memory(100, "data.resize=28") == memory(100)
+    assert 0 <= memory(100, "data.resize=64") - memory(100) < 5 * MB
+    drawn = 2 * 50_000 * (64**2 - 28**2)
+    more = memory(50_000, "data.resize=64") - memory(50_000)
+    assert 0.5 * drawn < more < 1.2 * drawn
+
+
 def pool(n: int) -> Any:
     """Images in float64: nothing is smaller than a pixel of a user's own may be."""
     sample = (np.zeros((28, 28)), 0)

@@ -39,6 +39,17 @@ def test_a_single_run() -> None:
     assert "tracking the store" in shown
 
 
+def test_random_labels_and_confusion_sets() -> None:
+    shown = _shown("random_labels=true", "data.confusion=20")
+    assert "grid n=30, ch=6, p_random=1.0" in shown
+    assert "beside n a confusion set of 20 with random labels, test labels randomized" in shown
+    assert "confusion" not in _shown("data.confusion=0")
+    shown = _shown("-m", "random_labels=false,true", "data.confusion=0,20")
+    assert "random_labels ∈ {False, True} × data.confusion ∈ {0, 20}; n=30, ch=6 " in shown
+    assert "p_random" not in shown
+    assert "beside n a confusion set of 0 to 20 with random labels" in shown
+
+
 def test_a_grid() -> None:
     shown = _shown(
         "-m", "n=10,20", "ch=6,7", "lr=0.1,0.001", "p_random=0.5", "data.noisy_test=false"

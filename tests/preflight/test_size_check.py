@@ -59,9 +59,23 @@ def test_nothing_is_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Give a smaller n." in told("n=1000000000")
 
 
-def test_what_is_counted() -> None:
+@pytest.mark.usefixtures("of_16_gb")
+def test_a_confusion_set_beyond_the_machine() -> None:
+    said = told("data.confusion=100000000")
+    assert said.startswith(
+        "data.confusion=100000000: 2 training sets of n=30 + 100000000 of a confusion set and a "
+    )
+    assert said.endswith("Give a smaller data.confusion.")
+
+
+@pytest.mark.parametrize("confusion", [0, 1000])
+def test_what_is_counted(confusion: int) -> None:
     cfg = dataclasses.replace(tiny_config(), n=10**6, n_sets=4, n_test=10**5)
     least = 4 * 10**6 * (784 + 8 + 16) + 10**5 * (784 + 8) + 4 * 5000
+    if confusion:
+        cfg = dataclasses.replace(
+            cfg, n=10**6 - confusion, data=dataclasses.replace(cfg.data, confusion=confusion)
+        )
 
     def refused_at(memory: int) -> bool:
         with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +91,7 @@ def test_what_is_counted() -> None:
 
 
 @pytest.mark.parametrize("width", [10**9, 10**15, 10**18, 10**30])
-@pytest.mark.parametrize("model", ["mlp", "table2_cnn", "table3_cnn"])
+@pytest.mark.parametrize("model", ["mlp", "table2_cnn", "table3_cnn", "vgg"])
 @pytest.mark.usefixtures("of_16_gb")
 def test_widths_beyond_the_machine(model: str, width: int) -> None:
     said = told(f"model={model}", f"ch={width}")

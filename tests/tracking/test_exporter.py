@@ -14,6 +14,7 @@ from mlflow.store.tracking.dbmodels.models import SqlDataset
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from gsnr_sweep.measures.undefined import Undefined
 from gsnr_sweep.records.record import Measurement, RunRecord, flatten
 from gsnr_sweep.records.sent import SENT_FILE, is_sent, read_sent
 from gsnr_sweep.records.state import State
@@ -123,6 +124,18 @@ def test_a_run_that_did_not_finish_is_running_failed_or_killed(
 ) -> None:
     run = store.get_run(_send(folder, _record(FIRST, state=State(state))))
     assert (run.info.status, run.data.tags["gsnr.state"]) == (status, state)
+
+
+def test_why_values_are_not_defined_is_said_once_a_reason(
+    store: MlflowClient, folder: Path
+) -> None:
+    values = {"a": Undefined("no margin"), "b": Undefined("no chain"), "c": Undefined("no margin")}
+    measured = Measurement.from_values(0, values | {"x": 1.0})
+    record = _record(measured, state=State.FINISHED)
+    assert record.measurements[0].reasons == {"a": "no margin", "b": "no chain", "c": "no margin"}
+    tags = store.get_run(_send(folder, record)).data.tags
+    assert tags["gsnr.undefined"] == "a, c: no margin; b: no chain"
+    assert tags["gsnr.nonfinite"] == "a, b, c"
 
 
 def test_a_run_fills_while_it_goes_on(store: MlflowClient, folder: Path) -> None:

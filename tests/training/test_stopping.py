@@ -2,7 +2,9 @@
 
 import copy
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import typed_config
 
@@ -163,3 +166,47 @@ def test_the_error_is_exact() -> None:
     losses = _ensemble(cfg).replicas[0].losses(SETS.train[0])
     assert losses.error * N == round(losses.error * N)
     assert math.isclose(losses.error, 1 - losses.accuracy)
+
+
+# --- the first epoch without an error
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("stops", [(), ("stop.train_loss=1e-9",)])
+def test_first_zero_error_of_each_replica(rule: str, stops: tuple[str, ...]) -> None:
+    every, wanted = _config(*RULES[rule], "measure_at=every:1", *stops), Requirements()
+    snapshots = list(_ensemble(every).run(wanted=replace(wanted, zero_error=True)))
+    correct = torch.stack([s.train_accuracy for s in snapshots]) == 1  # [epochs, M]
+    firsts = correct.int().argmax(0)  # of several largest the first
+    assert correct.any(0).all()
+    assert len(set(firsts.tolist())) > 1
+    assert int(firsts.min()) > 0
+    steps = 1 if rule == "gd" else 3
+    for at in (int(firsts.min()) - 1, int(firsts.max())):
+        expected = [f * steps if f <= at else math.nan for f in firsts.tolist()]
+        found = snapshots[at].zero_error_steps
+        assert found is not None
+        np.testing.assert_array_equal(found.numpy(), expected)
+
+
+def test_zero_error_is_known_after_a_resume_that_came_later() -> None:
+    cfg, wanted = _config(*RULES["sgd"], "epochs=40", "measure_at=[end]"), Requirements()
+    wanted = replace(wanted, zero_error=True)
+    whole = _ensemble(cfg)
+    kept: list[State] = []
+    (snapshot,) = whole.run(
+        lambda epoch: kept.append({n: t.clone() for n, t in whole.state().items()}),
+        wanted=wanted,
+    )
+    second = _ensemble(cfg)
+    second.load_state(kept[36])
+    (resumed,) = second.run(first=37, wanted=wanted)
+    assert snapshot.zero_error_steps is not None
+    assert resumed.zero_error_steps is not None
+    assert bool((snapshot.zero_error_steps < 37 * 3).all())
+    assert torch.equal(snapshot.zero_error_steps, resumed.zero_error_steps)
+
+
+def test_who_does_not_ask_pays_nothing() -> None:
+    (snapshot,) = _ensemble(_config("epochs=1", "measure_at=[end]")).run()
+    assert snapshot.zero_error_steps is None
