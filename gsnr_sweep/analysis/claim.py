@@ -11,6 +11,8 @@ FAILS: Verdict = "does not hold"
 UNCLEAR: Verdict = "cannot be told"
 FEWEST_RUNS = 2
 """Runs that a claim needs unless it says otherwise: one run may be an accident."""
+FEWEST_SEEDS = 2
+"""Seeds that a claim about means over seeds needs unless it says otherwise."""
 ONE_RUN = 1
 """Runs that a claim about the course of a training needs: the paper shows a single one, too."""
 
@@ -26,6 +28,8 @@ class Claim:
         evidence: The numbers behind the verdict, and the rule.
         runs: How many runs the verdict rests on; None for all of the sweep.
         least: How many it needs. Of fewer runs it cannot be told, whatever `verdict` says.
+        seeds: On how many seeds the verdict rests, where it rests on their spread; else None.
+        least_seeds: How many it needs then.
     """
 
     text: str
@@ -34,13 +38,20 @@ class Claim:
     evidence: str
     runs: int | None = None
     least: int = FEWEST_RUNS
+    seeds: int | None = None
+    least_seeds: int = FEWEST_SEEDS
 
     def __post_init__(self) -> None:
-        """Leave open what rests on too few runs."""
+        """Leave open what rests on too few runs, or on too few seeds."""
         if self.runs is not None and self.runs < self.least:
-            told = f"Not enough runs: {self.runs} of at least {self.least}."
-            object.__setattr__(self, "verdict", UNCLEAR)
-            object.__setattr__(self, "evidence", f"{told} {self.evidence}")
+            self._leave_open(f"Not enough runs: {self.runs} of at least {self.least}.")
+        elif self.seeds is not None and self.seeds < self.least_seeds:
+            self._leave_open(f"Not enough seeds: {self.seeds} of at least {self.least_seeds}.")
+
+    def _leave_open(self, why: str) -> None:
+        object.__setattr__(self, "verdict", UNCLEAR)
+        if not self.evidence.startswith(why):
+            object.__setattr__(self, "evidence", f"{why} {self.evidence}".rstrip())
 
     def of_sweep(self, runs: int) -> Claim:
         """Return the claim as it is judged in a sweep of so many runs."""

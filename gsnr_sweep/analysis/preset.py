@@ -1,4 +1,4 @@
-"""Which experiment of the paper a sweep is."""
+"""Which experiment of a paper a sweep is."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class Preset:
         scale: As in ``scale=NAME``; empty for none.
         figures: Names or dotted paths of the figures to draw.
         claims: Dotted paths of the user's own claims to judge.
+        paper_curves: Whether figures also show the paper's own curves, where these are known.
     """
 
     name: str = ""
     scale: str = ""
     figures: tuple[str, ...] = (LHS_RHS,)
     claims: tuple[str, ...] = ()
+    paper_curves: bool = False
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
@@ -35,7 +37,8 @@ class Preset:
         name = str(section.get("name") or "")
         scale = str(section.get("scale") or "") if name else ""
         figures = tuple(section.get("figures") or (LHS_RHS,))
-        return cls(name, scale, figures, tuple(section.get("claims") or ()))
+        claims = tuple(section.get("claims") or ())
+        return cls(name, scale, figures, claims, bool(section.get("paper_curves")))
 
     @classmethod
     def of_json(cls, text: str) -> Self:

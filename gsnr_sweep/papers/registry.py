@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import extension
-from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.liu2020 import catalog as liu2020
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
 from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
 from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
+from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
+from gsnr_sweep.papers.neyshabur2017.claims.conditions import condition_claims
+from gsnr_sweep.papers.neyshabur2017.claims.confusion import confusion_claims
+from gsnr_sweep.papers.neyshabur2017.claims.norms import norm_claims
+from gsnr_sweep.papers.neyshabur2017.claims.sharpness import sharpness_claims
+from gsnr_sweep.papers.neyshabur2017.claims.width import width_claims
 from gsnr_sweep.user_code import UserCodeError
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
     from gsnr_sweep.analysis.preset import Preset
 
+FIGURES = {**liu2020.FIGURES, **neyshabur2017.FIGURES}
 BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,
     "gsnr_curves": gsnr_curve_claims,
@@ -30,6 +37,11 @@ BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "frozen": frozen_claims,
     "weight_gradient": weight_gradient_claims,
     "first_term": first_term_claims,
+    "norms": norm_claims,
+    "sharpness": sharpness_claims,
+    "confusion": confusion_claims,
+    "width": width_claims,
+    "conditions": condition_claims,
 }
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from gsnr_sweep.papers import FAILS, HOLDS, UNCLEAR, judge
-from gsnr_sweep.papers.liu2020.catalog import FIGURES
-from gsnr_sweep.papers.registry import BY_FIGURE
+from gsnr_sweep.papers.liu2020 import catalog as liu2020
+from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
+from gsnr_sweep.papers.registry import BY_FIGURE, FIGURES
 from tests.tables import Curve, make_analysis, make_run
 
 METRICS = {
@@ -17,6 +18,11 @@ METRICS = {
     "frozen": ("gsnr_followed_mean", "train_loss"),
     "weight_gradient": (*("corr_dg_w", "corr_dg_w_top10", "opposite_sign", "opposite_sign_top10"),),
     "first_term": ("first_term_same_sign", "first_term_corr", "first_term_size"),
+    "norms": ("log10_l2_over_margin2", "log10_spectral_over_margin2"),
+    "sharpness": ("max_sharpness", "log10_kl_at_sharpness"),
+    "confusion": ("log10_l2_over_margin2", "max_sharpness", "test_error"),
+    "width": ("log10_l2_over_margin2", "log10_kl_at_sharpness", "test_error"),
+    "conditions": ("c1_inverse_mu", "c2_constant"),
 }
 EVERY = sorted({name for names in METRICS.values() for name in names})
 RISING = tuple(0.2 + 0.1 * k for k in range(7))
@@ -42,6 +48,11 @@ def run(value: Curve = RISING, /, **settings: Any) -> Any:
 def test_every_figure_with_claims_is_in_the_catalog_and_here() -> None:
     assert set(METRICS) == set(BY_FIGURE)
     assert set(BY_FIGURE) <= set(FIGURES)
+
+
+def test_no_two_papers_have_a_figure_of_the_same_name() -> None:
+    assert not set(liu2020.FIGURES) & set(neyshabur2017.FIGURES)
+    assert set(FIGURES) == {*liu2020.FIGURES, *neyshabur2017.FIGURES}
 
 
 @every_figure
@@ -141,5 +152,5 @@ def test_evidence_is_escaped_nowhere_and_names_what_it_is_about(figure: str) -> 
     for claim in judge(make_analysis(run(model="m<b>", init="i<b>"), figures=[figure])):
         if figure in ("gsnr_curves", "same_sign"):
             assert claim.text.startswith("m<b>: ")
-        elif figure != "lhs_rhs":
+        elif figure in liu2020.FIGURES and figure != "lhs_rhs":
             assert claim.text.startswith("Initial weights 'i<b>': ")

@@ -12,7 +12,8 @@ from gsnr_sweep.analysis.preset import LHS_RHS, Preset
 from gsnr_sweep.analysis.table import SweepTable
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import HOLDS
-from gsnr_sweep.papers.liu2020.catalog import FIGURES, FigureKind
+from gsnr_sweep.papers.figure_kind import FigureKind
+from gsnr_sweep.papers.registry import FIGURES
 from gsnr_sweep.records.record import RunRecord
 from gsnr_sweep.report.drawings import draw_all
 from gsnr_sweep.report.files import View

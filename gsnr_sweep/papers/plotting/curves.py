@@ -45,13 +45,16 @@ NEUTRAL = "0.35"
 """What stands in the legend for any colour."""
 
 
-def draw_mean(axes: Axes, points: DataFrame, y: str, look: Look) -> None:
-    """Draw the mean over runs of column `y` against ``epoch``, with the range of the runs."""
-    known = points[["epoch", y]].dropna()
-    marker = look.marker or ("o" if known["epoch"].nunique() == 1 else None)
+def draw_mean(axes: Axes, points: DataFrame, y: str, look: Look, x: str = "epoch") -> None:
+    """Draw the mean over runs of column `y` against `x`, with the range of the runs.
+
+    Where the ordinate is logarithmic already, the mean is the geometric one.
+    """
+    known = points[[x, y]].dropna()
+    marker = look.marker or ("o" if known[x].nunique() == 1 else None)
     sns.lineplot(
         known,
-        x="epoch",
+        x=x,
         y=y,
         color=look.color,
         linestyle=look.dashes,

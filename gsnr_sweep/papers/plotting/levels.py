@@ -19,6 +19,7 @@ MODEL_NAMES = {
     "table2_cnn": "simple CNN",
     "table3_cnn": "CNN with batch norm.",
     "resnet18": "ResNet18",
+    "vgg": "VGG",
     "mlp": "MLP",
 }
 

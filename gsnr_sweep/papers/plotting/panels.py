@@ -65,6 +65,11 @@ def _letters(index: int) -> str:
     return before + chr(ord("a") + index % 26)
 
 
+def percent(share: float, _place: int | None = None) -> str:
+    """Write a share as a tick label: 0.125 as ``12.5%``, with no more decimals than it needs."""
+    return f"{100 * share:.3g}%"
+
+
 def set_limits(axes: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
     """Set both axes' limits, and as many ticks as their labels have room."""
     axes.set(xlim=xlim, ylim=ylim, xlabel="", ylabel="")

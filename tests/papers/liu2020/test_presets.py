@@ -1,45 +1,25 @@
 """The presets: the paper's grids as FACTS has them, and that every one of them runs."""
 
-import io
 import itertools
-from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from gsnr_sweep.config.grid import CommandLine, Grid, expand
+from gsnr_sweep.config.grid import CommandLine, expand
 from gsnr_sweep.config.identity import run_identity
 from gsnr_sweep.config.schedule import epochs_of
-from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
-from gsnr_sweep.preflight.check import CheckedPoint, check
-from gsnr_sweep.records.manifest import SweepRun
-from gsnr_sweep.report.pipeline import collect
-from gsnr_sweep.report.result import AggregateResult
+from gsnr_sweep.preflight.check import check
 from gsnr_sweep.runs.runner import run_point
 from tests.conftest import CONF, expanded, tiny_config
-from tests.fakes import put_sweep
+from tests.papers.presets import SCALES, aggregate, configs_of, grid_of, value_of
 
-SCALES = ("smoke", "laptop", "paper")
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-
-
-@lru_cache
-def _grid(experiment: str, scale: str | None = None) -> Grid:
-    chosen = [f"scale={scale}"] if scale else []
-    return expanded("-m", f"experiment={experiment}", *chosen)
-
-
-def _configs(experiment: str, scale: str | None = None) -> list[Config]:
-    points = _grid(experiment, scale).points
-    assert all(point.cfg is not None for point in points), [point.problem for point in points]
-    return [point.cfg for point in points if point.cfg is not None]
+OPTIONS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = [name for name in OPTIONS if not name.startswith("neyshabur_")]
 
 
 def _told(*arguments: str) -> str:
@@ -55,14 +35,14 @@ def test_every_experiment_is_known_here_and_has_every_scale() -> None:
     assert GRIDS.keys() == set(EXPERIMENTS)
     assert {path.stem for path in (CONF / "scale").glob("*.yaml")} == set(SCALES)
     found = {(path.parent.name, path.stem) for path in (CONF / "scales").glob("*/*.yaml")}
-    assert found == set(itertools.product(EXPERIMENTS, SCALES))
+    assert found == set(itertools.product(OPTIONS, SCALES))
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_grid_can_run(experiment: str, scale: str) -> None:
     """All that can be checked without the data, the network on noise included."""
-    grid = _grid(experiment, scale)
+    grid = grid_of(experiment, scale)
     assert len(grid.points) > 1
     checked = check(grid.points)
     for point in checked:
@@ -79,8 +59,8 @@ def test_the_grid_can_run(experiment: str, scale: str) -> None:
 def test_scales_have_the_same_axes_and_the_smaller_cost_less(experiment: str) -> None:
     costs = []
     for scale in SCALES:
-        grid = _grid(experiment, scale)
-        assert grid.axes.keys() - {"seed"} == _grid(experiment).axes.keys()
+        grid = grid_of(experiment, scale)
+        assert grid.axes.keys() - {"seed"} == grid_of(experiment).axes.keys()
         costs.append(sum(point.flops for point in check(grid.points)))
     smoke, laptop, paper = costs
     assert smoke < min(laptop, paper)
@@ -89,7 +69,7 @@ def test_scales_have_the_same_axes_and_the_smaller_cost_less(experiment: str) ->
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_papers_scale_is_the_usual_one(experiment: str) -> None:
-    assert _configs(experiment) == _configs(experiment, "paper")
+    assert configs_of(experiment) == configs_of(experiment, "paper")
 
 
 def test_the_command_line_overrules_a_preset() -> None:
@@ -177,25 +157,18 @@ GRIDS: dict[str, tuple[dict[str, Any], Any, set[tuple[Any, ...]]]] = {
 }  # fmt: skip
 
 
-def _value(cfg: Config, key: str) -> Any:
-    found: Any = cfg
-    for name in key.split("."):
-        found = getattr(found, name)
-    return found
-
-
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_papers_grid(experiment: str) -> None:
     fixed, point_of, points = GRIDS[experiment]
-    configs = _configs(experiment, "paper")
+    configs = configs_of(experiment, "paper")
     assert len(configs) == len(points)
     assert {point_of(cfg) for cfg in configs} == points
     for key, value in fixed.items():
-        assert all(_value(cfg, key) == value for cfg in configs), key
+        assert all(value_of(cfg, key) == value for cfg in configs), key
 
 
 def test_the_papers_grids_have_the_papers_numbers_of_points() -> None:
-    sizes = {name: len(_configs(name)) for name in ("fig4_mnist", "fig9_cifar10", "fig11_toy")}
+    sizes = {name: len(configs_of(name)) for name in ("fig4_mnist", "fig9_cifar10", "fig11_toy")}
     assert sizes == {"fig4_mnist": 280, "fig9_cifar10": 105, "fig11_toy": 280}
 
 
@@ -204,7 +177,7 @@ def test_the_papers_grids_have_the_papers_numbers_of_points() -> None:
 
 def test_an_unknown_experiment_or_scale_is_told_what_there_is() -> None:
     assert _told("-m", "experiment=fig8") == (
-        f"experiment=fig8: there is no option 'fig8'. Allowed: {', '.join(EXPERIMENTS)}."
+        f"experiment=fig8: there is no option 'fig8'. Allowed: {', '.join(OPTIONS)}."
     )
     for more in ([], ["experiment=fig4_mnist"], ["-m", "experiment=fig11_toy", "n=10,20"]):
         told = _told(*more, "scale=huge")
@@ -268,26 +241,13 @@ def few_images(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture
 def data(request: pytest.FixtureRequest) -> tuple[dict[str, str], list[str]]:
     """Environment and arguments with which an experiment's data are found here."""
-    name = _configs(request.node.callspec.params["experiment"])[0].data.name
+    name = configs_of(request.node.callspec.params["experiment"])[0].data.name
     if name == "mnist":
         return {"GSNR_DATA_ROOT": str(request.getfixturevalue("real_data"))}, []
     if name == "cifar10":
         path = request.getfixturevalue("few_images")
         return {}, ["data=npz", f"data.path={path}"]
     return {}, []
-
-
-def _aggregate(folder: Path, points: list[CheckedPoint]) -> AggregateResult:
-    """Make tables, figures, claims and page, as a launch does at its end."""
-    runs = [
-        SweepRun(index, point.label, run_identity(point.cfg), 1.0, folder=str(index))
-        for index, point in enumerate(points)
-    ]
-    preset = points[0].cfg.preset
-    manifest = put_sweep(folder, runs=runs, name=preset.name, preset=asdict(preset))
-    result = collect(manifest, Console(file=io.StringIO()))
-    assert result is not None
-    return result
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -309,7 +269,7 @@ def test_the_smoke_scale_runs(
     for index, point in enumerate(points):
         (sweep / str(index)).mkdir(parents=True)
         records.append(run_point(point.cfg, sweep / str(index)).record)
-    claims = _aggregate(sweep, points).claims
+    claims = aggregate(sweep, points).claims
     assert claims or experiment == "fig5_gsnr_curves"  # its claim compares kinds of labels
     assert {path.stem for path in sweep.glob("*.png")} == set(points[0].cfg.preset.figures)
     page = (sweep / "report.html").read_text()

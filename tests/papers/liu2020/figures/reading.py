@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.registry import FIGURES
 from gsnr_sweep.records.record import RunRecord
 from tests.tables import make_analysis
 

@@ -1,0 +1,1 @@
+"""Neyshabur et al. 2017, Exploring Generalization in Deep Learning."""

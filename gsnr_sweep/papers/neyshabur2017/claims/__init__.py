@@ -1,0 +1,1 @@
+"""What the paper says, judged by the runs of a sweep, one file a figure."""

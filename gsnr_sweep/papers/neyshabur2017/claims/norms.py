@@ -1,0 +1,77 @@
+"""Claims about norms with true and random labels: Fig. 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.papers.neyshabur2017.claims.labels import (
+    FEWEST,
+    above_at_every_size,
+    gap_grows,
+    gap_growth,
+)
+from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
+    INTERVAL,
+    judge_groups,
+    seed_mean,
+    sentence,
+)
+from gsnr_sweep.papers.neyshabur2017.complexity_measures import NORMS, over_margin
+from gsnr_sweep.papers.neyshabur2017.networks import interpolating, trained_networks
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from gsnr_sweep.analysis.analysis import Analysis
+
+SOURCE = "Neyshabur et al. 2017, Fig. 1"
+MOST, OTHERS = ("l2", "l2_path"), ("l1_path", "spectral")
+
+
+def norm_claims(analysis: Analysis) -> list[Claim]:
+    """Judge what is said of the norms, by networks without a training error."""
+    networks = interpolating(trained_networks(analysis))
+    return judge_groups(analysis, networks, ("n", "p_random"), _judge)
+
+
+def _judge(networks: DataFrame, about: str) -> list[Claim]:
+    claims = []
+    for norm, name in NORMS.items():
+        column = over_margin(norm)
+        text = sentence(about, f"the {name} over γ² is larger with random than with true labels.")
+        claims.append(above_at_every_size(networks, column, text, SOURCE))
+        text = sentence(about, f"the gap in the {name} grows with the training set.")
+        claims.append(gap_grows(networks, column, text, SOURCE))
+    return [*claims, most_pronounced(networks, about)]
+
+
+def most_pronounced(networks: DataFrame, about: str = "") -> Claim:
+    """Holds if the gap grows more in the ℓ2 and the ℓ2-path norm than in both others.
+
+    The 95 % interval over the seeds of (smaller growth of these two) − (larger growth of the
+    others), in decades from the smallest n to the largest, is above 0; does not hold if below.
+    """
+    from pandas import DataFrame
+
+    text = sentence(
+        about, "the ℓ2 norm and the ℓ2-path norm separate true from random labels most."
+    )
+    gaps = {norm: gap_growth(networks, over_margin(norm)) for norm in NORMS}
+    if any(growth.seeds == 0 for _, growth in gaps.values()):
+        told = "Not two sizes at which all norms are known with both kinds of labels."
+        return Claim(text, SOURCE, UNCLEAR, told)
+    by_norm = {norm: gap.iloc[:, -1] - gap.iloc[:, 0] for norm, (gap, _) in gaps.items()}
+    growth = DataFrame(by_norm).dropna()
+    lead = seed_mean(growth[list(MOST)].min(axis=1) - growth[list(OTHERS)].max(axis=1))
+    told = ", ".join(f"{NORMS[norm]} {mean}" for norm, (_, mean) in gaps.items())
+    return Claim(
+        text,
+        SOURCE,
+        verdict(lead.is_above, lead.is_below),
+        f"growth of log10 of random over true labels with n: {told}; the lead of the two {lead}. "
+        f"Rule: {INTERVAL} of the lead above 0.",
+        runs=4 * lead.seeds,
+        least=FEWEST,
+        seeds=lead.seeds,
+    )

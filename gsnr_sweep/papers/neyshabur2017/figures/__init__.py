@@ -1,0 +1,1 @@
+"""The paper's figures over the runs of a sweep, one a module."""
