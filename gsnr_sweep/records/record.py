@@ -59,6 +59,14 @@ class Measurement:
         """What tells this measurement from others of its run, of other attempts too."""
         return f"{self.epoch}@{self.time_ms}"
 
+    @property
+    def undefined(self) -> list[str]:
+        """Why values are not defined, each reason once with the names of its values."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            names.setdefault(reason, []).append(name)
+        return [f"{', '.join(own)}: {reason}" for reason, own in names.items()]
+
     @classmethod
     def from_values(
         cls,

@@ -257,15 +257,6 @@ def _log_measurements(writer: RunWriter, record: RunRecord, known: set[str]) -> 
     )
 
 
-def _undefined(record: RunRecord) -> str:
-    """Say which values the last measurement lacks, each reason once."""
-    names: dict[str, list[str]] = {}
-    for measurement in record.measurements[-1:]:
-        for name, reason in measurement.reasons.items():
-            names.setdefault(reason, []).append(name)
-    return "; ".join(f"{', '.join(own)}: {reason}" for reason, own in names.items())
-
-
 def _close(writer: RunWriter, record: RunRecord, files: list[Path]) -> None:
     """Log what is known at the end, and end the MLflow run."""
     summary = record.summary if record.state.over else {}
@@ -280,8 +271,8 @@ def _close(writer: RunWriter, record: RunRecord, files: list[Path]) -> None:
         tags["gsnr.stopped_by"] = record.stopped_by
     if missing := sorted({name for m in record.measurements for name in m.nonfinite}):
         tags["gsnr.nonfinite"] = ", ".join(missing)
-    if told := _undefined(record):
-        tags["gsnr.undefined"] = told
+    if told := [text for m in record.measurements[-1:] for text in m.undefined]:
+        tags["gsnr.undefined"] = "; ".join(told)
     if record.state == State.DIVERGED:
         tags["gsnr.diverged_at"] = str(record.measurements[-1].epoch)
     if writer.remarks:

@@ -93,10 +93,15 @@ def measure_command(options: argparse.Namespace, console: Console) -> int:
     measured = _measured(cfg, weights)
     for start in range(0, len(measured), _COLUMNS):
         console.print(_table(cfg, dict(list(measured.items())[start : start + _COLUMNS])))
-    if lacking := sorted({name for one in measured.values() for name in one.nonfinite}):
+    every = measured.values()
+    if lacking := sorted({n for one in every for n in one.nonfinite if n not in one.reasons}):
         console.print(
             f"– not finite, or not to be had of one training set (M = 1): {', '.join(lacking)}"
         )
+    for name, measurement in measured.items():
+        about = f"{name}: " if len(measured) > 1 else ""
+        for told in measurement.undefined:
+            console.print(f"  {about}{told}", soft_wrap=True)
     if options.output is not None:
         from gsnr_sweep.records.atomic import write_atomically
 

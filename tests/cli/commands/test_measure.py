@@ -1,6 +1,8 @@
 """``gsnr-sweep measure``: a table, a file of values, and one paragraph for a mistake."""
 
 import json
+import re
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +89,19 @@ def test_chosen_measures_and_lists(here: Path) -> None:
     (values,) = json.loads((here / "v.json").read_text()).values()
     assert "train_loss" not in values
     assert "osgr_lhs" in values
+
+
+def test_why_a_network_lacks_a_measure(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(OrderedDict(fc1=nn.Linear(784, 4), fc2=nn.Linear(4, 10)))
+    torch.save(net.state_dict(), here / "untrained.pt")
+    small = ("measures=neyshabur", "measures.max_sharpness_steps=2", "measures.sharpness_draws=2")
+    line = ["measure", "--model", "mlp", "--weights", "untrained.pt", "data=digits", "ch=4"]
+    assert main([*line, "n=20", "n_test=30", *small]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^  .*log10_l2_over_margin2, .*: the margin γ = -\S+ is not pos", told, re.M)
+    assert "  steps_to_zero_error: the training was not followed" in told
+    assert "log10_l2_over_margin2" not in told.partition("(M = 1): ")[2].partition("\n  ")[0]
 
 
 def test_more_files_than_fit_beside_each_other(
