@@ -65,7 +65,8 @@ def rows_of(
             "Train longer (epochs=…), or with another learning rate (lr=…)."
         )
     rows = [
-        Row(about, own, analysis.arrays)
+        # A row is not as high as a long label: what the network's argument is called is enough.
+        Row(about.replace("model.args.", ""), own, analysis.arrays)
         for about, own in curves.rows_of(analysis, networks, "model", told_apart)
         if not interpolating(own).empty
     ]
