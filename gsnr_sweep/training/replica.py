@@ -37,7 +37,9 @@ class Losses:
 
     @property
     def error(self) -> float:
-        """Share of misclassified samples, exact where there are none."""
+        """Share of misclassified samples, exact where there are none; NaN for a regression."""
+        if math.isnan(self.accuracy):
+            return math.nan
         n = len(self.per_sample)
         return (n - round(self.accuracy * n)) / n
 

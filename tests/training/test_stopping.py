@@ -168,6 +168,28 @@ def test_the_error_is_exact() -> None:
     assert math.isclose(losses.error, 1 - losses.accuracy)
 
 
+def test_a_regression_stops_by_its_loss() -> None:
+    cfg = _config("lr=0.05", "stop.train_loss=0.5", "epochs=300")
+    generator = torch.Generator().manual_seed(0)
+    sets = RunSets([], _regression(5, generator))
+    sets.train.extend(_regression(N, generator) for _ in range(N_SETS))
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+    ensemble = Ensemble(network, sets, "regression", cfg.training, CPU)
+    wanted = replace(Requirements(), zero_error=True)
+    *_, last = ensemble.run(wanted=wanted)
+    assert last.is_end
+    assert 0 < last.epoch < 300
+    assert float(last.train_loss.max()) <= 0.5
+    assert last.zero_error_steps is not None
+    assert bool(last.zero_error_steps.isnan().all())
+
+
+def _regression(n: int, generator: torch.Generator) -> Samples:
+    x = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+    return Samples(x, x[:, :1] + torch.randn(n, 1, generator=generator, dtype=torch.float64))
+
+
 # --- the first epoch without an error
 
 
