@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
@@ -18,6 +18,7 @@ from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, sets_of
+from tests.models.statistics import with_statistics_of
 
 CIFAR, SMALL = (3, 32, 32), (3, 16, 16)
 
@@ -85,22 +86,6 @@ def _tiny() -> ResNet18:
     return ResNet18(2, SMALL, 4).double()
 
 
-def _statistics(model: nn.Module, x: Tensor) -> nn.Module:
-    """PyTorch's own network in evaluation mode, with exactly the statistics of `x`."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-
-    def remember(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        layer.running_mean = inputs[0].mean((0, 2, 3)).detach()  # type: ignore[assignment]
-        layer.running_var = inputs[0].var((0, 2, 3), correction=0).detach()  # type: ignore[assignment]
-
-    hooks = [norm.register_forward_hook(remember) for norm in norms]
-    with torch.no_grad():
-        model.train()(x)
-    for hook in hooks:
-        hook.remove()
-    return model.eval()
-
-
 def _ensemble(chunk: str, *overrides: str) -> tuple[Ensemble, RunSets]:
     cfg = config_of("n=6", "n_test=4", f"chunk_size={chunk}", *overrides)
     sets = sets_of(cfg, SMALL)
@@ -122,10 +107,10 @@ def test_the_way_is_layer_by_layer() -> None:
 
 
 @pytest.mark.parametrize("chunk", ["null", "4", "1"])
-def test_moments_are_those_of_autograd_with_fixed_statistics(chunk: str) -> None:
+def test_moments_are_those_of_autograd_with_fixedwith_statistics_of(chunk: str) -> None:
     (shot, _), ensemble, sets = _measured(chunk)
     for m, train in enumerate(sets.train):
-        model = _statistics(_tiny(), train.x)
+        model = with_statistics_of(_tiny(), train.x)
         rows = per_sample_gradients(model, train.x, train.y, cross_entropy)
         assert rows.shape[1] == ensemble.n_parameters == _size(model)
         close = {"rtol": 1e-8, "atol": 1e-12}

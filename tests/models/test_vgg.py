@@ -19,6 +19,7 @@ from gsnr_sweep.training.ensemble import Ensemble
 from tests.conftest import TINY, expanded, tiny_config
 from tests.gradients.oracles import per_sample_gradients
 from tests.measures.networks import CPU, config_of, cross_entropy, sets_of
+from tests.models.statistics import with_statistics_of
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
 LAYERS = nn.Conv2d | nn.Linear
@@ -144,23 +145,6 @@ def test_dropout_stands_behind_every_stage_and_before_the_last_layer() -> None:
     assert after == [nn.Conv2d] * 3 + [nn.Flatten, nn.Linear]
 
 
-def _statistics(model: nn.Module, x: Tensor) -> nn.Module:
-    """PyTorch's own network in evaluation mode, with exactly the statistics of `x`."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-
-    def remember(layer: nn.Module, inputs: tuple[Tensor, ...], _: Tensor) -> None:
-        axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
-        layer.running_mean = inputs[0].mean(axes).detach()  # type: ignore[assignment]
-        layer.running_var = inputs[0].var(axes, correction=0).detach()  # type: ignore[assignment]
-
-    hooks = [norm.register_forward_hook(remember) for norm in norms]
-    with torch.no_grad():
-        model.train()(x)
-    for hook in hooks:
-        hook.remove()
-    return model.eval()
-
-
 @pytest.mark.parametrize("chunk", ["null", "2"])
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_moments_are_those_of_autograd(batch_norm: bool, chunk: str) -> None:
@@ -172,7 +156,7 @@ def test_moments_are_those_of_autograd(batch_norm: bool, chunk: str) -> None:
     assert ensemble.method is Method.LAYERWISE
     (shot,) = ensemble.run()
     for m, train in enumerate(sets.train):
-        own = _statistics(copy.deepcopy(model), train.x)
+        own = with_statistics_of(copy.deepcopy(model), train.x)
         rows = per_sample_gradients(own, train.x, train.y, cross_entropy)
         assert rows.shape[1] == ensemble.n_parameters == _size(model)
         close = {"rtol": 1e-8, "atol": 1e-12}

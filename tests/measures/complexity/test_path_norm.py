@@ -100,38 +100,40 @@ def test_every_path_of_a_perceptron(bias: str, p: int) -> None:
     assert found(model, (3,), p, bias, "as_is") == pytest.approx(expected, rel=1e-12)
 
 
+def _listed(
+    layers: list[tuple[nn.Module, tuple[int, ...]]], p: int, bias: str
+) -> tuple[nn.Module, float]:
+    """A chain of layers with the shapes of their inputs, and the log of its listed paths' sum."""
+    model = nn.Sequential(*(layer for layer, _ in layers)).double()
+    paths = Paths()
+    units = paths.inputs(math.prod(layers[0][1]))
+    for layer, shape in layers:
+        added = dense_bias(layer, shape) if bias == "edge" else None
+        units = paths.layer(units, dense_matrix(layer, shape), added)
+    return model, math.log(paths.total(units, p))
+
+
 @pytest.mark.parametrize("bias", ["edge", "none"])
 @pytest.mark.parametrize("p", [1, 2])
 def test_every_path_of_a_convolutional_network(bias: str, p: int) -> None:
     """Convolution, both kinds of pooling and a linear layer, unrolled to single units."""
-    layers = [
+    layers: list[tuple[nn.Module, tuple[int, ...]]] = [
         (nn.Conv2d(2, 2, 3, padding=1, stride=2), (2, 6, 6)),
         (nn.MaxPool2d(2, stride=1), (2, 3, 3)),
         (nn.Conv2d(2, 3, 2, padding=(1, 0)), (2, 2, 2)),
         (nn.AvgPool2d(2, stride=1, padding=1), (3, 3, 1)),
         (nn.Sequential(nn.Flatten(), nn.Linear(24, 2)), (3, 4, 2)),
     ]
-    model = nn.Sequential(*(layer for layer, _ in layers)).double()
-    paths = Paths()
-    units = paths.inputs(72)
-    for layer, shape in layers:
-        added = dense_bias(layer, shape) if bias == "edge" else None
-        units = paths.layer(units, dense_matrix(layer, shape), added)
-    expected = math.log(paths.total(units, p))
+    model, expected = _listed(layers, p, bias)
     assert found(model, (2, 6, 6), p, bias, "paths") == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("bias", ["edge", "none"])
 @pytest.mark.parametrize("p", [1, 2])
 def test_every_path_of_a_linear_layer_along_the_last_axis(bias: str, p: int) -> None:
+    layers: list[tuple[nn.Module, tuple[int, ...]]]
     layers = [(nn.Linear(2, 3), (3, 2)), (nn.Linear(3, 3), (3, 3))]
-    model = nn.Sequential(*(layer for layer, _ in layers)).double()
-    paths = Paths()
-    units = paths.inputs(6)
-    for layer, shape in layers:
-        added = dense_bias(layer, shape) if bias == "edge" else None
-        units = paths.layer(units, dense_matrix(layer, shape), added)
-    expected = math.log(paths.total(units, p))
+    model, expected = _listed(layers, p, bias)
     assert found(model, (3, 2), p, bias, "as_is") == pytest.approx(expected, rel=1e-12)
 
 
