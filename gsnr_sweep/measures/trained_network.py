@@ -126,14 +126,6 @@ class NetworkMeasure:
         """Measure a network."""
         return self.function(network)
 
-    @property
-    def __name__(self) -> str:
-        return getattr(self.function, "__name__", "measure")
-
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return self.function.__doc__
-
 
 def of_network(
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import Claim, verdict
 from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
@@ -15,7 +15,7 @@ from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
 )
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 TRUE, RANDOM = 0, 1
 FEWEST = 8
@@ -70,7 +70,12 @@ def gap_growth(networks: DataFrame, column: str) -> tuple[DataFrame, SeedMean]:
     gap = complete(label_gap(networks, column))
     if gap.shape[1] < 2:
         return gap, SeedMean()
-    return gap, seed_mean(gap.iloc[:, -1] - gap.iloc[:, 0])
+    return gap, seed_mean(growth_by_seed(gap))
+
+
+def growth_by_seed(gap: DataFrame) -> Series[Any]:
+    """Return how much a gap grows from its first n to its last, a value a seed."""
+    return gap.iloc[:, -1] - gap.iloc[:, 0]
 
 
 def gap_grows(networks: DataFrame, column: str, text: str, source: str) -> Claim:

@@ -10,6 +10,7 @@ from gsnr_sweep.papers.neyshabur2017.claims.labels import (
     above_at_every_size,
     gap_grows,
     gap_growth,
+    growth_by_seed,
 )
 from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
     INTERVAL,
@@ -61,7 +62,7 @@ def most_pronounced(networks: DataFrame, about: str = "") -> Claim:
     if any(growth.seeds == 0 for _, growth in gaps.values()):
         told = "Not two sizes at which all norms are known with both kinds of labels."
         return Claim(text, SOURCE, UNCLEAR, told)
-    by_norm = {norm: gap.iloc[:, -1] - gap.iloc[:, 0] for norm, (gap, _) in gaps.items()}
+    by_norm = {norm: growth_by_seed(gap) for norm, (gap, _) in gaps.items()}
     growth = DataFrame(by_norm).dropna()
     lead = seed_mean(growth[list(MOST)].min(axis=1) - growth[list(OTHERS)].max(axis=1))
     told = ", ".join(f"{NORMS[norm]} {mean}" for norm, (_, mean) in gaps.items())
