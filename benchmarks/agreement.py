@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.peers.mini_batches import MiniBatchLoop
 from benchmarks.peers.moments import SampleLoop
 from benchmarks.peers.training import PlainLoop
 
@@ -59,6 +60,10 @@ class Reference:
         sums, squares = self.moments(workload)
         mean = sums / workload.n
         return np.stack([mean, squares / workload.n - mean**2])
+
+    def mini_batches(self, workload: Workload) -> NDArray[np.float64]:
+        """Return how far some mini-batches move two replicas' weights, [2, P]."""
+        return MiniBatchLoop(workload, 1, None, "float64").numbers()
 
     def flops(self, workload: Workload) -> float:
         """Count the operations of the training gradient of one sample."""

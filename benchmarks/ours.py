@@ -5,6 +5,7 @@ If the engine's interface changes, this is the only file of the benchmarks to fo
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -35,6 +36,9 @@ _OVERRIDES = {
     "table3_cnn": ("model=table3_cnn",),
     "resnet18": ("model=resnet18",),
     "mlp": ("model=mlp", "+model.args.depth=2"),
+    "perceptron": ("model=mlp",),
+    "vgg": ("model=vgg", "model.args.stages=3"),
+    "vgg_bn": ("model=vgg", "model.args.stages=3", "model.args.batch_norm=true"),
     "toy_mlp": ("data=toy",),
 }
 
@@ -61,10 +65,13 @@ def grid_size(overrides: Sequence[str]) -> int:
     return len(expand(CommandLine.parse(["-m", *overrides], CONF)).points)
 
 
-def config(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Config:
+def config(
+    workload: Workload, epochs: int = 1, dtype: str = "float32", more: Sequence[str] = ()
+) -> Config:
     """Return the config of a run of some epochs, one replica to a thread, on all cores."""
     return typed_config(
         *_OVERRIDES[workload.model],
+        *more,
         f"ch={workload.ch}",
         f"n={workload.n}",
         f"n_sets={workload.n_sets}",
@@ -77,11 +84,13 @@ def config(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Confi
     )
 
 
-def ensemble(workload: Workload, epochs: int = 1, dtype: str = "float32") -> Ensemble:
+def ensemble(
+    workload: Workload, epochs: int = 1, dtype: str = "float32", more: Sequence[str] = ()
+) -> Ensemble:
     """Build the replicas."""
     from gsnr_sweep.training.ensemble import Ensemble
 
-    cfg = config(workload, epochs, dtype)
+    cfg = config(workload, epochs, dtype, more)
     device = torch.device("cpu")
     return Ensemble(workload.initial(), workload.sets(), workload.task, cfg.training, device)
 
@@ -107,6 +116,39 @@ class Training:
     def work(self) -> None:
         """Train for the epochs, from wherever the weights are."""
         list(self._ensemble.run(measured=[self._epochs]))
+
+
+class MiniBatches:
+    """The engine's training by SGD with momentum, nothing measured."""
+
+    def __init__(self, workload: Workload, epochs: int, dtype: str = "float32") -> None:
+        """Build the replicas."""
+        from benchmarks.peers.mini_batches import BATCH, LR, MOMENTUM
+
+        torch.set_num_threads(1)
+        rule = ("optim=sgd", f"optim.batch_size={min(BATCH, workload.n)}", f"lr={LR}")
+        more = (*rule, f"optim.args.momentum={MOMENTUM}")
+        self._replicas = ensemble(workload, 10**6, dtype, more)
+        self._epochs, self._stepping = epochs, contextlib.ExitStack()
+        self._steps = self._stepping.enter_context(self._replicas.stepping())
+
+    def tune(self) -> str:
+        """Nothing to choose: the engine chooses for itself."""
+        count = min(cores(), len(self._replicas.replicas))
+        return f"as it comes; {count} thread{'s' if count > 1 else ''}"
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Return how far some steps move the first and the last replica's weights, [2, P]."""
+        from benchmarks.peers.mini_batches import STEPS
+
+        ends = (self._replicas.replicas[0], self._replicas.replicas[-1])
+        before = [_flat(replica.weights) for replica in ends]
+        self._steps.take(min(STEPS, self._replicas.steps_an_epoch))
+        return np.stack([_flat(r.weights) for r in ends]) - np.stack(before)
+
+    def work(self) -> None:
+        """Train for the epochs, from wherever the weights are."""
+        self._steps.take(self._epochs * self._replicas.steps_an_epoch)
 
 
 class MomentPasses:

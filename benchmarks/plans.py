@@ -19,6 +19,8 @@ class Plan:
         chunks: Chunk sizes that peers may choose from, beside the whole set.
         sample_chunks: The same where per-sample gradients are held.
         compiled_chunks: The same where each costs a compilation; empty for no compiling.
+        sgd: Workloads of mini-batch training with the epochs of one turn.
+        sgd_rounds: Turns of these.
         moments: Workloads of the moments.
         api: Workloads of the Python interface, of one set each.
         api_chunks: Chunk sizes that peers may choose from there.
@@ -47,6 +49,8 @@ class Plan:
     chunks: tuple[int, ...]
     sample_chunks: tuple[int, ...]
     compiled_chunks: tuple[int, ...]
+    sgd: tuple[tuple[Workload, int], ...]
+    sgd_rounds: int
     moments: tuple[Workload, ...]
     api: tuple[Workload, ...]
     api_chunks: tuple[int, ...]
@@ -91,6 +95,14 @@ def full(passes: int) -> Plan:
         chunks=(64, 125, 250, 500),
         sample_chunks=(16, 64, 250),
         compiled_chunks=(250,),
+        sgd=(
+            *((Workload("perceptron", ch, 2000, 1), 1) for ch in (16, 64, 256, 1024, 4096)),
+            *((Workload("perceptron", ch, 2000, 10), 1) for ch in (8, 16, 64, 256, 1024)),
+            (Workload("mlp", 512, 1000, 10), 1),
+            (Workload("vgg", 16, 512, 1), 1),
+            (Workload("vgg_bn", 16, 512, 1), 1),
+        ),
+        sgd_rounds=5,
         moments=(
             Workload("table2_cnn", 6, 1000, passes),
             Workload("table2_cnn", 20, 1000, passes),
@@ -156,6 +168,8 @@ def quick(passes: int) -> Plan:
         chunks=(32,),
         sample_chunks=(16,),
         compiled_chunks=(),
+        sgd=((Workload("perceptron", 4, 128, 2), 1),),
+        sgd_rounds=2,
         moments=(Workload("table3_cnn", 2, 32, passes),),
         api=(Workload("attention", 8, 20, 1),),
         api_chunks=(16,),

@@ -21,6 +21,9 @@ _SHAPES = {
     "table3_cnn": _CIFAR,
     "resnet18": _CIFAR,
     "mlp": _MNIST,
+    "perceptron": _MNIST,
+    "vgg": _CIFAR,
+    "vgg_bn": _CIFAR,
     "toy_mlp": (2,),
     "attention": _MNIST,
     "encoder": _MNIST,
@@ -31,6 +34,9 @@ _NAMES = {
     "table3_cnn": "Table 3 CNN, ch={ch}",
     "resnet18": "ResNet18, ch={ch}, 32×32",
     "mlp": "MLP 784-{ch}-{ch}-10",
+    "perceptron": "perceptron 784-{ch}-10",
+    "vgg": "VGG of 3 stages, ch={ch}",
+    "vgg_bn": "VGG of 3 stages with batch normalization, ch={ch}",
     "toy_mlp": "toy MLP 2-{ch}-1",
     "attention": "vision transformer in linear layers, width {ch}",
     "encoder": "vision transformer of `nn.TransformerEncoder`, width {ch}",
@@ -48,8 +54,9 @@ class Workload:
     """One network on random data of the right shape.
 
     Attributes:
-        model: ``table2_cnn``, ``table3_cnn``, ``resnet18``, ``mlp`` or ``toy_mlp``, or one that
-            only users bring: ``attention``, ``encoder``, ``lstm``.
+        model: ``table2_cnn``, ``table3_cnn``, ``resnet18``, ``mlp``, ``perceptron``, ``vgg``,
+            ``vgg_bn`` or ``toy_mlp``, or one that only users bring: ``attention``, ``encoder``,
+            ``lstm``.
         ch: Width.
         n: Samples in a training set.
         n_sets: Training sets, and so replicas.
@@ -83,7 +90,7 @@ class Workload:
     @property
     def normalizes(self) -> bool:
         """Whether there is batch normalization."""
-        return self.model in ("table3_cnn", "resnet18")
+        return self.model in ("table3_cnn", "resnet18", "vgg_bn")
 
     def sets(self) -> RunSets:
         """Draw the training sets, as the tool's own data sets come: uint8 pixels, standardized."""

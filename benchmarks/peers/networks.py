@@ -56,6 +56,30 @@ def mlp(ch: int) -> nn.Module:
     )
 
 
+def perceptron(ch: int) -> nn.Module:
+    """784-ch-10."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, ch), nn.ReLU(), nn.Linear(ch, 10))
+
+
+def vgg(ch: int, norm: bool = False) -> nn.Module:
+    """Neyshabur et al. 2017, its first three stages."""
+    layers: list[nn.Module] = []
+    for narrow, wide in pairwise((3, ch, 2 * ch, 4 * ch)):
+        for into in (narrow, wide):
+            layers.append(nn.Conv2d(into, wide, 3, padding=1))
+            layers += [nn.BatchNorm2d(wide)] if norm else []
+            layers.append(nn.ReLU())
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.AvgPool2d(4), nn.Flatten(), nn.Linear(4 * ch, 4 * ch)]
+    layers += [nn.BatchNorm1d(4 * ch)] if norm else []
+    return nn.Sequential(*layers, nn.ReLU(), nn.Linear(4 * ch, 10))
+
+
+def vgg_bn(ch: int) -> nn.Module:
+    """The same with batch normalization."""
+    return vgg(ch, norm=True)
+
+
 def toy_mlp(ch: int) -> nn.Module:
     """2-ch-1 (Liu et al. 2020, A.3)."""
     return nn.Sequential(nn.Linear(2, ch), nn.ReLU(), nn.Linear(ch, 1))
@@ -99,6 +123,9 @@ _NETWORKS = {
     "table2_cnn": table2_cnn,
     "table3_cnn": table3_cnn,
     "mlp": mlp,
+    "perceptron": perceptron,
+    "vgg": vgg,
+    "vgg_bn": vgg_bn,
     "toy_mlp": toy_mlp,
     "resnet18": resnet18,
     "attention": attention,

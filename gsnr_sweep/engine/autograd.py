@@ -92,7 +92,7 @@ class AutogradEngine:
         return differentiate(self.model, batches, self._loss_sum, self._parameters, {})
 
     def training_gradient(self, batch: Samples) -> list[Tensor]:
-        """Return the gradient of a mini-batch's summed loss in training mode.
+        """Return the gradient of a mini-batch's mean loss in training mode, in the run's dtype.
 
         Batch normalization takes the mini-batch's statistics, and moves the running ones.
 
@@ -101,17 +101,28 @@ class AutogradEngine:
         """
         if self.random:
             self.model.train()
-            set_modes(self._norms, Mode.BATCH)
-            batches = partial(self.batches, batch, len(batch))
             try:
-                found = differentiate(self.model, batches, self._loss_sum, self._parameters, {})
+                found = self._mean_gradient(batch)
             finally:
                 self.model.eval()
+        elif len(batch) > self.chunks.step:
+            found = self._mean(self._gradient(batch, Mode.BATCH), len(batch))
         else:
-            found = self._gradient(batch, Mode.BATCH)
+            found = self._mean_gradient(batch)
         for norm in self._norms:
             norm.update_running()
         return found
+
+    def _mean(self, summed: list[Tensor], n: int) -> list[Tensor]:
+        return [(s / n).to(p.dtype) for s, p in zip(summed, self._parameters, strict=True)]
+
+    def _mean_gradient(self, batch: Samples) -> list[Tensor]:
+        """Return the gradient of a set's mean loss by one pass."""
+        set_modes(self._norms, Mode.BATCH)
+        [(x, y)] = self.batches(batch, len(batch))
+        with torch.enable_grad():
+            mean = self.loss(self.model(x), y).mean()
+        return list(torch.autograd.grad(mean, self._parameters, materialize_grads=True))
 
     def fix_statistics(self, samples: Samples) -> None:
         """Normalize from now on as networks are measured.

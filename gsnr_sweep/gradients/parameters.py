@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from torch import nn
+from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
 
@@ -89,3 +89,16 @@ def followed_parameters(
             "layers are measured in any case."
         )
     return tuple(found)
+
+
+def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:
+    """Return the trained parameters in a row [P] of a stack, as contiguous views of it.
+
+    Args:
+        row: One replica's weights or gradient.
+        parameters: Places in a row, in the order of ``named_parameters``.
+
+    Returns:
+        One tensor a trained parameter, of its shape.
+    """
+    return [row[p.start : p.stop].view(p.shape) for p in parameters]

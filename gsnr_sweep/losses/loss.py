@@ -72,9 +72,9 @@ class Loss:
     def output_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Differentiate each sample's loss by its own outputs.
 
-        As autograd through the loss has it: computed in float64, then rounded to the outputs'
-        dtype. The squared error is written out, because the graph of its five operations costs more
-        than a pass through a network of a few units.
+        As autograd through the loss has it, bit for bit: computed in float64, then rounded to the
+        outputs' dtype. The usual losses are written out, because their graph costs more than a pass
+        through a network of a few units.
 
         Args:
             outputs: [N, outputs] of the network.
@@ -86,6 +86,12 @@ class Loss:
         if self.is_squared_error_of_targets:
             error = outputs.to(torch.float64, copy=True).sub_(targets.view_as(outputs)).mul_(2)
             return error.to(outputs.dtype)
+        if self.function is _cross_entropy:
+            log_p = torch.log_softmax(outputs.double(), 1)
+            by_log_p = torch.zeros_like(log_p).scatter_(1, targets.unsqueeze(1), -1.0)
+            pull_back = torch.ops.aten._log_softmax_backward_data
+            gradient: Tensor = pull_back(by_log_p, log_p, 1, torch.float64)
+            return gradient.to(outputs.dtype)
         leaf = outputs.detach().requires_grad_()
         with torch.enable_grad():
             loss = self(leaf, targets).sum()

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.batched import BatchedReplicas
+from gsnr_sweep.engine.batched import BatchedReplicas, StackedMiniBatches
+from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
-from gsnr_sweep.gradients.parameters import followed_parameters, trained_parameters
+from gsnr_sweep.gradients.parameters import followed_parameters, row_views, trained_parameters
 from gsnr_sweep.losses.loss import Task, make_loss
 from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.replica import Losses, Replica
@@ -72,11 +73,13 @@ class Ensemble:
         loss = make_loss(settings.loss, task, device)
         engine, stochastic = settings.engine, settings.may_be_random
         plan = self._plan = EngineChoice.of(model, examples, targets, loss, engine, stochastic)
-        self.is_batched = self._can_stack(plan, targets)
         self.method, self.chunks = plan.method, plan.chunks(settings.engine)
+        self.is_batched = self._can_stack(plan, targets)
         engines = plan.engines(settings.engine, len(train))
-        self.replicas = [Replica(*both) for both in zip(engines, train, strict=True)]
+        by_optimizer = settings.rule is not None
+        self.replicas = [Replica(*both, by_optimizer) for both in zip(engines, train, strict=True)]
         draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
+        self._mini_batches = self._stacked_mini_batches() if by_optimizer else None
         numbered = enumerate(self.replicas) if settings.rule else ()
         drawing = Lock() if draws else None
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
@@ -87,11 +90,26 @@ class Ensemble:
 
     def _can_stack(self, plan: EngineChoice, targets: Tensor) -> bool:
         """Say whether all replicas take their steps together."""
-        if self._settings.rule:
-            return False
+        rule = self._settings.rule
+        if rule:
+            together = min(rule.batch_size, self._settings.n)
+            return bool(linear_layers(plan.model)) and together <= self.chunks.step
         if plan.normalizes and self._together(plan) < self._settings.n:
             return False
         return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.loss)
+
+    def _stacked_mini_batches(self) -> StackedMiniBatches | None:
+        """Move the replicas' weights to where the steps of several are taken at once."""
+        if not self.is_batched:
+            return None
+        train = [replica.train for replica in self.replicas]
+        size = self._settings.rule.batch_size if self._settings.rule else len(train[0])
+        plan, arguments = self._plan, (self.parameters, train, self._plan.loss, self._dtype, size)
+        stacked = StackedMiniBatches(plan.model, *arguments)
+        for m, replica in enumerate(self.replicas):
+            row = row_views(stacked.weights[m], self.parameters)
+            replica.live_in(row, row)
+        return stacked
 
     def _together(self, plan: EngineChoice) -> int:
         """Samples of each training set in a pass over all replicas; on a CPU groups are small."""
@@ -206,9 +224,9 @@ class Ensemble:
         """Provide the way in which replicas take their steps, in this ensemble's own threads."""
         replicas, lr, plan = self.replicas, self._settings.lr, self._plan
         with self._worker_threads() as each:
-            if not self.is_batched:
+            if not self.is_batched or self._rules:
                 yield (
-                    RuleSteps(replicas, lr, each, self._rules)
+                    RuleSteps(replicas, lr, each, self._rules, self._mini_batches)
                     if self._rules
                     else Steps(replicas, lr, each)
                 )

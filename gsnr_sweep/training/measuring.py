@@ -129,7 +129,7 @@ class Measuring:
             table[m] = getattr(found, kind)
         test = replica.losses(self._test)
         probed = {name: probe(replica, self._followed) for name, probe in wanted.probes.items()}
-        rows = {"weights": flat(replica.weights)} if wanted.weights else {}
+        rows = {"weights": flat(replica.weights).double()} if wanted.weights else {}
         gradient, lr = steps.gradient(m), self._settings.lr
         own = self._own_descent(replica) if wanted.own_steps and not self._rules else {}
         replica.descend(gradient, lr)

@@ -48,21 +48,25 @@ class Losses:
 class Replica:
     """A network trained on one training set.
 
-    Weights are kept in float64 beside the network's own: updates of λg far below float32's
-    resolution of a weight then add up instead of getting lost.
+    For gradient descent weights are kept in float64 beside the network's own: updates of λg far
+    below float32's resolution of a weight then add up instead of getting lost. Optimizers work on
+    the network's own, as in any script.
 
     Attributes:
         engine: The network, which nobody else may use, and how it goes over samples.
         train: The training set D, on the same device.
+        by_optimizer: Whether an optimizer moves the weights.
     """
 
     engine: AutogradEngine
     train: Samples
+    by_optimizer: bool = False
 
     def __post_init__(self) -> None:
         self.model, self.loss = self.engine.model, self.engine.loss
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._weights = [p.detach().double() for p in self._parameters]
+        own = [p.detach() for p in self._parameters]
+        self._weights = own if self.by_optimizer else [p.double() for p in own]
 
     def gradient(self, batch: Samples | None = None) -> list[Tensor]:
         """Return the gradient of the training loss L[D], float64, one tensor a parameter.
@@ -76,8 +80,8 @@ class Replica:
         return [part / len(samples) for part in self.engine.gradient(samples)]
 
     def training_gradient(self, batch: Samples) -> list[Tensor]:
-        """Return the gradient of a mini-batch's mean loss in training mode, as `gradient` does."""
-        return [part / len(batch) for part in self.engine.training_gradient(batch)]
+        """Return the gradient of a mini-batch's mean loss in training mode, in the run's dtype."""
+        return self.engine.training_gradient(batch)
 
     @torch.no_grad()
     def descend(self, gradient: list[Tensor], lr: float) -> None:
@@ -97,8 +101,9 @@ class Replica:
     @torch.no_grad()
     def use_weights(self) -> None:
         """Have the network compute with the float64 weights as they are now, rounded."""
-        for weight, parameter in zip(self._weights, self._parameters, strict=True):
-            parameter.copy_(weight)
+        if not self.by_optimizer:
+            for weight, parameter in zip(self._weights, self._parameters, strict=True):
+                parameter.copy_(weight)
 
     @contextmanager
     def unmoved(self) -> Iterator[None]:
@@ -113,7 +118,8 @@ class Replica:
         """Move the weights into other memory, from where others may change them too.
 
         Args:
-            weights: Gets the float64 weights, one tensor a trained parameter.
+            weights: Gets the float64 weights, one tensor a trained parameter; the same as `working`
+                where an optimizer moves them.
             working: Gets the network's own.
         """
         for mine, place in zip(self._weights, weights, strict=True):
@@ -125,11 +131,11 @@ class Replica:
 
     @property
     def weights(self) -> list[Tensor]:
-        """The float64 weights, one tensor a trained parameter."""
+        """The weights that are moved, one tensor a trained parameter."""
         return self._weights
 
     def state(self) -> dict[str, Tensor]:
-        """Return what training has changed: the float64 weights, and buffers if there are any."""
+        """Return what training has changed: the weights, and buffers if there are any."""
         names = [name for name, p in self.model.named_parameters() if p.requires_grad]
         weights = dict(zip(names, self._weights, strict=True))
         buffers = {f"buffer.{name}": b for name, b in self.model.named_buffers()}

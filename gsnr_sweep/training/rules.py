@@ -41,6 +41,8 @@ SCHEDULES = {
 """Schedules of the learning rate by name; any other is a dotted path."""
 OPTIMIZER = f"{NO_PARAMETER}optimizer/"
 """What names of an optimizer's own state begin with; no parameter is called so."""
+_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+"""They go over the weights once a step if they are asked to, on any device."""
 _NUMBER = "number."
 _ONE_AT_A_TIME = Lock()
 
@@ -48,9 +50,12 @@ _ONE_AT_A_TIME = Lock()
 class Rule:
     """How one replica's weights move: an optimizer, a schedule, mini-batches in a seeded order.
 
-    The optimizer works on the float64 weights that a replica keeps beside the network's own. The
-    order of the samples in epoch e of replica m follows from the run's seed, m and e alone, and
-    what the network draws at random in step k (dropout) from the seed, m and k.
+    The optimizer works on the network's own weights. The order of the samples in epoch e of replica
+    m follows from the run's seed, m and e alone, and what the network draws at random in step k
+    (dropout) from the seed, m and k.
+
+    Attributes:
+        optimizer: As it is at present.
     """
 
     def __init__(
@@ -71,27 +76,60 @@ class Rule:
         self._settings, self._replica, self._number = settings, replica, number
         self._drawing = drawing
         self._steps_an_epoch = settings.steps_an_epoch(len(replica.train))
-        self._optimizer, self._schedule = make_optimizer(settings, replica.weights)
+        self.optimizer, self._schedule = make_optimizer(settings, replica.weights)
         self._step = self._rates = 0
+        self._order: tuple[int, Sequence[Tensor]] = (-1, ())
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """What moves: one tensor a trained parameter."""
+        return self._replica.weights
 
     def start_at(self, epoch: int) -> None:
         """Go on after so many epochs: the schedule is put where they have brought it."""
-        state = self._optimizer.state
-        self._optimizer, self._schedule = make_optimizer(self._settings, self._replica.weights)
-        self._optimizer.state = state
+        state = self.optimizer.state
+        self.optimizer, self._schedule = make_optimizer(self._settings, self.weights)
+        self.optimizer.state = state
         self._step, self._rates = epoch * self._steps_an_epoch, 0
 
     def take(self, steps: int) -> None:
-        """Take so many steps."""
-        last = self._step + steps
-        while self._step < last:
-            epoch, place = divmod(self._step, self._steps_an_epoch)
-            self._use_rate_of(epoch)
-            batches = self._batches(epoch)
-            for batch in batches[place : place + last - self._step]:
-                with self._generators():
-                    self._move(self._replica.training_gradient(self._chosen(batch)))
-                self._step += 1
+        """Take so many steps, each along the gradient of the next mini-batch."""
+        for _ in range(steps):
+            batch = self._chosen(self.next_batch())
+            with self._generators():
+                self._move(self._replica.training_gradient(batch))
+            self.end_step()
+
+    def next_batch(self) -> Tensor:
+        """Return the places of the next mini-batch's samples in the training set."""
+        epoch, number = divmod(self._step, self._steps_an_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, self._batches(epoch))
+        return self._order[1][number]
+
+    def step_along(self, gradient: Sequence[Tensor]) -> None:
+        """Take a step along the gradient of the next mini-batch, one tensor a parameter."""
+        with self._generators():
+            self._move(gradient)
+        self.end_step()
+
+    @property
+    def moves_each_weight_by_itself(self) -> bool:
+        """Whether a weight's step follows from its own gradients alone, by an optimizer known."""
+        own = self._drawing is None and self._settings.clip_norm is None
+        return own and type(self.optimizer) in _FUSED
+
+    def optimizer_of(self, weights: Sequence[Tensor]) -> Optimizer:
+        """Make another optimizer of the same settings."""
+        return make_optimizer(self._settings, weights)[0]
+
+    def begin_step(self) -> None:
+        """Bring the learning rate to that of the next step."""
+        self._use_rate_of(self._step // self._steps_an_epoch)
+
+    def end_step(self) -> None:
+        """Note that a step has been taken."""
+        self._step += 1
 
     def _use_rate_of(self, epoch: int) -> None:
         """Bring the learning rate to that of an epoch; beyond the training its last one is held.
@@ -99,7 +137,7 @@ class Rule:
         It is brought there only when the epoch's first step is taken: a schedule may have no rate
         for an epoch that does not come.
         """
-        if self._schedule is None:
+        if self._schedule is None or self._rates >= min(epoch, self._settings.epochs - 1):
             return
         # No optimizer has taken a step before these. Filters of warnings are the process's: of
         # two replicas' threads here at once, the later to leave would bring the earlier's back.
@@ -112,7 +150,7 @@ class Rule:
     @contextmanager
     def excursion(self) -> Iterator[None]:
         """Put weights, optimizer, schedule and order back to where they are now at the end."""
-        state, step = self._optimizer.state, self._step
+        state, step = self.optimizer.state, self._step
         kept: defaultdict[Tensor, Any] = defaultdict(dict)
         for weight, remembered in state.items():
             kept[weight] = {
@@ -123,7 +161,7 @@ class Rule:
             try:
                 yield
             finally:
-                self._optimizer.state = kept
+                self.optimizer.state = kept
                 self.start_at(step // self._steps_an_epoch)
                 self._step = step
 
@@ -137,7 +175,7 @@ class Rule:
             [P] or, where all are the same, [1], float64; None where it is not known.
         """
         self._use_rate_of(self._step // self._steps_an_epoch)
-        return preconditioner(self._optimizer, self._replica.weights, gradient)
+        return preconditioner(self.optimizer, self.weights, gradient)
 
     def _batches(self, epoch: int) -> Sequence[Tensor]:
         """Return the places of the samples of each mini-batch of an epoch."""
@@ -160,15 +198,15 @@ class Rule:
             yield
 
     def _move(self, gradient: Sequence[Tensor]) -> None:
-        weights = self._replica.weights
+        self.begin_step()
+        weights = self.weights
         for weight, part in zip(weights, gradient, strict=True):
-            weight.grad = part
+            weight.grad = _laid_out_as(weight, part)
         if self._settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(weights, self._settings.clip_norm)
-        call(self._settings.where, self._optimizer.step)
+        call(self._settings.where, self.optimizer.step)
         for weight in weights:
             weight.grad = None
-        self._replica.use_weights()
 
     def state(self) -> dict[str, Tensor]:
         """Return what the optimizer remembers of each parameter, by name.
@@ -176,7 +214,7 @@ class Rule:
         Raises:
             GsnrError: It remembers something that is neither tensor nor number.
         """
-        return _remembered(self._settings.where, self._optimizer, self._replica.weights)
+        return _remembered(self._settings.where, self.optimizer, self.weights)
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned earlier; other entries are left alone."""
@@ -184,13 +222,24 @@ class Rule:
             if not name.startswith(OPTIMIZER):
                 continue
             index, _, key = name.removeprefix(OPTIMIZER).partition(".")
-            weight = self._replica.weights[int(index)]
-            own = self._optimizer.state[weight]
+            weight = self.weights[int(index)]
+            own = self.optimizer.state[weight]
             if key.startswith(_NUMBER):
                 own[key.removeprefix(_NUMBER)] = float(value)
             else:  # what is of each weight lies beside it; counts of steps stay in the CPU's memory
                 of_weights = value.shape == weight.shape and value.dim() > 0
-                own[key] = value.to(weight.device, copy=True) if of_weights else value.clone()
+                own[key] = _laid_out_as(weight, value.clone()) if of_weights else value.clone()
+
+
+def _laid_out_as(weight: Tensor, values: Tensor) -> Tensor:
+    """Return values in the order in which a weight lies in memory, and beside it.
+
+    Fused optimizers go over memory as it lies, kernels are kept with channels last, and neither
+    PyTorch's gradients nor what was read from a file need be.
+    """
+    if values.stride() == weight.stride() and values.device == weight.device:
+        return values
+    return torch.empty_like(weight, dtype=values.dtype).copy_(values)
 
 
 def _remembered(where: str, optimizer: Optimizer, weights: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -228,7 +277,10 @@ def make_optimizer(
             f"{where}: this optimizer asks for the loss several times a step (a closure), which "
             f"mini-batches do not give it. {advice}"
         )
-    optimizer = _made(where, "optim.args", cls, (weights,), {"lr": settings.lr, **settings.args})
+    args = {"lr": settings.lr, **settings.args}
+    if cls in _FUSED and not args.keys() & {"fused", "foreach", "differentiable"}:
+        args["fused"] = True
+    optimizer = _made(where, "optim.args", cls, (weights,), args)
     path = SCHEDULES.get(settings.schedule, settings.schedule)
     if not path:
         return optimizer, None
@@ -296,7 +348,8 @@ def draws_random_numbers(settings: RuleSettings) -> bool:
 
 def _own_attributes(optimizer: Optimizer) -> set[tuple[str, str]]:
     """Return what an optimizer has beside what PyTorch gives every one, to be compared."""
-    usual = vars(torch.optim.SGD([torch.zeros(1)])).keys() | {"step", "_opt_called"}
+    plain = torch.optim.SGD([torch.zeros(1)], fused=True)
+    usual = vars(plain).keys() | {"step", "_opt_called"}
     return {(name, repr(value)) for name, value in vars(optimizer).items() if name not in usual}
 
 

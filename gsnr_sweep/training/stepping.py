@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from torch import Tensor
 from typing_extensions import override
 
-from gsnr_sweep.engine.batched import BatchedReplicas, row_views
-from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.engine.batched import BatchedReplicas, StackedMiniBatches
+from gsnr_sweep.gradients.parameters import Parameter, row_views
+from gsnr_sweep.training.joint_rule import JointRule
 from gsnr_sweep.training.replica import Replica
 from gsnr_sweep.training.rules import Rule
 
@@ -55,15 +57,41 @@ class RuleSteps(Steps):
     """Steps by rules of their own; a measured step of gradient descent is virtual."""
 
     def __init__(
-        self, replicas: Sequence[Replica], lr: float, each: ReplicaMap, rules: Sequence[Rule]
+        self,
+        replicas: Sequence[Replica],
+        lr: float,
+        each: ReplicaMap,
+        rules: Sequence[Rule],
+        stacked: StackedMiniBatches | None = None,
     ) -> None:
-        """Let each replica's weights move by its rule."""
+        """Let each replica's weights move by its rule.
+
+        Args:
+            replicas: All of them.
+            lr: Of the measured step.
+            each: Works on replicas side by side.
+            rules: One a replica.
+            stacked: Gives the gradients of several replicas at once; their weights live there.
+        """
         super().__init__(replicas, lr, each)
-        self._rules = rules
+        self._rules, self._stacked = rules, stacked
+        self._joint: dict[int, tuple[int, JointRule]] = {}
+        if stacked is not None:
+            stacked.keep_inputs()
+            for number, rows in enumerate(stacked.groups):
+                self._joint[rows.start] = (number, JointRule(rules[rows]))
 
     @override
     def take(self, count: int = 1) -> None:
-        self.each(lambda m: self._rules[m].take(count))
+        self.each(partial(self._take, count))
+
+    def _take(self, count: int, m: int) -> None:
+        """Take the steps of a replica; where several go at once, the first takes all of theirs."""
+        if self._stacked is None:
+            self._rules[m].take(count)
+        elif m in self._joint:
+            group, rule = self._joint[m]
+            rule.take(count, partial(self._stacked.gradients, group))
 
 
 class BatchedSteps(Steps):

@@ -49,10 +49,15 @@ def _samples(n: int, seed: int) -> Samples:
 SETS = RunSets([_samples(N, 10 + m) for m in range(N_SETS)], _samples(7, 99))
 
 
-def _network(norm: bool = False) -> nn.Module:
+def _network(kind: str = "one by one") -> nn.Module:
+    """With ReLU alone the replicas' gradients are computed together."""
     torch.manual_seed(0)
-    middle = [nn.BatchNorm1d(8)] if norm else []
-    return nn.Sequential(nn.Linear(6, 8), *middle, nn.Tanh(), nn.Linear(8, 4)).double()
+    middle = {"together": [nn.ReLU()], "norm": [nn.BatchNorm1d(8), nn.Tanh()]}
+    between = middle.get(kind, [nn.Tanh()])
+    return nn.Sequential(nn.Linear(6, 8), *between, nn.Linear(8, 4)).double()
+
+
+BOTH_WAYS = pytest.mark.parametrize("kind", ["together", "one by one"])
 
 
 def _ensemble(cfg: Config, network: nn.Module | None = None) -> Ensemble:
@@ -79,6 +84,7 @@ def _plain_loop(
     clip: float | None = None,
     network: nn.Module | None = None,
     seed: int = 0,
+    sets: RunSets = SETS,
 ) -> list[Tensor]:
     """What anybody would write."""
     model = copy.deepcopy(network or _network()).train()
@@ -89,7 +95,7 @@ def _plain_loop(
         for start in range(0, N, 4):
             chosen = order[start : start + 4]
             optimizer.zero_grad()
-            x, y = SETS.train[m].x[chosen], SETS.train[m].y[chosen]
+            x, y = sets.train[m].x[chosen], sets.train[m].y[chosen]
             nn.functional.cross_entropy(model(x), y).backward()
             if clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -134,12 +140,70 @@ def _close(found: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("rule", RULES)
-def test_trajectories_are_those_of_a_plain_loop(rule: str) -> None:
+def test_trajectories_are_those_of_a_plain_loop(rule: str, kind: str) -> None:
     overrides, make = RULES[rule]
-    ensemble = _trained(_config(*overrides))
+    ensemble = _trained(_config(*overrides), _network(kind))
+    assert ensemble.is_batched == (kind == "together")
     for m, replica in enumerate(ensemble.replicas):
-        _close(replica.weights, _plain_loop(m, make))
+        _close(replica.weights, _plain_loop(m, make, network=_network(kind)))
+
+
+def _convolutions() -> nn.Module:
+    """Kept with channels last, and with compiled kernels where there are any."""
+    torch.manual_seed(0)
+    features = [nn.Conv2d(2, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    return nn.Sequential(*features, nn.Linear(36, 4))
+
+
+IMAGES = RunSets(
+    [Samples(torch.randn(N, 2, 8, 8), one.y) for one in SETS.train],
+    Samples(torch.randn(7, 2, 8, 8), SETS.test.y),
+)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "none"])
+@pytest.mark.parametrize("rule", ["momentum", "adam", "rmsprop"])
+def test_kernels_move_as_in_a_plain_loop_and_go_on_from_a_checkpoint(
+    rule: str, kernels: str, tmp_path: Path
+) -> None:
+    """Whatever the order in which kernels, gradients and momentum lie in memory."""
+    overrides, make = RULES[rule]
+    cfg = _config(*overrides, "dtype=float32", f"kernels={kernels}")
+    arguments = (IMAGES, "classification", cfg.training, CPU)
+    whole = Ensemble(_convolutions(), *arguments)  # type: ignore[arg-type]
+    list(whole.run())
+    for m, replica in enumerate(whole.replicas):
+        expected = _plain_loop(m, make, network=_convolutions(), sets=IMAGES)
+        for weight, exact in zip(replica.weights, expected, strict=True):
+            torch.testing.assert_close(weight, exact, rtol=0, atol=2e-4)
+    first, kept = Ensemble(_convolutions(), *arguments), {}  # type: ignore[arg-type]
+    for _ in first.run(lambda epoch: kept.update(first.state()) if epoch == 2 else None):
+        if kept:
+            break
+    Checkpoint(2, kept, "a", "b", "c").write(tmp_path)
+    read = Checkpoint.read(tmp_path)
+    assert read is not None
+    second = Ensemble(_convolutions(), *arguments)  # type: ignore[arg-type]
+    second.load_state(read.tensors)
+    list(second.run(first=2))
+    assert all(torch.equal(tensor, second.state()[name]) for name, tensor in whole.state().items())
+
+
+def test_in_float32_an_optimizer_moves_the_weights_of_the_network_itself() -> None:
+    """As in any script, which here is in float32 too; to float32's rounding."""
+    make = RULES["momentum"][1]
+    for kind in ("together", "one by one"):
+        found = _trained(_config(*RULES["momentum"][0], "dtype=float32"), _network(kind).float())
+        for m, replica in enumerate(found.replicas):
+            expected = _plain_loop(m, make, network=_network(kind))
+            for weight, own, exact in zip(
+                replica.weights, replica.model.parameters(), expected, strict=True
+            ):
+                assert weight.dtype == own.dtype == torch.float32
+                assert torch.equal(weight, own)
+                torch.testing.assert_close(weight.double(), exact, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -161,24 +225,26 @@ def test_trajectories_are_those_of_a_plain_loop(rule: str) -> None:
     ],
     ids=["cosine", "step", "one cycle"],
 )
+@BOTH_WAYS
 def test_schedules_are_those_of_a_plain_loop(
-    overrides: tuple[str, ...], schedule: Callable[[Optimizer], LRScheduler]
+    overrides: tuple[str, ...], schedule: Callable[[Optimizer], LRScheduler], kind: str
 ) -> None:
-    ensemble = _trained(_config("optim.args.momentum=0.9", *overrides))
+    ensemble = _trained(_config("optim.args.momentum=0.9", *overrides), _network(kind))
     for m, replica in enumerate(ensemble.replicas):
         make: MakeOptimizer = lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)  # noqa: E731
-        _close(replica.weights, _plain_loop(m, make, schedule))
+        _close(replica.weights, _plain_loop(m, make, schedule, network=_network(kind)))
 
 
-def test_a_large_gradient_is_clipped() -> None:
-    make = RULES["sgd"][1]
-    clipped = _trained(_config("optim.clip_norm=0.2")).replicas[1].weights
-    _close(clipped, _plain_loop(1, make, clip=0.2))
-    assert not torch.equal(clipped[0], _trained(_config()).replicas[1].weights[0])
+@BOTH_WAYS
+def test_a_large_gradient_is_clipped(kind: str) -> None:
+    make, network = RULES["sgd"][1], _network(kind)
+    clipped = _trained(_config("optim.clip_norm=0.2"), network).replicas[1].weights
+    _close(clipped, _plain_loop(1, make, clip=0.2, network=network))
+    assert not torch.equal(clipped[0], _trained(_config(), network).replicas[1].weights[0])
 
 
 def test_batch_normalization_takes_the_statistics_of_the_mini_batch() -> None:
-    network, make = _network(norm=True), RULES["sgd"][1]
+    network, make = _network("norm"), RULES["sgd"][1]
     ensemble = _trained(_config(), network)
     for m, replica in enumerate(ensemble.replicas):
         _close(replica.weights, _plain_loop(m, make, network=network))
@@ -224,11 +290,11 @@ def test_filters_of_warnings_are_as_they_were_after_training_in_threads() -> Non
 # --- a measured step is virtual
 
 
-@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("kind", ["together", "one by one", "norm"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_measuring_changes_nothing(norm: bool, dtype: str) -> None:
+def test_measuring_changes_nothing(kind: str, dtype: str) -> None:
     """Bit for bit, whatever the schedule of measurements."""
-    network = _network(norm)
+    network = _network(kind)
     more = ("optim=adam", "optim.batch_size=4", f"dtype={dtype}")
     often = _trained(_config(*more, "measure_at=[0,1,2,3,4]"), network)
     once = _trained(_config(*more, "measure_at=[4]"), network)
@@ -284,19 +350,20 @@ def test_an_optimizer_that_draws_random_numbers_draws_the_same(more: str) -> Non
     assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("rule", [*RULES, "cosine"])
-def test_a_resumed_training_is_the_same_bit_for_bit(rule: str, tmp_path: Path) -> None:
+def test_a_resumed_training_is_the_same_bit_for_bit(rule: str, kind: str, tmp_path: Path) -> None:
     overrides = ("optim.schedule=cosine",) if rule == "cosine" else RULES[rule][0]
-    cfg = _config(*overrides)
-    whole = _trained(cfg).state()
-    first, kept = _ensemble(cfg), {}
+    cfg, network = _config(*overrides), _network(kind)
+    whole = _trained(cfg, network).state()
+    first, kept = _ensemble(cfg, network), {}
     for _ in first.run(lambda epoch: kept.update(first.state()) if epoch == 2 else None):
         if kept:
             break
     Checkpoint(2, kept, "a", "b", "c").write(tmp_path)
     read = Checkpoint.read(tmp_path)
     assert read is not None
-    second = _ensemble(cfg)
+    second = _ensemble(cfg, network)
     second.load_state(read.tensors)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -307,9 +374,10 @@ def test_a_resumed_training_is_the_same_bit_for_bit(rule: str, tmp_path: Path) -
         assert torch.equal(tensor, again[name]), name
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("more", ["threads=1", "threads=3", "chunk_size=4", "chunk_size=100"])
-def test_neither_threads_nor_large_chunks_change_a_bit(more: str) -> None:
-    plain, other = _trained(_config()).state(), _trained(_config(more)).state()
+def test_neither_threads_nor_large_chunks_change_a_bit(more: str, kind: str) -> None:
+    plain, other = (_trained(_config(*o), _network(kind)).state() for o in ((), (more,)))
     assert all(torch.equal(tensor, other[name]) for name, tensor in plain.items())
 
 

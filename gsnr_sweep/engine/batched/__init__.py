@@ -4,6 +4,7 @@ For networks whose operations are too small to fill the machine: tiny ones on a 
 a GPU. `engine.selection` decides; `replicas` is the entry point.
 """
 
-from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views
+from gsnr_sweep.engine.batched.mini_batches import StackedMiniBatches
+from gsnr_sweep.engine.batched.replicas import BatchedReplicas
 
-__all__ = ["BatchedReplicas", "row_views"]
+__all__ = ["BatchedReplicas", "StackedMiniBatches"]

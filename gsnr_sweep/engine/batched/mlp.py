@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from gsnr_sweep.engine.batched.layers import (
     stacked_layers,
 )
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
+from gsnr_sweep.losses.loss import Loss
+
+Receiver = Callable[[StackedLayer, Tensor, Tensor], None]
+"""Takes a layer, the derivative by its outputs [R, out, samples], and its inputs."""
 
 
 class MLPGradient(SummedGradient):
@@ -46,32 +50,17 @@ class MLPGradient(SummedGradient):
     @override
     def _add(self, group: int, x: Tensor, y: Tensor, totals: list[Tensor]) -> None:
         layers = self._layers[group]
-        inputs = forward(layers, x, self._scratch)
-        self._backward(layers, inputs, self._output_gradient(inputs.pop(), y), totals[0])
+        inputs, total = forward(layers, x, self._scratch), totals[0]
+        delta = output_gradient(self._loss, inputs.pop(), y)
 
-    def _output_gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the derivative of the summed loss by the outputs, [R, outputs, samples] both."""
-        rows, width, samples = outputs.shape
-        flat = outputs.transpose(1, 2).reshape(rows * samples, width)
-        gradient = self._loss.output_gradient(flat, targets.flatten(0, 1))
-        return gradient.view(rows, samples, width).transpose(1, 2)
-
-    def _backward(
-        self, layers: list[StackedLayer], inputs: list[Tensor], delta: Tensor, total: Tensor
-    ) -> None:
-        """Add every layer's share, from the last one down to the lowest that is trained."""
-        for number in range(len(layers) - 1, self._lowest_trained - 1, -1):
-            layer, entered = layers[number], inputs[number]
+        def receive(layer: StackedLayer, delta: Tensor, entered: Tensor) -> None:
             of_weight, of_bias = layer.places
             if of_weight:
                 total[:, of_weight] += torch.bmm(delta, entered.transpose(1, 2)).flatten(1)
             if of_bias:
                 total[:, of_bias] += delta.sum(2)
-            if number > self._lowest_trained:
-                # Two memories in turn: one is read while the other is written.
-                below = self._scratch.take(f"gradient {number % 2}", *entered.shape)
-                torch.bmm(layer.weight.transpose(1, 2), delta, out=below)
-                delta = through_relu(below, entered) if layers[number - 1].relu else below
+
+        pull_back(layers, inputs, delta, self._lowest_trained, self._scratch, receive)
 
 
 def forward(layers: Sequence[StackedLayer], x: Tensor, scratch: Scratch) -> list[Tensor]:
@@ -90,6 +79,42 @@ def forward(layers: Sequence[StackedLayer], x: Tensor, scratch: Scratch) -> list
             torch.baddbmm(layer.bias, layer.weight, found[-1], out=out)
         found.append(out.relu_() if layer.relu else out)
     return found
+
+
+def output_gradient(loss: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the derivative of the summed loss by the outputs, [R, outputs, samples] both."""
+    rows, width, samples = outputs.shape
+    flat = outputs.transpose(1, 2).reshape(rows * samples, width)
+    gradient = loss.output_gradient(flat, targets.flatten(0, 1))
+    return gradient.view(rows, samples, width).transpose(1, 2)
+
+
+def pull_back(
+    layers: Sequence[StackedLayer],
+    inputs: Sequence[Tensor],
+    delta: Tensor,
+    lowest: int,
+    scratch: Scratch,
+    receive: Receiver,
+) -> None:
+    """Pull the derivative by the outputs back through the layers.
+
+    Args:
+        layers: In order.
+        inputs: Of all layers, as `forward` gives them.
+        delta: [R, outputs, samples] derivative by the outputs.
+        lowest: Number of the lowest layer that is trained; none below is gone through.
+        scratch: Not the memory of `delta`.
+        receive: Takes each layer with the derivative by its outputs and its inputs.
+    """
+    for number in range(len(layers) - 1, lowest - 1, -1):
+        layer, entered = layers[number], inputs[number]
+        receive(layer, delta, entered)
+        if number > lowest:
+            # Two memories in turn: one is read while the other is written.
+            below = scratch.take(f"gradient {number % 2}", *entered.shape)
+            torch.bmm(layer.weight.transpose(1, 2), delta, out=below)
+            delta = through_relu(below, entered) if layers[number - 1].relu else below
 
 
 def through_relu(gradient: Tensor, output: Tensor) -> Tensor:

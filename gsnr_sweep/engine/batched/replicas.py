@@ -26,19 +26,6 @@ from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.losses.loss import Loss
 
 
-def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:
-    """Return the trained parameters in a row [P] of a stack, as contiguous views of it.
-
-    Args:
-        row: One replica's weights or gradient.
-        parameters: Places in a row, in the order of ``named_parameters``.
-
-    Returns:
-        One tensor a trained parameter, of its shape.
-    """
-    return [row[p.start : p.stop].view(p.shape) for p in parameters]
-
-
 class BatchedReplicas:
     """M replicas trained by full-batch gradient descent, each on its own training set.
 

@@ -58,6 +58,10 @@ class CpuEngine(AutogradEngine):
         return sums.gradients()
 
     @override
+    def _mean_gradient(self, batch: Samples) -> list[Tensor]:
+        return self._mean(self._gradient(batch, Mode.BATCH), len(batch))
+
+    @override
     def _fix_statistics_of(self, samples: Samples) -> None:
         if not self._fits(samples):
             super()._fix_statistics_of(samples)

@@ -14,9 +14,9 @@ from gsnr_sweep.engine.batched import cuda_graph, layers, summed_gradient
 from gsnr_sweep.engine.batched.functional import FunctionalGradient, can_batch
 from gsnr_sweep.engine.batched.mlp import MLPGradient
 from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient
-from gsnr_sweep.engine.batched.replicas import BatchedReplicas, row_views
+from gsnr_sweep.engine.batched.replicas import BatchedReplicas
 from gsnr_sweep.engine.cpu.kernels import Kernels, available
-from gsnr_sweep.gradients.parameters import trained_parameters
+from gsnr_sweep.gradients.parameters import row_views, trained_parameters
 from gsnr_sweep.losses.loss import CROSS_ENTROPY, SQUARED_ERROR, Task, loss_of_task
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.table2_cnn import Table2CNN
