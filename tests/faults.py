@@ -52,6 +52,12 @@ GRID = (
     *("measure_at=[0,1000,2000,3000]", "checkpoint_minutes=0.002", "hydra.launcher.workers=2"),
     *("+measures.functions.nap=nap.nap", "tracking.experiment=campaign"),
 )
+NEYSHABUR = (
+    *("-m", "experiment=neyshabur_fig1_norms", "scale=smoke", "seed=0", "measure_at=[0,1,2,end]"),
+    *("checkpoint_minutes=0.0002", "hydra.launcher.workers=2"),
+    *("+measures.functions.nap=nap.nap", "tracking.experiment=campaign"),
+)
+"""Trainings by mini-batches to a loss, of which nobody knows before how long they take."""
 UNTRACKED = (*(word for word in GRID if not word.startswith("tracking")), "tracking=none")
 _WITHIN = 300.0
 
@@ -68,17 +74,19 @@ class Scene:
         folder: Empty at first.
         chance: Decides the moments.
         reference: Where the grid was computed in peace.
+        grid: What is launched.
         problems: What is not as it should be.
     """
 
     folder: Path
     chance: random.Random
     reference: Path
+    grid: Sequence[str] = GRID
     problems: list[str] = field(default_factory=list)
 
     def start(self, *arguments: str, nap: float = 0.0) -> subprocess.Popen[bytes]:
         """Start a launch; the output of all launches is in ``out.txt``."""
-        return start_sweep(self.folder, *(arguments or GRID), NAP=str(nap))
+        return start_sweep(self.folder, *(arguments or self.grid), NAP=str(nap))
 
     def launch(self, *arguments: str, code: int = 0) -> str:
         """Launch, wait for the end and return what was printed."""
@@ -387,16 +395,16 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Callable[[str, int], list[str]]]:
-    """Compute the grid once in peace; yields a function that makes a fault and tells what broke."""
+def stage(folder: Path, grid: Sequence[str] = GRID) -> Iterator[Callable[[str, int], list[str]]]:
+    """Compute a grid once in peace; yields a function that makes a fault and tells what broke."""
     reference = folder / "peace"
-    peace = _scene(reference, 0, reference)
+    peace = _scene(reference, 0, reference, grid)
     peace.launch()
     if peace.problems:
         raise RuntimeError(f"the grid fails in peace: {peace.problems}\n{peace.printed}")
 
     def make(name: str, seed: int) -> list[str]:
-        scene = _scene(folder / f"{name}-{seed}", seed, reference)
+        scene = _scene(folder / f"{name}-{seed}", seed, reference, grid)
         try:
             FAULTS[name](scene)
         finally:
@@ -408,10 +416,10 @@ def stage(folder: Path) -> Iterator[Callable[[str, int], list[str]]]:
     yield make
 
 
-def _scene(folder: Path, seed: int, reference: Path) -> Scene:
+def _scene(folder: Path, seed: int, reference: Path, grid: Sequence[str]) -> Scene:
     folder.mkdir(parents=True)
     (folder / "nap.py").write_text(NAP)
-    return Scene(folder, random.Random(seed), reference)
+    return Scene(folder, random.Random(seed), reference, grid)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
