@@ -6,6 +6,7 @@ import math
 
 from gsnr_sweep.measures.complexity import pac_bayes
 from gsnr_sweep.measures.complexity.settings import ComplexityConfig
+from gsnr_sweep.measures.progress import Progress
 from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
 from gsnr_sweep.measures.undefined import Undefined
 
@@ -39,6 +40,7 @@ def expected_sharpness(network: TrainedNetwork) -> dict[str, float | list[float]
         draws=settings.sharpness_draws,
         batch_size=settings.sharpness_batch,
         chunk_size=network.chunk_size,
+        on_progress=Progress("expected sharpness"),
     )
     kl = pac_bayes.kl(network.folded, alphas)
     crossing = pac_bayes.kl_at_sharpness(alphas, found.mean, kl, settings.sharpness_level)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gsnr_sweep.measures.complexity import sharpness
 from gsnr_sweep.measures.complexity.settings import ComplexityConfig
+from gsnr_sweep.measures.progress import Progress
 from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
 
 _CHECKPOINTS = 10
@@ -40,6 +41,7 @@ def max_sharpness(network: TrainedNetwork) -> dict[str, float]:
         starts=settings.max_sharpness_starts,
         checkpoints=min(_CHECKPOINTS, settings.max_sharpness_steps),
         chunk_size=network.chunk_size,
+        on_progress=Progress("max sharpness"),
     )
     return {
         "max_sharpness": found.sharpness,
