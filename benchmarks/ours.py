@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.machine import cores
 from benchmarks.memory import added_by
+from benchmarks.peers.mini_batches import BATCH, LR, MOMENTUM, STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,8 +124,6 @@ class MiniBatches:
 
     def __init__(self, workload: Workload, epochs: int, dtype: str = "float32") -> None:
         """Build the replicas."""
-        from benchmarks.peers.mini_batches import BATCH, LR, MOMENTUM
-
         torch.set_num_threads(1)
         rule = ("optim=sgd", f"optim.batch_size={min(BATCH, workload.n)}", f"lr={LR}")
         more = (*rule, f"optim.args.momentum={MOMENTUM}")
@@ -135,12 +134,10 @@ class MiniBatches:
     def tune(self) -> str:
         """Nothing to choose: the engine chooses for itself."""
         count = min(cores(), len(self._replicas.replicas))
-        return f"as it comes; {count} thread{'s' if count > 1 else ''}"
+        return f"as it comes; at most {count} thread{'s' if count > 1 else ''}"
 
     def numbers(self) -> NDArray[np.float64]:
         """Return how far some steps move the first and the last replica's weights, [2, P]."""
-        from benchmarks.peers.mini_batches import STEPS
-
         ends = (self._replicas.replicas[0], self._replicas.replicas[-1])
         before = [_flat(replica.weights) for replica in ends]
         self._steps.take(min(STEPS, self._replicas.steps_an_epoch))

@@ -13,8 +13,8 @@ from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments, statistics
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Result
-from benchmarks.sections.contested import contested, facts_of, told_apart
-from benchmarks.statistics import Spread, number, ratio
+from benchmarks.sections.contested import contested, facts_of, fill
+from benchmarks.statistics import Spread, number
 from benchmarks.tables import Section, Table
 from benchmarks.workloads import Workload
 
@@ -52,7 +52,7 @@ def run(plan: Plan, console: Console) -> Section:
             judged_as_timed=_WITHOUT_FLOAT64.get(workload.model, frozenset()),
         )
         tables.append(_table(workload, results, memory))
-        facts.append(facts_of(workload, results, memory, "seconds"))
+        facts.append(facts_of(workload, results, "seconds", memory=memory))
     tables[-1].notes.append(_explanation(plan.api_rounds))
     return Section("api", tables, {"workloads": facts})
 
@@ -67,19 +67,11 @@ def _contenders(plan: Plan, workload: Workload, dtype: str) -> dict[str, Build]:
 
 def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
     table = Table(workload.label_of_one, list(_COLUMNS))
-    base = results[OURS].times
-    for name, result in results.items():
-        if result.times is None:
-            table.add(name, *["–"] * 3, result.problem, "–")
-            continue
-        table.add(
-            name,
-            Spread.of(result.times).text(),
-            ratio(result.times, base).text() if base else "–",
-            f"{number(memory[name] / 1e6)} MB",
-            result.setting,
-            "–" if name == GRADIENT else told_apart(result),
-        )
+
+    def cells(name: str, times: list[float], times_ours: str) -> tuple[str, ...]:
+        return Spread.of(times).text(), times_ours, f"{number(memory[name] / 1e6)} MB"
+
+    fill(table, results, OURS, cells, uncompared=GRADIENT)
     return table
 
 

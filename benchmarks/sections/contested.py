@@ -1,4 +1,4 @@
-"""What contests over per-sample gradients have in common: reference, memory, facts."""
+"""What contests have in common: reference and memory of per-sample gradients, rows, facts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.console import Console
 from benchmarks.agreement import Reference, small
 from benchmarks.peers.tuning import Setting
 from benchmarks.sections.contest import Build, Expected, Result, hold, memory_of
+from benchmarks.statistics import ratio
+from benchmarks.tables import Table
 from benchmarks.workers import Worker, working
 from benchmarks.workloads import Workload
 
@@ -61,26 +63,53 @@ def told_apart(result: Result) -> str:
     return f"{exactly}; {result.apart:.0e}"
 
 
+def fill(
+    table: Table,
+    results: dict[str, Result],
+    ours: str,
+    cells: Callable[[str, list[float], str], tuple[str, ...]],
+    *,
+    uncompared: str = "",
+) -> None:
+    """Add a row for each contender, whose last two cells are its setting and how far it is apart.
+
+    Args:
+        table: Is added to.
+        results: By name.
+        ours: Whose times the others' are compared with.
+        cells: From name, times and their ratio to ours to the cells between.
+        uncompared: A contender that does only part of the work.
+    """
+    base = results[ours].times
+    for name, result in results.items():
+        if result.times is None:
+            table.add(name, *["–"] * (len(table.columns) - 3), result.problem, "–")
+            continue
+        times_ours = ratio(result.times, base).text() if base else "–"
+        apart = "–" if name == uncompared else told_apart(result)
+        table.add(name, *cells(name, result.times, times_ours), result.setting, apart)
+
+
 def facts_of(
     workload: Workload,
     results: dict[str, Result],
-    memory: dict[str, float],
     seconds: str,
-    passes: int = 1,
+    turn: int = 1,
+    memory: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return what is kept of a contest as numbers.
 
     Args:
         workload: What was done.
         results: By name.
-        memory: Bytes by name.
         seconds: What the times are called.
-        passes: In a turn.
+        turn: How often that was done in a turn.
+        memory: Bytes by name.
     """
     contenders = {
         name: {
-            seconds: [time / passes for time in result.times or []],
-            "peak_bytes": memory[name],
+            seconds: [time / turn for time in result.times or []],
+            **({} if memory is None else {"peak_bytes": memory[name]}),
             "setting": result.setting,
             "apart": result.apart,
             "exactly_apart": result.exactly_apart,

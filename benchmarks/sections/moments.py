@@ -13,7 +13,7 @@ from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments as peers
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Result
-from benchmarks.sections.contested import contested, facts_of, told_apart
+from benchmarks.sections.contested import contested, facts_of, fill
 from benchmarks.statistics import Spread, number, ratio
 from benchmarks.tables import Section, Table
 from benchmarks.workloads import Workload
@@ -41,7 +41,7 @@ def run(plan: Plan, console: Console) -> Section:
         asked, names = ("moments", partial(_contenders, plan)), {"ours": OURS, "base": GRADIENT}
         results, memory = contested(workload, *asked, plan.rounds, console, **names)
         tables.append(_table(workload, results, memory))
-        facts.append(facts_of(workload, results, memory, "seconds_a_pass", workload.n_sets))
+        facts.append(facts_of(workload, results, "seconds_a_pass", workload.n_sets, memory))
     tables[-1].notes.append(_explanation(plan.rounds))
     return Section("moments", tables, {"workloads": facts})
 
@@ -57,20 +57,17 @@ def _contenders(plan: Plan, workload: Workload, dtype: str) -> dict[str, Build]:
 def _table(workload: Workload, results: dict[str, Result], memory: dict[str, float]) -> Table:
     passes = workload.n_sets
     table = Table(workload.label, list(_COLUMNS))
-    base, gradient = results[OURS].times, results[GRADIENT].times
-    for name, result in results.items():
-        if result.times is None:
-            table.add(name, *["–"] * 4, result.problem, "–")
-            continue
-        table.add(
-            name,
-            Spread.of([time / passes for time in result.times]).text(),
-            ratio(result.times, base).text() if base else "–",
-            ratio(result.times, gradient).text() if gradient else "–",
+    gradient = results[GRADIENT].times
+
+    def cells(name: str, times: list[float], times_ours: str) -> tuple[str, ...]:
+        return (
+            Spread.of([time / passes for time in times]).text(),
+            times_ours,
+            ratio(times, gradient).text() if gradient else "–",
             f"{number(memory[name] / 1e6)} MB",
-            result.setting,
-            "–" if name == GRADIENT else told_apart(result),
         )
+
+    fill(table, results, OURS, cells, uncompared=GRADIENT)
     return table
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from rich.console import Console
 
 from benchmarks import ours
@@ -12,8 +9,8 @@ from benchmarks.agreement import Reference, small
 from benchmarks.peers.mini_batches import BATCH, MOMENTUM, STEPS, MiniBatchLoop
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Expected, Result, hold
-from benchmarks.sections.contested import told_apart
-from benchmarks.statistics import Spread, ratio
+from benchmarks.sections.contested import facts_of, fill
+from benchmarks.statistics import Spread
 from benchmarks.tables import Section, Table
 from benchmarks.workers import working
 from benchmarks.workloads import Workload
@@ -40,7 +37,7 @@ def run(plan: Plan, console: Console) -> Section:
         results = hold(builds, expected, plan.sgd_rounds, console)
         steps = epochs * workload.n_sets * -(-workload.n // BATCH)
         tables.append(_table(workload, results, steps))
-        facts.append(_facts(workload, results, steps))
+        facts.append(facts_of(workload, results, "seconds_a_step", steps))
     tables[-1].notes.append(_explanation(plan.sgd_rounds))
     return Section("sgd", tables, {"workloads": facts})
 
@@ -55,18 +52,11 @@ def _contenders(workload: Workload, epochs: int, dtype: str) -> dict[str, Build]
 
 def _table(workload: Workload, results: dict[str, Result], steps: int) -> Table:
     table = Table(workload.label, list(_COLUMNS))
-    base = results[OURS].times
-    for name, result in results.items():
-        if result.times is None:
-            table.add(name, *["–"] * 2, result.problem, "–")
-            continue
-        table.add(
-            name,
-            Spread.of([1e3 * seconds / steps for seconds in result.times]).text(),
-            ratio(result.times, base).text() if base else "–",
-            result.setting,
-            told_apart(result),
-        )
+
+    def cells(_: str, times: list[float], times_ours: str) -> tuple[str, ...]:
+        return Spread.of([1e3 * seconds / steps for seconds in times]).text(), times_ours
+
+    fill(table, results, OURS, cells)
     return table
 
 
@@ -79,17 +69,3 @@ def _explanation(rounds: int) -> str:
         "float64 on a few samples; as it was timed, in float32. One replica has one core, as a run "
         "of a sweep that has as many workers as there are cores."
     )
-
-
-def _facts(workload: Workload, results: dict[str, Result], steps: int) -> dict[str, Any]:
-    contenders = {
-        name: {
-            "seconds_a_step": [seconds / steps for seconds in result.times or []],
-            "setting": result.setting,
-            "apart": result.apart,
-            "exactly_apart": result.exactly_apart,
-            "problem": result.problem,
-        }
-        for name, result in results.items()
-    }
-    return {**asdict(workload), "contenders": contenders}

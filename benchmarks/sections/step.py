@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 
@@ -14,7 +12,8 @@ from benchmarks.machine import Peak, cores
 from benchmarks.peers.training import CompiledLoop, PlainLoop, VmapReplicas
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Expected, Result, hold
-from benchmarks.statistics import Spread, number, ratio
+from benchmarks.sections.contested import facts_of, fill
+from benchmarks.statistics import Spread, number
 from benchmarks.tables import Section, Table
 from benchmarks.workers import working
 from benchmarks.workloads import Workload
@@ -42,7 +41,8 @@ def run(plan: Plan, console: Console) -> Section:
         results = hold(_contenders(plan, workload, epochs), expected, plan.rounds, console)
         results |= _skipped(plan)
         tables.append(_table(workload, results, epochs, flops, peak))
-        facts["workloads"].append(_facts(workload, results, epochs, flops))
+        known = facts_of(workload, results, "seconds", epochs)
+        facts["workloads"].append({**known, "flops_an_epoch": flops})
     tables[-1].notes.append(_explanation(peak, one, plan.rounds))
     return Section("step", tables, facts)
 
@@ -82,22 +82,13 @@ def _table(
     workload: Workload, results: dict[str, Result], epochs: int, flops: float, peak: float
 ) -> Table:
     table = Table(workload.label, list(_COLUMNS))
-    base = results[OURS].times
-    for name, result in results.items():
-        if result.times is None:
-            table.add(name, *["–"] * 4, result.problem, "–")
-            continue
-        seconds = Spread.of([time / epochs for time in result.times])
+
+    def cells(_: str, times: list[float], times_ours: str) -> tuple[str, ...]:
+        seconds = Spread.of([time / epochs for time in times])
         speed = flops / seconds.median
-        table.add(
-            name,
-            seconds.text(),
-            ratio(result.times, base).text() if base else "–",
-            number(speed / 1e9),
-            f"{speed / peak:.0%}",
-            result.setting,
-            f"{result.exactly_apart:.0e}; {result.apart:.0e}",
-        )
+        return seconds.text(), times_ours, number(speed / 1e9), f"{speed / peak:.0%}"
+
+    fill(table, results, OURS, cells)
     return table
 
 
@@ -112,19 +103,3 @@ def _explanation(peak: float, one: float, rounds: int) -> str:
         "torch.compile, which gives zeros for convolutions in some batches as small as that); as "
         "it was timed, in float32, where a ReLU now and then is decided otherwise."
     )
-
-
-def _facts(
-    workload: Workload, results: dict[str, Result], epochs: int, flops: float
-) -> dict[str, Any]:
-    contenders = {
-        name: {
-            "seconds": [time / epochs for time in result.times or []],
-            "setting": result.setting,
-            "apart": result.apart,
-            "exactly_apart": result.exactly_apart,
-            "problem": result.problem,
-        }
-        for name, result in results.items()
-    }
-    return {**asdict(workload), "flops_an_epoch": flops, "contenders": contenders}

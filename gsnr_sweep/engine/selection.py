@@ -209,9 +209,23 @@ def can_be_batched(
         y: Their targets.
         loss: Of each sample.
     """
-    if x.is_cuda:
-        return can_batch(model, parameters, x, y, loss)
+    if not may_be_batched(model, x.is_cuda, by_optimizer=False):
+        return False
+    return not x.is_cuda or can_batch(model, parameters, x, y, loss)
+
+
+def may_be_batched(model: nn.Module, on_gpu: bool, by_optimizer: bool) -> bool:
+    """Say whether replicas may take their steps together, without trying the network.
+
+    Args:
+        model: The network.
+        on_gpu: Whether it is computed there.
+        by_optimizer: Whether an optimizer moves the weights on mini-batches.
+    """
     layers = linear_layers(model)
+    if on_gpu and not by_optimizer:
+        return True
     if layers is None:
         return False
-    return max(max(layer.in_features, layer.out_features) for _, layer, _ in layers) <= _WIDEST
+    widest = max(max(layer.in_features, layer.out_features) for _, layer, _ in layers)
+    return by_optimizer or widest <= _WIDEST

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
@@ -102,3 +103,9 @@ def row_views(row: Tensor, parameters: Sequence[Parameter]) -> list[Tensor]:
         One tensor a trained parameter, of its shape.
     """
     return [row[p.start : p.stop].view(p.shape) for p in parameters]
+
+
+def row_of(model: nn.Module, parameters: Sequence[Parameter]) -> Tensor:
+    """Return a network's trained parameters as one row [P]."""
+    trained = dict(model.named_parameters())
+    return torch.cat([trained[p.name].detach().flatten() for p in parameters])

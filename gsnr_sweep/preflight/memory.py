@@ -13,10 +13,9 @@ import torch
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.settings import CustomDataConfig, NpzConfig, TorchvisionConfig
 from gsnr_sweep.engine.autograd import prepare_network
-from gsnr_sweep.engine.batched.layers import linear_layers
 from gsnr_sweep.engine.batched.summed_gradient import KEPT_BYTES
 from gsnr_sweep.engine.chunking import ChunkSizes
-from gsnr_sweep.engine.selection import EngineChoice
+from gsnr_sweep.engine.selection import EngineChoice, may_be_batched
 from gsnr_sweep.losses.loss import make_loss
 from gsnr_sweep.models.build import build_model
 from gsnr_sweep.preflight.examples import examples
@@ -97,8 +96,8 @@ def memory_bytes(
         replica += n_parameters * _RULE
         thread += n_parameters * _EXCURSION
     computing = cfg.n_sets * replica + test + threads * thread
-    if cfg.rule is not None and linear_layers(plan.model):  # see `StackedMiniBatches.keep_inputs`
-        inputs = cfg.n_sets * cfg.train_size * values * width
+    if may_be_batched(plan.model, on_gpu, by_optimizer=cfg.rule is not None):
+        inputs = cfg.n_sets * cfg.train_size * values * width  # standardized once, if they fit
         computing += inputs if inputs <= KEPT_BYTES else 0
     if on_gpu:
         return computing

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.batched import BatchedReplicas, StackedMiniBatches
-from gsnr_sweep.engine.batched.layers import linear_layers
-from gsnr_sweep.engine.selection import EngineChoice, can_be_batched
+from gsnr_sweep.engine.selection import EngineChoice, can_be_batched, may_be_batched
 from gsnr_sweep.gradients.parameters import followed_parameters, row_views, trained_parameters
 from gsnr_sweep.losses.loss import Task, make_loss
 from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import Rule, draws_random_numbers
-from gsnr_sweep.training.settings import TrainingSettings
+from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
 from gsnr_sweep.training.stopping import Stopping, TrainingLosses, ZeroError
@@ -79,7 +78,7 @@ class Ensemble:
         by_optimizer = settings.rule is not None
         self.replicas = [Replica(*both, by_optimizer) for both in zip(engines, train, strict=True)]
         draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
-        self._mini_batches = self._stacked_mini_batches() if by_optimizer else None
+        self._mini_batches = self._stacked_mini_batches(settings.rule)
         numbered = enumerate(self.replicas) if settings.rule else ()
         drawing = Lock() if draws else None
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
@@ -92,22 +91,21 @@ class Ensemble:
         """Say whether all replicas take their steps together."""
         rule = self._settings.rule
         if rule:
-            together = min(rule.batch_size, self._settings.n)
-            return bool(linear_layers(plan.model)) and together <= self.chunks.step
+            fits = min(rule.batch_size, self._settings.n) <= self.chunks.step
+            return fits and may_be_batched(plan.model, plan.examples.is_cuda, by_optimizer=True)
         if plan.normalizes and self._together(plan) < self._settings.n:
             return False
         return can_be_batched(plan.model, self.parameters, plan.examples, targets, plan.loss)
 
-    def _stacked_mini_batches(self) -> StackedMiniBatches | None:
-        """Move the replicas' weights to where the steps of several are taken at once."""
-        if not self.is_batched:
+    def _stacked_mini_batches(self, rule: RuleSettings | None) -> StackedMiniBatches | None:
+        """Move the replicas' weights to where mini-batches of several are gone through at once."""
+        if rule is None or not self.is_batched:
             return None
         train = [replica.train for replica in self.replicas]
-        size = self._settings.rule.batch_size if self._settings.rule else len(train[0])
-        plan, arguments = self._plan, (self.parameters, train, self._plan.loss, self._dtype, size)
-        stacked = StackedMiniBatches(plan.model, *arguments)
-        for m, replica in enumerate(self.replicas):
-            row = row_views(stacked.weights[m], self.parameters)
+        arguments = (self.parameters, train, self._plan.loss, rule.batch_size)
+        stacked = StackedMiniBatches(self._plan.model, *arguments)
+        for weights, replica in zip(stacked.weights, self.replicas, strict=True):
+            row = row_views(weights, self.parameters)
             replica.live_in(row, row)
         return stacked
 
@@ -224,12 +222,11 @@ class Ensemble:
         """Provide the way in which replicas take their steps, in this ensemble's own threads."""
         replicas, lr, plan = self.replicas, self._settings.lr, self._plan
         with self._worker_threads() as each:
-            if not self.is_batched or self._rules:
-                yield (
-                    RuleSteps(replicas, lr, each, self._rules, self._mini_batches)
-                    if self._rules
-                    else Steps(replicas, lr, each)
-                )
+            if self._rules:
+                yield RuleSteps(replicas, lr, each, self._rules, self._mini_batches)
+                return
+            if not self.is_batched:
+                yield Steps(replicas, lr, each)
                 return
             stacked = BatchedReplicas(
                 plan.model,

@@ -9,7 +9,7 @@ from itertools import chain
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gsnr_sweep.training.rules import Rule
+from gsnr_sweep.training.rules import Rule, gradients_of
 
 Gradients = Callable[[Sequence[Tensor]], Sequence[Sequence[Tensor]]]
 """From the places of each replica's next mini-batch to its gradient, one tensor a parameter."""
@@ -52,10 +52,7 @@ class JointRule:
             rule.begin_step()
         [group], [scheduled] = optimizer.param_groups, self._rules[0].optimizer.param_groups
         group.update({name: scheduled[name] for name in scheduled if name != "params"})
-        for weight, part in zip(self._weights, chain(*gradients), strict=True):
-            weight.grad = part
-        optimizer.step()
-        for weight in self._weights:
-            weight.grad = None
+        with gradients_of(self._weights, chain(*gradients)):
+            optimizer.step()
         for rule in self._rules:
             rule.end_step()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -98,7 +98,6 @@ class Rule:
             batch = self._chosen(self.next_batch())
             with self._generators():
                 self._move(self._replica.training_gradient(batch))
-            self.end_step()
 
     def next_batch(self) -> Tensor:
         """Return the places of the next mini-batch's samples in the training set."""
@@ -111,7 +110,6 @@ class Rule:
         """Take a step along the gradient of the next mini-batch, one tensor a parameter."""
         with self._generators():
             self._move(gradient)
-        self.end_step()
 
     @property
     def moves_each_weight_by_itself(self) -> bool:
@@ -124,28 +122,25 @@ class Rule:
         return make_optimizer(self._settings, weights)[0]
 
     def begin_step(self) -> None:
-        """Bring the learning rate to that of the next step."""
-        self._use_rate_of(self._step // self._steps_an_epoch)
-
-    def end_step(self) -> None:
-        """Note that a step has been taken."""
-        self._step += 1
-
-    def _use_rate_of(self, epoch: int) -> None:
-        """Bring the learning rate to that of an epoch; beyond the training its last one is held.
+        """Bring the learning rate to that of the next step; beyond the training the last is held.
 
         It is brought there only when the epoch's first step is taken: a schedule may have no rate
         for an epoch that does not come.
         """
-        if self._schedule is None or self._rates >= min(epoch, self._settings.epochs - 1):
+        due = min(self._step // self._steps_an_epoch, self._settings.epochs - 1)
+        if self._schedule is None or self._rates >= due:
             return
         # No optimizer has taken a step before these. Filters of warnings are the process's: of
         # two replicas' threads here at once, the later to leave would bring the earlier's back.
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            while self._rates < min(epoch, self._settings.epochs - 1):
+            while self._rates < due:
                 call(self._settings.where_schedule, self._schedule.step)
                 self._rates += 1
+
+    def end_step(self) -> None:
+        """Note that a step has been taken."""
+        self._step += 1
 
     @contextmanager
     def excursion(self) -> Iterator[None]:
@@ -174,7 +169,7 @@ class Rule:
         Returns:
             [P] or, where all are the same, [1], float64; None where it is not known.
         """
-        self._use_rate_of(self._step // self._steps_an_epoch)
+        self.begin_step()
         return preconditioner(self.optimizer, self.weights, gradient)
 
     def _batches(self, epoch: int) -> Sequence[Tensor]:
@@ -199,14 +194,11 @@ class Rule:
 
     def _move(self, gradient: Sequence[Tensor]) -> None:
         self.begin_step()
-        weights = self.weights
-        for weight, part in zip(weights, gradient, strict=True):
-            weight.grad = _laid_out_as(weight, part)
-        if self._settings.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(weights, self._settings.clip_norm)
-        call(self._settings.where, self.optimizer.step)
-        for weight in weights:
-            weight.grad = None
+        with gradients_of(self.weights, gradient):
+            if self._settings.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.weights, self._settings.clip_norm)
+            call(self._settings.where, self.optimizer.step)
+        self.end_step()
 
     def state(self) -> dict[str, Tensor]:
         """Return what the optimizer remembers of each parameter, by name.
@@ -229,6 +221,16 @@ class Rule:
             else:  # what is of each weight lies beside it; counts of steps stay in the CPU's memory
                 of_weights = value.shape == weight.shape and value.dim() > 0
                 own[key] = _laid_out_as(weight, value.clone()) if of_weights else value.clone()
+
+
+@contextmanager
+def gradients_of(weights: Sequence[Tensor], gradient: Iterable[Tensor]) -> Iterator[None]:
+    """Let weights have their gradients for an optimizer's step."""
+    for weight, part in zip(weights, gradient, strict=True):
+        weight.grad = _laid_out_as(weight, part)
+    yield
+    for weight in weights:
+        weight.grad = None
 
 
 def _laid_out_as(weight: Tensor, values: Tensor) -> Tensor:

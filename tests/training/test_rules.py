@@ -150,6 +150,23 @@ def test_trajectories_are_those_of_a_plain_loop(rule: str, kind: str) -> None:
         _close(replica.weights, _plain_loop(m, make, network=_network(kind)))
 
 
+def _resumed(make: Callable[[], Ensemble], folder: Path) -> dict[str, Tensor]:
+    """The state after a training that was gone on with from a checkpoint after two epochs."""
+    first, kept = make(), {}
+    for _ in first.run(lambda epoch: kept.update(first.state()) if epoch == 2 else None):
+        if kept:
+            break
+    Checkpoint(2, kept, "a", "b", "c").write(folder)
+    read = Checkpoint.read(folder)
+    assert read is not None
+    second = make()
+    second.load_state(read.tensors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        list(second.run(first=2))
+    return second.state()
+
+
 def _convolutions() -> nn.Module:
     """Kept with channels last, and with compiled kernels where there are any."""
     torch.manual_seed(0)
@@ -171,24 +188,18 @@ def test_kernels_move_as_in_a_plain_loop_and_go_on_from_a_checkpoint(
     """Whatever the order in which kernels, gradients and momentum lie in memory."""
     overrides, make = RULES[rule]
     cfg = _config(*overrides, "dtype=float32", f"kernels={kernels}")
-    arguments = (IMAGES, "classification", cfg.training, CPU)
-    whole = Ensemble(_convolutions(), *arguments)  # type: ignore[arg-type]
+
+    def make_ensemble() -> Ensemble:
+        return Ensemble(_convolutions(), IMAGES, "classification", cfg.training, CPU)
+
+    whole = make_ensemble()
     list(whole.run())
     for m, replica in enumerate(whole.replicas):
         expected = _plain_loop(m, make, network=_convolutions(), sets=IMAGES)
         for weight, exact in zip(replica.weights, expected, strict=True):
             torch.testing.assert_close(weight, exact, rtol=0, atol=2e-4)
-    first, kept = Ensemble(_convolutions(), *arguments), {}  # type: ignore[arg-type]
-    for _ in first.run(lambda epoch: kept.update(first.state()) if epoch == 2 else None):
-        if kept:
-            break
-    Checkpoint(2, kept, "a", "b", "c").write(tmp_path)
-    read = Checkpoint.read(tmp_path)
-    assert read is not None
-    second = Ensemble(_convolutions(), *arguments)  # type: ignore[arg-type]
-    second.load_state(read.tensors)
-    list(second.run(first=2))
-    assert all(torch.equal(tensor, second.state()[name]) for name, tensor in whole.state().items())
+    again = _resumed(make_ensemble, tmp_path)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.state().items())
 
 
 def test_in_float32_an_optimizer_moves_the_weights_of_the_network_itself() -> None:
@@ -356,19 +367,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(rule: str, kind: str, tmp_pa
     overrides = ("optim.schedule=cosine",) if rule == "cosine" else RULES[rule][0]
     cfg, network = _config(*overrides), _network(kind)
     whole = _trained(cfg, network).state()
-    first, kept = _ensemble(cfg, network), {}
-    for _ in first.run(lambda epoch: kept.update(first.state()) if epoch == 2 else None):
-        if kept:
-            break
-    Checkpoint(2, kept, "a", "b", "c").write(tmp_path)
-    read = Checkpoint.read(tmp_path)
-    assert read is not None
-    second = _ensemble(cfg, network)
-    second.load_state(read.tensors)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        list(second.run(first=2))
-    again = second.state()
+    again = _resumed(lambda: _ensemble(cfg, network), tmp_path)
     assert again.keys() == whole.keys()
     for name, tensor in whole.items():
         assert torch.equal(tensor, again[name]), name

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient, groups_of
 from gsnr_sweep.gradients.batchnorm import Mode, norms_of, set_modes
-from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.gradients.parameters import Parameter, row_of
 from gsnr_sweep.losses.loss import Loss
 
 _TOLERANCE = 1e-8  # relative, in float64
@@ -107,7 +107,7 @@ def _agrees(
     network = _Networks(model).own
     trained = dict(network.named_parameters())
     own = [trained[p.name] for p in parameters]
-    row = torch.cat([parameter.detach().flatten() for parameter in own])
+    row = row_of(network, parameters)
     generator = torch.Generator().manual_seed(0)
     shifts = torch.randn(2, len(row), generator=generator, dtype=row.dtype).to(row.device)
     weights = row + _PERTURBATION * shifts

@@ -14,7 +14,7 @@ from gsnr_sweep.gradients.parameters import Parameter
 
 # Activations of the replicas in a pass. Measured on the 2-N-1 networks (N 6 and 20, n 50 to 6000)
 # from 1 to 8 MB: below 4 MB the calls of so many small passes cost more than the caches save.
-_CPU_BYTES = 4_000_000
+CPU_BYTES = 4_000_000
 _FEWEST_SAMPLES = 256
 
 
@@ -147,5 +147,5 @@ def pass_sizes(
         return even(n, chunk), n_replicas
     widths = sum(layer.weight.shape[1] for layer in layers)
     per_sample = (first.shape[2] + 1 + widths) * first.element_size()
-    samples = even(n, min(chunk, max(_FEWEST_SAMPLES, _CPU_BYTES // per_sample)))
-    return samples, even(n_replicas, _CPU_BYTES // (per_sample * samples))
+    samples = even(n, min(chunk, max(_FEWEST_SAMPLES, CPU_BYTES // per_sample)))
+    return samples, even(n_replicas, CPU_BYTES // (per_sample * samples))

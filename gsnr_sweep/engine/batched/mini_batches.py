@@ -8,14 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.engine.batched.layers import Scratch, StackedLayer, stacked_layers
+from gsnr_sweep.engine.batched.layers import CPU_BYTES, Scratch, StackedLayer, stacked_layers
 from gsnr_sweep.engine.batched.mlp import forward, output_gradient, pull_back
 from gsnr_sweep.engine.batched.summed_gradient import KEPT_BYTES, groups_of
-from gsnr_sweep.gradients.parameters import Parameter, row_views
+from gsnr_sweep.gradients.parameters import Parameter, row_of, row_views
 from gsnr_sweep.losses.loss import Loss
-
-_CPU_BYTES = 4_000_000
-"""Of weights and activations in a pass; beyond, several replicas at once are no faster."""
 
 
 class StackedMiniBatches:
@@ -35,7 +32,6 @@ class StackedMiniBatches:
         parameters: Sequence[Parameter],
         train: Sequence[Samples],
         loss: Loss,
-        dtype: torch.dtype,
         batch_size: int,
     ) -> None:
         """Start all replicas at the network's weights.
@@ -45,20 +41,19 @@ class StackedMiniBatches:
             parameters: Places of its trained parameters in a row.
             train: M training sets of equal size, on the network's device.
             loss: Of each sample.
-            dtype: Of weights and activations.
             batch_size: Samples in a mini-batch.
         """
-        trained = dict(model.named_parameters())
-        row = torch.cat([trained[p.name].detach().flatten() for p in parameters])
+        row = row_of(model, parameters)
         self.weights = row.repeat(len(train), 1)
         self._gradients = torch.zeros_like(self.weights)
         self._parts = [row_views(gradient, parameters) for gradient in self._gradients]
-        self._train, self._loss, self._dtype = train, loss, dtype
+        self._train, self._loss = train, loss
         stack = stacked_layers(model, self.weights, parameters)
         self._lowest = [any(layer.places) for layer in stack].index(True)
         widths = stack[0].weight.shape[2] + 2 * sum(layer.weight.shape[1] for layer in stack)
         numbers = 2 * len(row) + batch_size * widths
-        together = max(1, _CPU_BYTES // (numbers * dtype.itemsize))
+        # Beyond, and weights count here, several replicas at once are no faster than one by one.
+        together = max(1, CPU_BYTES // (numbers * row.itemsize))
         self.groups = groups_of(len(train), len(train) if row.is_cuda else together)
         self._layers = [[layer.of(rows) for layer in stack] for rows in self.groups]
         self._scratch = Scratch(self.weights)
@@ -93,12 +88,12 @@ class StackedMiniBatches:
         return self._parts[rows]
 
     def _standardized(self, samples: Samples) -> Tensor:
-        x, _ = samples.batch(0, len(samples), self._dtype)
+        x, _ = samples.batch(0, len(samples), self.weights.dtype)
         return x.flatten(1)
 
     def keep_inputs(self) -> None:
         """Standardize the training sets once, if they fit into `KEPT_BYTES`."""
-        size = sum(samples.x.numel() for samples in self._train) * self._dtype.itemsize
+        size = sum(samples.x.numel() for samples in self._train) * self.weights.itemsize
         if self._inputs is None and size <= KEPT_BYTES:
             self._inputs = [self._standardized(samples) for samples in self._train]
 

@@ -22,7 +22,7 @@ from gsnr_sweep.engine.batched.one_hidden_layer import OneHiddenLayerGradient, h
 from gsnr_sweep.engine.batched.summed_gradient import SummedGradient
 from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import norms_of
-from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.gradients.parameters import Parameter, row_of
 from gsnr_sweep.losses.loss import Loss
 
 
@@ -65,8 +65,7 @@ class BatchedReplicas:
                 `chunk` is smaller than a training set.
         """
         _refuse(model, train, chunk)
-        trained = dict(model.named_parameters())
-        row = torch.cat([trained[p.name].detach().double().flatten() for p in parameters])
+        row = row_of(model, parameters).double()
         self.master = row.repeat(len(train), 1)
         self.working = self.master.to(dtype, copy=True)
         self._n = len(train[0])

@@ -203,7 +203,7 @@ def test_chunks_made_at_every_pass_are_those_that_are_kept(
 def test_numbers_do_not_depend_on_the_threads(
     name: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "_CPU_BYTES", 1000)  # else all fit into one group
+    monkeypatch.setattr(layers, "CPU_BYTES", 1000)  # else all fit into one group
     alone, together = (_stacked(name, torch.float32, threads=t) for t in (1, threads))
     assert len(together._way.groups) > 1
     for _ in range(3):
@@ -271,7 +271,7 @@ def test_the_kernel_computes_what_torch_does(name: str, n: int, kernels: Kernels
 def test_the_kernel_in_threads_and_chunks(
     kernels: Kernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "_CPU_BYTES", 1000)
+    monkeypatch.setattr(layers, "CPU_BYTES", 1000)
     alone, together = (
         _stacked("toy", torch.float32, threads=threads, kernels=kernels) for threads in (1, 2)
     )
