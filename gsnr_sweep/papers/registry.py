@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import extension
+from gsnr_sweep.papers.figure_kind import FigureKind
 from gsnr_sweep.papers.liu2020 import catalog as liu2020
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
 from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
     from gsnr_sweep.analysis.preset import Preset
 
-FIGURES = {**liu2020.FIGURES, **neyshabur2017.FIGURES}
+_CATALOGS = (liu2020, neyshabur2017)
+FIGURES: dict[str, FigureKind] = {**liu2020.FIGURES, **neyshabur2017.FIGURES}
 BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,
     "gsnr_curves": gsnr_curve_claims,
@@ -77,6 +79,11 @@ def draw(name: str, analysis: Analysis) -> Figure:
 def caption(name: str) -> str:
     """Return what a figure shows: of a user's own, its function's name."""
     return FIGURES[name].caption if name in FIGURES else name
+
+
+def papers_of(figures: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the papers that some figures are of, as authors with year, and title."""
+    return [one.PAPER for one in _CATALOGS if any(name in one.FIGURES for name in figures)]
 
 
 def judge(analysis: Analysis) -> tuple[Claim, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
-from gsnr_sweep.papers.registry import caption, claims_title
+from gsnr_sweep.papers.registry import caption, claims_title, papers_of
 from gsnr_sweep.records.record import RunRecord, flatten
 from gsnr_sweep.wording import describe_duration, describe_epoch
 
@@ -60,6 +60,7 @@ class Section:
     Attributes:
         title: Experiment and scale, or the sweep's name.
         lead: What was run, in a line.
+        papers: Whose figures are asked for, as authors with year, and title.
         facts: What was run, as heading and text.
         claims: The paper's and the user's own claims, judged.
         claims_title: Their heading.
@@ -73,6 +74,7 @@ class Section:
 
     title: str
     lead: str = ""
+    papers: Sequence[tuple[str, str]] = ()
     facts: list[tuple[str, str]] = field(default_factory=list)
     claims: Sequence[Claim] = ()
     claims_title: str = ""
@@ -105,6 +107,7 @@ def section_of(
     section = Section(_title(table, records), left_out=table.left_out)
     section.facts = _facts(table, records, command)
     section.lead = _lead(table, records)
+    section.papers = papers_of(table.preset.figures)
     section.again = _again(records, command)
     if problem:
         section.problems.append(problem)

@@ -38,6 +38,7 @@ def render(sections: Sequence[Section]) -> str:
     page = environment.get_template(TEMPLATE).render(
         sections=sections,
         title=sections[0].title if len(sections) == 1 else f"{len(sections)} sweeps",
+        papers=list(dict.fromkeys(paper for section in sections for paper in section.papers)),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     return printable(page)

@@ -11,8 +11,9 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -280,9 +281,9 @@ def make_optimizer(
             f"mini-batches do not give it. {advice}"
         )
     args = {"lr": settings.lr, **settings.args}
-    if cls in _FUSED and not args.keys() & {"fused", "foreach", "differentiable"}:
-        args["fused"] = True
-    optimizer = _made(where, "optim.args", cls, (weights,), args)
+    one_pass = cls in _FUSED and not args.keys() & {"fused", "foreach", "differentiable"}
+    make = partial(cast(Any, cls), fused=True) if one_pass else cls
+    optimizer = _made(where, "optim.args", make, (weights,), args)
     path = SCHEDULES.get(settings.schedule, settings.schedule)
     if not path:
         return optimizer, None

@@ -20,6 +20,7 @@ IMAGES = DataSpec("digits", (1, 28, 28), 10, "classification", None, None, "")
 @pytest.fixture
 def of_16_gb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size_check, "available_memory", lambda: (16 * 10**9, "this machine has"))
+    monkeypatch.setattr(size_check, "memory_limit", lambda: 16 * 10**9)
 
 
 def told(*arguments: str) -> str:
@@ -101,9 +102,21 @@ def test_widths_beyond_the_machine(model: str, width: int) -> None:
 
 @pytest.mark.usefixtures("of_16_gb")
 def test_weights_beyond_the_machine() -> None:
-    check_weights(3, 2 * 10**9)
-    with pytest.raises(GsnrError, match=r"ch=3: a network this wide has 2,000,000,001 weights"):
-        check_weights(3, 2 * 10**9 + 1)
+    check_weights(3, 129_032_258)  # 124 bytes each
+    with pytest.raises(GsnrError, match=r"ch=3: a network this wide has 129,032,259 weights"):
+        check_weights(3, 129_032_259)
+
+
+@pytest.mark.parametrize("ch", ["170000", "3000000"])
+@pytest.mark.usefixtures("of_16_gb")
+def test_a_width_whose_weights_would_fit_but_not_their_trial(
+    ch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a cluster is at hand: the trial is made here."""
+    monkeypatch.setattr(size_check, "available_memory", lambda: (4 * 10**12, "nobody has"))
+    said = told("model=mlp", f"ch={ch}")
+    assert said.startswith(f"ch={ch}: a network this wide has ")
+    assert said.endswith("this process may have 16.0 GB. Give a smaller ch.")
 
 
 def test_a_network_that_fits_is_tried_as_before() -> None:

@@ -171,6 +171,24 @@ def test_several_sweeps_are_listed_first(section: Section, tmp_path: Path) -> No
     assert page(section).links == []
 
 
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (["gsnr_curves"], "Experiments of Liu et al. 2020, Understanding Why Neural"),
+        (["norms"], "Experiments of Neyshabur et al. 2017, Exploring Generalization in Deep Lea"),
+        (["norms", "gsnr_curves"], "; Neyshabur et al. 2017, Exploring"),
+        ([], ""),
+    ],
+)
+def test_the_papers_are_those_of_the_figures(
+    figures: list[str], words: str, tmp_path: Path
+) -> None:
+    table = make_table(run(), figures=figures, experiment="one")
+    said = page(aggregated(table, tmp_path / "sweep")).text
+    assert words in said
+    assert ("Experiments of" in said) == bool(words)
+
+
 def test_numbers_that_are_unknown_are_dashes(tmp_path: Path) -> None:
     section = aggregated(make_table(run(), figures=["gsnr_curves"]), tmp_path)
     assert section.runs is not None

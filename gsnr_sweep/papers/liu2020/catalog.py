@@ -5,6 +5,10 @@ from __future__ import annotations
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.papers.figure_kind import FigureKind
 
+PAPER = (
+    "Liu et al. 2020",
+    "Understanding Why Neural Networks Generalize Well Through GSNR of Parameters",
+)
 FIGURES = {
     LHS_RHS: FigureKind(
         "",

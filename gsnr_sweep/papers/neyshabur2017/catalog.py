@@ -6,6 +6,7 @@ from gsnr_sweep.papers.figure_kind import FigureKind
 
 _FOLDER = "gsnr_sweep.papers.neyshabur2017.figures"
 
+PAPER = ("Neyshabur et al. 2017", "Exploring Generalization in Deep Learning")
 FIGURES = {
     "norms": FigureKind(
         f"{_FOLDER}.norms.draw_norms",
