@@ -30,6 +30,7 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.uri import apply_mlflow_settings
 
 if TYPE_CHECKING:
+    from gsnr_sweep.preflight.check import CheckedPoint
     from gsnr_sweep.runs.outcome import RunResult
 
 _OF_FILES = (
@@ -140,6 +141,7 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     if first is not None and first.tracking.name == "mlflow":
         tell_store(tracking_uri(first.tracking, Path.cwd()))
     points = check(grid.points)
+    _check_weights_here(grid, points)
     if grid.run_dir and (other := other_run(Path(grid.run_dir), run_identity(points[0].cfg))):
         raise GsnrError(taken_folder(Path(grid.run_dir), other))
     stores = {
@@ -153,6 +155,16 @@ def _checked(command: CommandLine, guarded: bool) -> bool:
     for uri, experiment in sorted(stores):
         open_store(uri, experiment)
     return True
+
+
+def _check_weights_here(grid: Grid, points: Sequence[CheckedPoint]) -> None:
+    """Refuse networks that this machine cannot measure, where runs are not sent to others."""
+    from gsnr_sweep.launcher.settings import place_of
+    from gsnr_sweep.preflight.size_check import check_weights
+
+    if place_of(grid.launcher or {}) == "local":
+        for point in points:
+            check_weights(point.cfg.ch, point.n_parameters, here=True)
 
 
 def _judge_folder(grid: Grid) -> None:

@@ -165,8 +165,10 @@ def _check_with_data(cfg: Config, inspections: _Inspections) -> tuple[ModelCost,
         from gsnr_sweep.gradients.parameters import followed_parameters
 
         followed_parameters(cost.parameters, cfg.measures.parameters)
-    inspections.network(cfg, spec)
-    return cost, spec.doubts + inspections.own_code(cfg, spec, cost)
+    tried = replace(cfg, ch=inspections.width(cfg, spec))
+    inspections.network(tried, spec)
+    of_tried = inspections.model(tried, spec)
+    return cost, spec.doubts + inspections.own_code(tried, spec, of_tried)
 
 
 def _check_confusion(cfg: Config, spec: DataSpec, named: str) -> None:
@@ -267,15 +269,25 @@ class _Inspections:
 
         self._once(("claim", path), lambda: try_claim(path))
 
-    def model(self, cfg: Config, spec: DataSpec) -> ModelCost:
-        from gsnr_sweep.preflight.model_check import Fit, cost_of_width, try_model
-        from gsnr_sweep.runs.device import on_one_core
+    def fit(self, cfg: Config, spec: DataSpec) -> Fit:
+        from gsnr_sweep.preflight.model_check import Fit
 
         rule = cfg.rule
         lone = rule is not None and rule.has_lone_sample(cfg.train_size)
         trained = (cfg.dtype, cfg.training.may_be_random, lone, cfg.measures.batch_norm)
         about = (repr(cfg.model), repr(cfg.loss), *trained, repr(cfg.data), spec)
-        fit = self._once(about, lambda: Fit.of(cfg, spec))
+        return self._once(about, lambda: Fit.of(cfg, spec))
+
+    def width(self, cfg: Config, spec: DataSpec) -> int:
+        from gsnr_sweep.preflight.model_check import width_to_try
+
+        return width_to_try(self.fit(cfg, spec), cfg.ch)
+
+    def model(self, cfg: Config, spec: DataSpec) -> ModelCost:
+        from gsnr_sweep.preflight.model_check import cost_of_width, try_model
+        from gsnr_sweep.runs.device import on_one_core
+
+        fit = self.fit(cfg, spec)
         look = cost_of_width if fit in self._tried else try_model
         cost = self._once((fit, cfg.ch), lambda: on_one_core(look, fit, cfg.ch))
         self._tried.add(fit)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.schema import memory_bytes as parse_memory
 from gsnr_sweep.preflight.check import sample_passes
+from gsnr_sweep.preflight.size_check import can_be_tried, memory_of_weights
 from gsnr_sweep.user_code import UserCodeError, call
 
 if TYPE_CHECKING:
@@ -200,7 +201,10 @@ def _count(
     from gsnr_sweep.preflight.timing import TRIAL_FLOPS, Setup, set_up, time_trial
 
     plans: dict[Hashable, EngineChoice] = {}
-    setups = [_try(set_up, point, plans, workers, threads) for point in points]
+    setups = [
+        _try(set_up, point, plans, workers, threads) if can_be_tried(point.n_parameters) else None
+        for point in points
+    ]
     largest: dict[Hashable, Setup] = {}
     for setup, wanted in zip(setups, timed, strict=True):
         if setup is not None and wanted:
@@ -212,8 +216,9 @@ def _count(
     }
     counted: list[tuple[int, float | None]] = []
     for point, setup in zip(points, setups, strict=True):
-        if setup is None:  # then all that is known is what a pass may use
-            counted.append((parse_memory(point.cfg.memory_limit), None))
+        if setup is None:  # then all that is known is what a pass may use, and weights
+            least = parse_memory(point.cfg.memory_limit) + memory_of_weights(point.n_parameters)
+            counted.append((least, None))
         else:
             timing = timings.get(setup.family)
             counted.append((setup.memory_bytes, timing.seconds(setup) if timing else None))

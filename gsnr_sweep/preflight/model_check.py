@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _N_SAMPLES = 3
 _MOST_REMEMBERED = 4096  # a launcher checks the points of its sweep again
 _FEW_WEIGHTS = 1_000_000
+_MOST_TRIED = 16_000_000
 _OF_TOKENS = "; one that looks tokens up needs data.layout=tokens"
 # What PyTorch says of sizes beyond 64 bits.
 _BEYOND_ADDRESSES = ("Storage size calculation overflowed", "Overflow")
@@ -134,6 +135,10 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
     """
     if _is_ours(fit):
         check_weights(ch, _count_weights(fit, ch))
+        narrower = width_to_try(fit, ch)
+        if narrower < ch:
+            try_model(fit, narrower)
+            return cost_of_width(fit, ch)
     x, targets = _samples(fit)
     network, cost = _pass_forward(fit, ch, x)
     where, loss = describe_model(fit.config), make_loss(fit.of_loss, fit.task)
@@ -146,6 +151,16 @@ def try_model(fit: Fit, ch: int) -> ModelCost:
     except UserCodeError as error:
         raise GsnrError(f"{where}: {error}") from error.__cause__
     return cost
+
+
+def width_to_try(fit: Fit, ch: int) -> int:
+    """Return a width to try a model at: of a large one of ours half of `ch`, and so on.
+
+    What is tried does not depend on the width; its time and memory do (`check_weights`).
+    """
+    while ch > 1 and _is_ours(fit) and _count_weights(fit, ch) > _MOST_TRIED:
+        ch //= 2
+    return ch
 
 
 def _pass_alone(network: nn.Module, x: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Whether a run's sets and weights can fit a machine, judged before anything of them is made.
 
-What is counted of the sets is the least that a run needs, so that nothing which could run is
-refused; the plan's own estimate (`gsnr_sweep.preflight.memory`) is meant as an upper bound.
+What is counted is the least that a run needs, so that nothing which could run is refused; the
+plan's own estimate (`gsnr_sweep.preflight.memory`) is meant as an upper bound.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from gsnr_sweep.data.base import DataSpec
 
 _LARGEST_MACHINE = 4 * 10**12  # bytes; of a cluster, whose machines are not known here
+_MINE = "this process may have"
 _TARGETS, _LOSSES = 8, 8  # bytes a sample
 _REPLICA = 5000  # bytes of the objects that a replica of the smallest network consists of
-# Bytes a weight of the trial before a launch, which holds float64 copies and gradients of some
-# samples; a run that measures takes as much. Measured on perceptrons of 16 and 32 million: 124.
+# Bytes a weight of a run that measures, and of the trial before a launch, which holds float64
+# copies and gradients of some samples. Measured on perceptrons of 16 and 32 million: 124 both.
 _WEIGHT = 124
 
 
@@ -52,19 +53,34 @@ def check_sets(cfg: Config, spec: DataSpec) -> None:
     _refuse_beyond(shares, what, cfg)
 
 
-def check_weights(ch: int, n_weights: int) -> None:
-    """Refuse a network that is too wide to be tried here, which precedes every launch.
+def check_weights(ch: int, n_weights: int, here: bool = False) -> None:
+    """Refuse a network that no machine at hand can measure.
+
+    Args:
+        ch: Its width.
+        n_weights: Number of its weights.
+        here: Whether it is this machine that is to run it, and no other.
 
     Raises:
-        GsnrError: It takes more memory than this process may have.
+        GsnrError: It takes more memory than there is.
     """
-    needed, most = n_weights * _WEIGHT, memory_limit()
+    most, whose = (memory_limit(), _MINE) if here else available_memory()
+    needed = memory_of_weights(n_weights)
     if needed > most:
         raise GsnrError(
-            f"ch={ch}: a network this wide has {n_weights:,} weights. To try it before the launch, "
-            f"and to measure it, takes about {_bytes(needed)} of memory; this process may have "
-            f"{_bytes(most)}. Give a smaller ch."
+            f"ch={ch}: a network this wide has {n_weights:,} weights. To measure one takes about "
+            f"{_bytes(needed)} of memory; {whose} {_bytes(most)}. Give a smaller ch."
         )
+
+
+def memory_of_weights(n_weights: int) -> int:
+    """Return the bytes that a network's weights take where it is tried or measured."""
+    return n_weights * _WEIGHT
+
+
+def can_be_tried(n_weights: int) -> bool:
+    """Say whether a network can be tried here, which may not be where it is to run."""
+    return memory_of_weights(n_weights) <= memory_limit()
 
 
 def available_memory() -> tuple[int, str]:
@@ -74,7 +90,7 @@ def available_memory() -> tuple[int, str]:
     """
     if shutil.which("sbatch"):
         return _LARGEST_MACHINE, "no machine is expected to have more than"
-    return memory_limit(), "this process may have"
+    return memory_limit(), _MINE
 
 
 def _refuse_beyond(shares: dict[str, int], what: str, cfg: Config) -> None:

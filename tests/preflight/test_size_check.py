@@ -3,14 +3,17 @@
 import dataclasses
 import os
 import shutil
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from gsnr_sweep.data.base import DataSpec
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.preflight import model_check, size_check
+from gsnr_sweep.preflight import measure_check, model_check, size_check
 from gsnr_sweep.preflight.check import check
+from gsnr_sweep.preflight.cost import estimate
 from gsnr_sweep.preflight.size_check import available_memory, check_sets, check_weights
 from tests.conftest import TINY, expanded, tiny_config
 
@@ -20,7 +23,6 @@ IMAGES = DataSpec("digits", (1, 28, 28), 10, "classification", None, None, "")
 @pytest.fixture
 def of_16_gb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size_check, "available_memory", lambda: (16 * 10**9, "this machine has"))
-    monkeypatch.setattr(size_check, "memory_limit", lambda: 16 * 10**9)
 
 
 def told(*arguments: str) -> str:
@@ -107,16 +109,49 @@ def test_weights_beyond_the_machine() -> None:
         check_weights(3, 129_032_259)
 
 
-@pytest.mark.parametrize("ch", ["170000", "3000000"])
 @pytest.mark.usefixtures("of_16_gb")
-def test_a_width_whose_weights_would_fit_but_not_their_trial(
-    ch: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where a cluster is at hand: the trial is made here."""
+def test_a_width_whose_weights_would_fit_but_not_their_trial() -> None:
+    said = told("model=mlp", "ch=170000")
+    assert said.startswith("ch=170000: a network this wide has 135,150,010 weights. To measure one")
+    assert said.endswith(
+        "takes about 16.8 GB of memory; this machine has 16.0 GB. Give a smaller ch."
+    )
+
+
+@pytest.mark.usefixtures("of_16_gb")
+def test_what_is_to_run_here_must_fit_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(size_check, "available_memory", lambda: (4 * 10**12, "nobody has"))
-    said = told("model=mlp", f"ch={ch}")
-    assert said.startswith(f"ch={ch}: a network this wide has ")
-    assert said.endswith("this process may have 16.0 GB. Give a smaller ch.")
+    monkeypatch.setattr(size_check, "memory_limit", lambda: 16 * 10**9)
+    check_weights(3, 129_032_259)
+    check_weights(3, 129_032_258, here=True)
+    with pytest.raises(GsnrError, match=r"of memory; this process may have 16\.0 GB\. Give"):
+        check_weights(3, 129_032_259, here=True)
+
+
+def test_what_only_a_larger_machine_can_measure_is_tried_at_half_its_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a cluster is at hand; nothing of its own size is made, and its memory is stated."""
+    monkeypatch.setattr(size_check, "available_memory", lambda: (4 * 10**12, "nobody has"))
+    monkeypatch.setattr(size_check, "memory_limit", lambda: 10**8)
+    monkeypatch.setattr(model_check, "_MOST_TRIED", 800_000)
+    made = []
+    real = model_check.build_model
+
+    def build(cfg: object, ch: int, *rest: Any, **more: Any) -> nn.Module:
+        model = real(cfg, ch, *rest, **more)  # type: ignore[arg-type]
+        made.append(0 if next(model.parameters()).is_meta else ch)
+        return model
+
+    monkeypatch.setattr(model_check, "build_model", build)
+    monkeypatch.setattr(measure_check, "build_model", build)
+    arguments = ("data=digits", "model=mlp", "ch=16000", "measures=neyshabur")
+    (point,) = check(expanded(*TINY, *arguments).points)
+    assert point.n_parameters == 795 * 16000 + 10
+    assert set(made) == {0, 1000}
+    (found,) = estimate([point], [])
+    assert found.seconds is None
+    assert found.memory_bytes > 124 * point.n_parameters
 
 
 def test_a_network_that_fits_is_tried_as_before() -> None:
