@@ -85,7 +85,7 @@ def aggregate_command(options: argparse.Namespace) -> int:
     return 1 if result.log_problem else 0
 
 
-def _epoch(text: str) -> float:
+def epoch_as_typed(text: str) -> float:
     """Read an epoch as it is typed."""
     if text == "end":
         return math.inf
@@ -121,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style", metavar="SETTING", help="shown by marker (default: by what was swept)")
     add(
         "--epochs",
-        type=_epoch,
+        type=epoch_as_typed,
         nargs="+",
         metavar="EPOCH",
         help="epochs to draw, such as 20, 0.5, step:5 or end (default: all, or of more than 16 an "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep._startup import leaving_quickly, loading_quickly
 from gsnr_sweep.cli import aggregate
-from gsnr_sweep.cli.commands import COMMANDS, measure
+from gsnr_sweep.cli.commands import COMMANDS, measure, rank
 from gsnr_sweep.cli.completion import asks_for_completion, completions, without_command
 from gsnr_sweep.cli.guard import go_on_guarded
 from gsnr_sweep.cli.interrupts import closing_at_ctrl_c, heeding_ctrl_c
@@ -142,6 +142,12 @@ def _report(options: argparse.Namespace) -> int:
     )
 
 
+def _rank(options: argparse.Namespace) -> int:
+    from gsnr_sweep.terminal import TextConsole
+
+    return rank.rank_command(options, TextConsole())
+
+
 def _cancel(options: argparse.Namespace) -> int:
     from gsnr_sweep.cli.commands.cancel import cancel
     from gsnr_sweep.terminal import TextConsole
@@ -224,6 +230,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the page (report.html in the sweep's folder; here for several sweeps)",
     )
+    ranking = commands.add_parser("rank", help=COMMANDS["rank"], **rank.PARSER)
+    rank.add_arguments(ranking)
+    ranking.set_defaults(act=_rank)
     ui = add("ui", _ui)
     ui.add_argument("--port", type=int, metavar="PORT", help="where to serve it (a free one)")
     ui.add_argument("--no-browser", action="store_true", help="only print the address")

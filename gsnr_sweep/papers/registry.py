@@ -9,6 +9,7 @@ from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers import extension
 from gsnr_sweep.papers.figure_kind import FigureKind
+from gsnr_sweep.papers.jiang2020 import catalog as jiang2020
 from gsnr_sweep.papers.liu2020 import catalog as liu2020
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
 from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
     from gsnr_sweep.analysis.preset import Preset
 
-_CATALOGS = (liu2020, neyshabur2017)
-FIGURES: dict[str, FigureKind] = {**liu2020.FIGURES, **neyshabur2017.FIGURES}
+_CATALOGS = (liu2020, neyshabur2017, jiang2020)
+FIGURES: dict[str, FigureKind] = {
+    name: kind for one in _CATALOGS for name, kind in one.FIGURES.items()
+}
 BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
     "lhs_rhs": lhs_rhs_claims,
     "gsnr_curves": gsnr_curve_claims,

@@ -13,10 +13,12 @@ from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
 from gsnr_sweep.papers.registry import caption, claims_title, papers_of
 from gsnr_sweep.records.record import RunRecord, flatten
+from gsnr_sweep.report.ranking import explained, ranking_cells
 from gsnr_sweep.wording import describe_duration, describe_epoch
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.ranking import Ranking
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.papers import Claim
@@ -119,6 +121,8 @@ def section_of(
     section.pictures = _pictures(result)
     if result.statistics:
         section.tables.append(_statistics(result.statistics))
+    if result.ranking is not None:
+        section.tables.append(_ranking(result.ranking))
     section.tables += _features(result.analysis)
     section.runs = _runs(table)
     return section
@@ -242,6 +246,13 @@ def _statistics(by_epoch: dict[float, PairStatistics]) -> Table:
     heads = ["epoch", "points", "Pearson c", "Spearman", "slope", "mean LHS − RHS", "within 2 SE"]
     note = "95 % intervals; ± 1 standard error; within 2 SE: points with |LHS − RHS| ≤ 2 SE."
     return Table("LHS against RHS by epoch", heads, rows, note)
+
+
+def _ranking(ranking: Ranking) -> Table:
+    heads, rows = ranking_cells(ranking)
+    about = f"{ranking.target} at {describe_epoch(ranking.epoch)}"
+    title = f"Which measure predicts {about}: {ranking.networks} networks, {ranking.seeds} seed(s)"
+    return Table(title, heads, rows, explained(ranking))
 
 
 def _features(analysis: Analysis) -> list[Table]:

@@ -100,7 +100,7 @@ def write_files(
     try:
         output.mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():
-            replace_file(output / name, partial(_without_formulas(frame).to_csv, index=False))
+            replace_file(output / name, partial(safe_cells(frame).to_csv, index=False))
         parquet = partial(analysis.frame.to_parquet, index=False)
         replace_file(output / "table.parquet", parquet)
         saved = [save_figure(figure, output, stem) for stem, figure in figures.items()]
@@ -114,7 +114,7 @@ _FORMULA = re.compile(r"[=+\-@\t\n]")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-def _without_formulas(frame: DataFrame) -> DataFrame:
+def safe_cells(frame: DataFrame) -> DataFrame:
     """Return a table of which no cell is a formula to the program that opens it.
 
     Names and errors are anybody's. A text that begins like a formula, and is no number, gets an

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
+    from gsnr_sweep.analysis.ranking import Ranking
     from gsnr_sweep.analysis.statistics import PairStatistics
+
+MOST_PRINTED = 8
+"""Measures of the ranking that are printed after a sweep; all are in its table."""
 
 
 def aggregate(
@@ -98,6 +102,7 @@ def aggregate_table(
     from gsnr_sweep.papers.registry import claims_title, judge
     from gsnr_sweep.report.console import print_claims, print_files, print_statistics
     from gsnr_sweep.report.drawings import draw_all
+    from gsnr_sweep.report.ranking import print_ranking, write_ranking
     from gsnr_sweep.terminal import TextConsole
 
     view = view or View()
@@ -110,19 +115,36 @@ def aggregate_table(
     claims = judge(analysis)
     output = output or Path("aggregate", file_safe(table.name))
     files = write_files(analysis, statistics, view, output, drawings)
+    if (ranking := _ranking(analysis, view)) is not None:
+        files = (*files, *write_ranking([ranking], output))
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
     console = console or TextConsole()
     print_statistics(console, table, statistics, view.x, view.y)
     print_claims(console, claims_title(table.preset), claims)
+    if ranking is not None:
+        print_ranking(console, ranking, MOST_PRINTED)
     not_drawn = tuple(f"Figure {name} not drawn: {why}" for name, why in drawings.problems.items())
     for told in not_drawn:
         console.print(told, style="yellow", markup=False)
     if (count := len(view.epochs or statistics)) > MAX_PANELS:
         console.print(f"The figure shows {MAX_PANELS} of {count} epochs; --epochs chooses others.")
     print_files(console, files, table.parent_id if logged else None, problem)
-    return AggregateResult(analysis, statistics, files, claims, not_drawn, logged, problem)
+    return AggregateResult(analysis, statistics, files, claims, not_drawn, logged, problem, ranking)
+
+
+def _ranking(analysis: Analysis, view: View) -> Ranking | None:
+    """Rank the sweep's measures; None where there is nothing to rank, or another view is asked."""
+    from gsnr_sweep.analysis.ranking import rank_measures
+
+    if not view.is_default_pair:
+        return None
+    try:
+        ranking = rank_measures(analysis)
+    except GsnrError:  # few runs, or no target: `gsnr-sweep rank` says which
+        return None
+    return ranking if len(ranking.measures) > 1 else None
 
 
 def _check(table: SweepTable, view: View | None) -> None:

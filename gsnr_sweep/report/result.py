@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.ranking import Ranking
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import SweepTable
     from gsnr_sweep.papers import Claim
@@ -25,6 +26,7 @@ class AggregateResult:
         problems: Why figures that were asked for are not drawn.
         logged: Whether files and statistics are now with the sweep's parent run.
         log_problem: Why they are not although they should be; empty otherwise.
+        ranking: Which measure predicts generalization; None if there is nothing to rank.
     """
 
     analysis: Analysis
@@ -34,6 +36,7 @@ class AggregateResult:
     problems: tuple[str, ...]
     logged: bool
     log_problem: str = ""
+    ranking: Ranking | None = None
 
     @property
     def table(self) -> SweepTable:

@@ -8,6 +8,7 @@ COMMANDS = {
     "status": "show how far each run is",
     "collect": "write table, figure and coefficients of what is there",
     "report": "write one HTML page on one or more sweeps",
+    "rank": "rank the measures by how well they predict generalization",
     "ui": "browse a sweep in MLflow's web interface: its runs, and charts of them",
     "aggregate": "draw a sweep or experiment again from the tracking store alone",
     "measure": "measure checkpoints (files of weights) without any training",

@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A sweep that was read back, from its folder or from the tracking store."""
+class Source:
+    """A sweep that was read back, from its folder or from the tracking store.
+
+    Attributes:
+        table: Its runs.
+        client: Of the store that holds its run; None if there is none.
+        folder: Where what is made of it belongs.
+        command: The command line that launched it; empty if not known.
+        away: Why the store does not answer; empty if it does.
+    """
 
     table: SweepTable
     client: MlflowClient | None
@@ -54,7 +62,7 @@ def report_command(
             missing runs is no error: the page says which.
     """
     asked: Sequence[str | None] = wanted or [None]
-    sources = [_read(one, here, uri) for one in asked]
+    sources = [read_source(one, here, uri) for one in asked]
     sections = [_section(source, console) for source in sources]
     from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
 
@@ -71,8 +79,17 @@ def report_command(
     return 1 if problem else 0
 
 
-def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
-    """Read a sweep from its folder; if it has none here, from the tracking store."""
+def read_source(wanted: str | None, here: Path, uri: str | None) -> Source:
+    """Read a sweep from its folder; if it has none here, from the tracking store.
+
+    Args:
+        wanted: Folder, id or name; None for the latest sweep below `here`.
+        here: The folder in which it was launched.
+        uri: Tracking store, for a sweep without a folder here.
+
+    Raises:
+        GsnrError: There is no such sweep.
+    """
     from gsnr_sweep.analysis.read_folder import read_folder
 
     try:
@@ -89,10 +106,10 @@ def _read(wanted: str | None, here: Path, uri: str | None) -> _Source:
     except GsnrError as error:  # what is on disk needs no store
         away = str(error)
     table = read_folder(manifest, client)
-    return _Source(table, client, manifest.folder, manifest.command, away)
+    return Source(table, client, manifest.folder, manifest.command, away)
 
 
-def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
+def _from_store(wanted: str, here: Path, uri: str | None) -> Source | None:
     """Read a sweep from the tracking store; None if there is no such sweep or no store."""
     from gsnr_sweep.analysis.table import read_sweep
 
@@ -101,10 +118,10 @@ def _from_store(wanted: str, here: Path, uri: str | None) -> _Source | None:
     client, parent = found
     table = read_sweep(client, parent.info.run_id)
     command = parent.data.tags.get("gsnr.command", "")
-    return _Source(table, client, here / "aggregate" / file_safe(table.name), command)
+    return Source(table, client, here / "aggregate" / file_safe(table.name), command)
 
 
-def _section(source: _Source, console: Console) -> Section:
+def _section(source: Source, console: Console) -> Section:
     """Draw a sweep's figures anew and gather what there is to say."""
     from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.pipeline import aggregate_table

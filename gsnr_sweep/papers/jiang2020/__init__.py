@@ -1,0 +1,1 @@
+"""Jiang et al. 2020, "Fantastic Generalization Measures and Where to Find Them"."""
