@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.ranking import Ranking
     from gsnr_sweep.analysis.statistics import PairStatistics
 
+LEAST_RANKED = 8
+"""Networks from which a sweep is ranked unasked: a few are in any order by chance."""
 MOST_PRINTED = 8
 """Measures of the ranking that are printed after a sweep; all are in its table."""
 
@@ -144,7 +146,8 @@ def _ranking(analysis: Analysis, view: View) -> Ranking | None:
         ranking = rank_measures(analysis)
     except GsnrError:  # few runs, or no target: `gsnr-sweep rank` says which
         return None
-    return ranking if len(ranking.measures) > 1 else None
+    enough = len(ranking.measures) > 1 and ranking.networks >= LEAST_RANKED
+    return ranking if enough else None
 
 
 def _check(table: SweepTable, view: View | None) -> None:
