@@ -6,11 +6,11 @@ import io
 import pandas as pd
 import pytest
 
-from gsnr_sweep.report.files import _without_formulas
+from gsnr_sweep.report.files import safe_cells
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:
-    text = _without_formulas(frame).to_csv(index=False)
+    text = safe_cells(frame).to_csv(index=False)
     return list(csv.reader(io.StringIO(text)))
 
 
@@ -43,10 +43,10 @@ def test_everything_else_is_written_as_it_was() -> None:
             "": ["", "'", "–"],
         }
     )
-    assert _without_formulas(frame).to_csv() == frame.to_csv()
+    assert safe_cells(frame).to_csv() == frame.to_csv()
 
 
 def test_numbers_beside_a_formula_stay_what_they_are() -> None:
     frame = pd.DataFrame({"mixed": [1, None, "=x", -2, 0.1, True]})
-    written = _without_formulas(frame).to_csv()
+    written = safe_cells(frame).to_csv()
     assert written == frame.to_csv().replace("=x", "'=x")

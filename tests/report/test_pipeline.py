@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from gsnr_sweep.analysis.table import SHORT_NAMES, read_sweep
-from gsnr_sweep.cli.aggregate import _epoch as parse_epoch
+from gsnr_sweep.cli.aggregate import epoch_as_typed as parse_epoch
 from gsnr_sweep.cli.aggregate import main
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import Measurement, RunRecord
