@@ -240,6 +240,7 @@ class _Run:
             DivergedError: A loss is not finite.
         """
         with self.run.stopwatch.running():
+            snapshot = dataclasses.replace(snapshot, earlier=self._measured_before(snapshot.epoch))
             values = measure_all(measures, snapshot)
             place = (snapshot.step, snapshot.is_end)
             measurement = Measurement.from_values(snapshot.epoch, values, *place)
@@ -250,6 +251,9 @@ class _Run:
                 "Training diverged: a loss is infinite or NaN at epoch "
                 f"{describe_epoch(snapshot.epoch)}. Try a learning rate below lr={self.run.cfg.lr}."
             )
+
+    def _measured_before(self, epoch: float) -> list[Measurement]:
+        return [one for one in self.run.record.measurements if one.epoch < epoch]
 
 
 class _Told(Callback):

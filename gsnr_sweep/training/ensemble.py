@@ -76,7 +76,9 @@ class Ensemble:
         self.is_batched = self._can_stack(plan, targets)
         engines = plan.engines(settings.engine, len(train))
         by_optimizer = settings.rule is not None
-        self.replicas = [Replica(*both, by_optimizer) for both in zip(engines, train, strict=True)]
+        others = [train[:m] + train[m + 1 :] for m in range(len(train))]
+        parts = zip(engines, train, others, strict=True)
+        self.replicas = [Replica(engine, own, by_optimizer, rest) for engine, own, rest in parts]
         draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
         self._mini_batches = self._stacked_mini_batches(settings.rule)
         numbered = enumerate(self.replicas) if settings.rule else ()
@@ -275,6 +277,7 @@ class Ensemble:
             train_accuracy=_vector(each.train.accuracy for each in taken),
             test_accuracy=_vector(each.test.accuracy for each in taken),
             zero_error_steps=self._zero_error_steps() if wanted.zero_error else None,
+            earlier=(),
             parameters=self.parameters,
             followed=self.followed,
             probed={name: [each.probed[name] for each in taken] for name in wanted.probes},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,11 +56,13 @@ class Replica:
         engine: The network, which nobody else may use, and how it goes over samples.
         train: The training set D, on the same device.
         by_optimizer: Whether an optimizer moves the weights.
+        others: The other replicas' training sets, for measures that look at them.
     """
 
     engine: AutogradEngine
     train: Samples
     by_optimizer: bool = False
+    others: Sequence[Samples] = ()
 
     def __post_init__(self) -> None:
         self.model, self.loss = self.engine.model, self.engine.loss

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -29,6 +29,22 @@ class After:
     train_loss: Tensor
     test_loss: Tensor
     test_loss_change: Tensor
+
+
+class Earlier(Protocol):
+    """What a run measured at an earlier epoch."""
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training set before."""
+
+    @property
+    def step(self) -> int | None:
+        """The rule's own steps before; None where they are the epochs."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """All finite numbers by metric name."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,7 @@ class Snapshot:
             is known.
         zero_error_steps: [M] steps of the rule taken when the training error was zero for the first
             time, judged after each epoch; NaN if it has not been. For measures that want it.
+        earlier: What the run measured before, in the order of the epochs.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
             same; for measures that want it, and None where it is not known.
     """
@@ -99,6 +116,7 @@ class Snapshot:
     step: int = 0
     is_end: bool = False
     zero_error_steps: Tensor | None = None
+    earlier: Sequence[Earlier] = ()
 
     @property
     def after(self) -> After:
