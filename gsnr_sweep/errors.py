@@ -1,6 +1,7 @@
 """The one exception that users are meant to read."""
 
 import importlib
+import importlib.util
 from typing import Any
 
 from gsnr_sweep.wording import printable
@@ -28,6 +29,23 @@ def resolve_name(path: str) -> Any:
     """
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
+
+
+def require_package(name: str, extra: str) -> None:
+    """Refuse to go on without an optional package.
+
+    Args:
+        name: Of the package, as it is imported.
+        extra: Of this project's extras, which brings it.
+
+    Raises:
+        GsnrError: It is not installed.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise GsnrError(
+            f"this needs the package {name}, which is not installed. Install it: "
+            f"pip install 'gsnr-sweep[{extra}]'"
+        )
 
 
 def describe_exception(error: BaseException) -> str:

@@ -34,6 +34,15 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.max_sharpness.max_sharpness",
     "gsnr_sweep.measures.expected_sharpness.expected_sharpness",
     "gsnr_sweep.measures.norm_conditions.norm_conditions",
+    "gsnr_sweep.measures.gap_predicted.gap_predicted",
+    "gsnr_sweep.measures.gsnr_early.gsnr_early",
+    "gsnr_sweep.measures.fresh_sets.fresh_sets",
+    "gsnr_sweep.measures.steps_to_loss.steps_to_loss",
+    "gsnr_sweep.measures.layer_norms.layer_norms",
+    "gsnr_sweep.measures.fisher_rao.fisher_rao",
+    "gsnr_sweep.measures.flatness.flatness",
+    "gsnr_sweep.measures.hessian.hessian",
+    "gsnr_sweep.measures.weightwatcher.weightwatcher",
 )
 
 

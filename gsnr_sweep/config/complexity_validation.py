@@ -16,12 +16,13 @@ _CHOICES = {
     "norm_pooling": ("as_is", "paths"),
     "max_sharpness_starts": (1, 2),
 }
-_SHARES = ("margin_epsilon", "pac_bayes_delta")
+_SHARES = ("margin_epsilon", "pac_bayes_delta", "flatness_drop")
 _POSITIVE = ("max_sharpness_alpha", "sharpness_alpha", "sharpness_level")
 _LEAST = {
     **{"max_sharpness_steps": 1, "max_sharpness_batch": 1, "sharpness_alpha_count": 2},
     **{"sharpness_draws": 2, "sharpness_samples": 1, "sharpness_batch": 1},
     **{"condition_samples": 1, "condition_draws": 2},
+    **{"flatness_draws": 1, "flatness_steps": 1, "flatness_samples": 1},
 }
 _LARGEST_ALPHA = 1e6  # noise a million times a weight: every curve has long left its figure
 

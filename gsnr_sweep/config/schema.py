@@ -251,7 +251,7 @@ LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
 
 MEASURES_SCHEMAS: dict[str, type[MeasuresConfig]] = {
     "paper": MeasuresConfig,
-    **dict.fromkeys(("neyshabur", "neyshabur_conditions"), NetworkMeasuresConfig),
+    **dict.fromkeys(("neyshabur", "neyshabur_conditions", "which_measure"), NetworkMeasuresConfig),
 }
 
 SCHEMAS: dict[str, dict[str, type[Any]]] = {

@@ -21,6 +21,7 @@ def requires(
     gradient_change: bool = False,
     own_steps: bool = False,
     zero_error: bool = False,
+    loss_milestones: bool = False,
     probe: Probe | None = None,
     probe_passes: float = 1.0,
 ) -> Callable[[F], F]:
@@ -32,6 +33,7 @@ def requires(
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
         own_steps: It reads ``snapshot.own`` and ``snapshot.preconditioner``.
         zero_error: It reads ``snapshot.zero_error_steps``.
+        loss_milestones: It reads ``snapshot.loss_steps``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
         probe_passes: About what the probe costs for each training sample, in units of a forward
@@ -41,7 +43,7 @@ def requires(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        asked = (signs, weights, gradient_change, own_steps, zero_error)
+        asked = (signs, weights, gradient_change, own_steps, zero_error, loss_milestones)
         setattr(measure, _MARK, Requirements(*asked, probes, passes))
         return measure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Value = float | list[float]
     Values = Mapping[str, Value]
 
+_BatchNorm = nn.modules.batchnorm._BatchNorm
 PROBE = "trained network"
 """Under which name a snapshot holds what was found of each replica, by measure."""
 
@@ -46,6 +47,7 @@ class TrainedNetwork:
         loss: Of each sample.
         settings: Of the measures.
         chunk_size: Samples in a pass through the network.
+        initial: The weights before training, by parameter name.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class TrainedNetwork:
     loss: Loss
     settings: ComplexityConfig
     chunk_size: int
+    initial: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, replica: Replica, settings: ComplexityConfig) -> TrainedNetwork:
@@ -60,7 +63,7 @@ class TrainedNetwork:
         model = with_ordinary_batchnorm(copy.deepcopy(replica.model)).eval()
         chunk_size = replica.engine.chunks.losses
         samples = replica.train.clean_part if settings.on == "clean" else replica.train
-        return cls(model, samples, replica.loss, settings, chunk_size)
+        return cls(model, samples, replica.loss, settings, chunk_size, replica.initial)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -76,6 +79,11 @@ class TrainedNetwork:
     def folded(self) -> nn.Module:
         """The same function without batch normalization, in the network's dtype."""
         return folded(self.model, self.example, dtype=self.dtype).eval()
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the network has batch normalization."""
+        return any(isinstance(module, _BatchNorm) for module in self.model.modules())
 
     @cached_property
     def outputs(self) -> Tensor:

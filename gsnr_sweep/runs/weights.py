@@ -46,7 +46,8 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
     sets, spec = draw_sets(source, cfg.sampling), source.spec
     measures = load_measures(cfg.measures.functions, cfg.measures.of_networks)
     wanted = requirements_of(measures)
-    wanted = dataclasses.replace(wanted, zero_error=False)  # nothing is known of the training
+    # Nothing is known of the training.
+    wanted = dataclasses.replace(wanted, zero_error=False, loss_milestones=False)
     if cfg.rule is not None:  # what its own next step is depends on more than weights
         wanted = dataclasses.replace(wanted, own_steps=False)
     seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
@@ -55,6 +56,8 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
         model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)
         put_weights(model, weights, describe_model(cfg.model))
         ensemble = Ensemble(model, sets, spec.task, training, device)
+        for replica in ensemble.replicas:
+            replica.initial = {}
         _keep_precision(ensemble, weights.tensors)
         (snapshot,) = ensemble.run(wanted=wanted)
         yield weights.name, Measurement.from_values(0, measure_all(measures, snapshot))

@@ -25,7 +25,14 @@ from gsnr_sweep.training.rules import Rule, draws_random_numbers
 from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
-from gsnr_sweep.training.stopping import Stopping, TrainingLosses, ZeroError
+from gsnr_sweep.training.stopping import (
+    LOSS_MILESTONES,
+    ZERO_ERROR,
+    Milestones,
+    Stopping,
+    TrainingLosses,
+    loss_mark,
+)
 
 OnEpoch = Callable[[int], None]
 
@@ -78,14 +85,17 @@ class Ensemble:
         by_optimizer = settings.rule is not None
         others = [train[:m] + train[m + 1 :] for m in range(len(train))]
         parts = zip(engines, train, others, strict=True)
-        self.replicas = [Replica(engine, own, by_optimizer, rest) for engine, own, rest in parts]
+        initial = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.replicas = [
+            Replica(engine, own, by_optimizer, rest, initial) for engine, own, rest in parts
+        ]
         draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
         self._mini_batches = self._stacked_mini_batches(settings.rule)
         numbered = enumerate(self.replicas) if settings.rule else ()
         drawing = Lock() if draws else None
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
         losses = TrainingLosses(self.replicas)
-        self._stopping, self._zero_error = Stopping(settings.stop, losses), ZeroError(losses)
+        self._stopping, self._milestones = Stopping(settings.stop, losses), Milestones(losses)
         about = (self._rules, self.test, self.followed)
         self._measuring = Measuring(settings, self.replicas, *about)
 
@@ -132,7 +142,7 @@ class Ensemble:
         for state, rule in zip(own, self._rules, strict=False):
             state |= rule.state()
         for m, state in enumerate(own):
-            state |= self._zero_error.state(m)
+            state |= self._milestones.state(m)
         return {
             f"{m}.{name}": tensor for m, state in enumerate(own) for name, tensor in state.items()
         }
@@ -149,7 +159,7 @@ class Ensemble:
             replica.load_state(own)
             for rule in self._rules[m : m + 1]:
                 rule.load_state(own)
-            self._zero_error.load_state(m, own)
+            self._milestones.load_state(m, own)
 
     def ends_at(self, epoch: int) -> bool:
         """Tell whether training is over after so many epochs, at the replicas' present weights."""
@@ -192,8 +202,7 @@ class Ensemble:
         with self.stepping() as steps:
             for epoch in range(first, settings.epochs + 1):
                 step = epoch * settings.steps_an_epoch
-                if wanted.zero_error:
-                    self._zero_error.judge(epoch)
+                self._milestones.judge(epoch, _marks(wanted))
                 ends = self.ends_at(epoch)
                 is_due = step in schedule or (ends and self._stopping.is_asked)
                 if is_due and step not in done:
@@ -243,8 +252,8 @@ class Ensemble:
             with closing(stacked):
                 yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
-    def _zero_error_steps(self) -> Tensor:
-        return self._zero_error.epochs * self._settings.steps_an_epoch
+    def _steps_until(self, mark: str) -> Tensor:
+        return self._milestones.epochs(mark) * self._settings.steps_an_epoch
 
     def _measured_step(
         self, step: int, is_end: bool, steps: Steps, wanted: Requirements
@@ -276,7 +285,11 @@ class Ensemble:
             test_loss_change=after.test_loss_change,
             train_accuracy=_vector(each.train.accuracy for each in taken),
             test_accuracy=_vector(each.test.accuracy for each in taken),
-            zero_error_steps=self._zero_error_steps() if wanted.zero_error else None,
+            zero_error_steps=self._steps_until(ZERO_ERROR) if wanted.zero_error else None,
+            loss_steps={
+                loss: self._steps_until(loss_mark(loss))
+                for loss in (LOSS_MILESTONES if wanted.loss_milestones else ())
+            },
             earlier=(),
             parameters=self.parameters,
             followed=self.followed,
@@ -300,6 +313,11 @@ class Ensemble:
             self._threads, "replica", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             yield lambda work: list(pool.map(work, numbers))
+
+
+def _marks(wanted: Requirements) -> list[str]:
+    marks = [ZERO_ERROR] if wanted.zero_error else []
+    return [*marks, *(map(loss_mark, LOSS_MILESTONES) if wanted.loss_milestones else ())]
 
 
 def _after(steps: Sequence[tuple[Losses, Losses, Losses]]) -> After:

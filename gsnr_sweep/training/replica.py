@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -57,12 +57,14 @@ class Replica:
         train: The training set D, on the same device.
         by_optimizer: Whether an optimizer moves the weights.
         others: The other replicas' training sets, for measures that look at them.
+        initial: The weights before any training by name, all parameters, of all replicas.
     """
 
     engine: AutogradEngine
     train: Samples
     by_optimizer: bool = False
     others: Sequence[Samples] = ()
+    initial: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model, self.loss = self.engine.model, self.engine.loss

@@ -23,6 +23,7 @@ class Requirements:
         weights: The weights θ_t.
         gradient_change: The full-batch gradient before and after the step, one more pass.
         zero_error: When the training error was zero for the first time, one pass after each epoch.
+        loss_milestones: When the training loss passed each of `LOSS_MILESTONES`, likewise.
         own_steps: Losses after the training rule's own next steps, which are taken back.
         probes: Looks at each replica before its step, by the measure's name.
         probe_passes: What they cost for each training sample, in units of a forward pass.
@@ -33,6 +34,7 @@ class Requirements:
     gradient_change: bool = False
     own_steps: bool = False
     zero_error: bool = False
+    loss_milestones: bool = False
     probes: Mapping[str, Probe] = field(default_factory=dict)
     probe_passes: float = 0.0
 
@@ -59,6 +61,7 @@ class Requirements:
             any(part.gradient_change for part in parts),
             any(part.own_steps for part in parts),
             any(part.zero_error for part in parts),
+            any(part.loss_milestones for part in parts),
             probes,
             sum(part.probe_passes for part in parts),
         )

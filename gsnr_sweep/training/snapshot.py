@@ -84,6 +84,7 @@ class Snapshot:
         zero_error_steps: [M] steps of the rule taken when the training error was zero for the first
             time, judged after each epoch; NaN if it has not been. For measures that want it.
         earlier: What the run measured before, in the order of the epochs.
+        loss_steps: [M] likewise, by training loss, when it was at most that for the first time.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
             same; for measures that want it, and None where it is not known.
     """
@@ -116,6 +117,7 @@ class Snapshot:
     step: int = 0
     is_end: bool = False
     zero_error_steps: Tensor | None = None
+    loss_steps: Mapping[float, Tensor] = field(default_factory=dict)
     earlier: Sequence[Earlier] = ()
 
     @property

@@ -54,6 +54,14 @@ class ComplexityConfig:
     )
     sharpness_level: float = default(0.05, "expected sharpness at which log10_kl_at_sharpness is")
     pac_bayes_delta: float = default(0.05, "δ of the PAC-Bayes bound, which holds with 1 − δ")
+    flatness_drop: float = default(
+        0.1, "loss of training accuracy that noise of the weights may cause (flatness)"
+    )
+    flatness_draws: int = default(10, "draws of that noise, the same at every level")
+    flatness_steps: int = default(20, "steps of gradient ascent to a box's worst point (flatness)")
+    flatness_samples: int | None = default(
+        1000, "training samples that flatness is taken on, the first ones; null: all"
+    )
     condition_samples: int = default(10, "training samples that the conditions are checked on")
     condition_draws: int = default(10, "draws of the perturbation of the weights, for C2")
 
@@ -65,6 +73,8 @@ class ComplexityConfig:
             max_sharpness_steps=2,
             sharpness_alpha_count=2,
             sharpness_draws=2,
+            flatness_draws=1,
+            flatness_steps=1,
             condition_samples=1,
             condition_draws=2,
         )
