@@ -10,6 +10,7 @@ from gsnr_sweep.measures.complexity.settings import ComplexityConfig
 from gsnr_sweep.wording import as_typed
 
 _CHOICES = {
+    "networks_at": ("all", "end"),
     "on": ("union", "clean"),
     "margin_rule": ("interpolated", "order"),
     "norm_bias": ("edge", "none"),

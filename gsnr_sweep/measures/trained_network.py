@@ -182,7 +182,9 @@ class Look:
 
     def bound(self, name: str) -> OfReplicas:
         """Return one of the measures as one of a snapshot."""
-        return OfReplicas(name, self.measures[name], Requirements(probes={PROBE: self}))
+        at_end = frozenset({PROBE} if self.settings.networks_at == "end" else ())
+        requirements = Requirements(probes={PROBE: self}, at_end=at_end)
+        return OfReplicas(name, self.measures[name], requirements)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +202,9 @@ class OfReplicas:
     requirements: Requirements
 
     def __call__(self, snapshot: Snapshot) -> dict[str, Value]:
-        """Return means over the replicas, and their standard errors."""
+        """Return means over the replicas, and their standard errors; nothing if not measured."""
+        if PROBE not in snapshot.probed:
+            return {}
         return joined(list(self._found(snapshot)))
 
     def _found(self, snapshot: Snapshot) -> Iterator[Values]:

@@ -333,12 +333,18 @@ def passes_by_part(cfg: Config, first: int = 0) -> dict[str, float]:
         a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * n + _OWN_PASSES * cfg.n_test
     if (wanted.zero_error or wanted.loss_milestones) and not cfg.stop.rules:
         training += max(cfg.epochs - first, 0) * n
-    count = cfg.n_sets * sum(epoch >= first for epoch in cfg.measured_epochs)
+    measured = sum(epoch >= first for epoch in cfg.measured_epochs)
+    count, looks = cfg.n_sets * measured, cfg.n_sets * network_looks(cfg, measured)
     return {
         "training": float(cfg.n_sets * training),
         "steps": float(count * a_measurement),
-        **{name: count * cost for name, cost in network_costs(cfg, of_networks).items()},
+        **{name: looks * cost for name, cost in network_costs(cfg, of_networks).items()},
     }
+
+
+def network_looks(cfg: Config, measured: int) -> int:
+    """Return at how many of so many measured epochs trained networks are measured."""
+    return min(measured, 1) if cfg.measures.of_networks.networks_at == "end" else measured
 
 
 def network_costs(

@@ -25,7 +25,7 @@ from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.measures import load_measures, requirements_of
 from gsnr_sweep.measures.registry import network_measures
 from gsnr_sweep.models.build import build_model
-from gsnr_sweep.preflight.check import network_costs
+from gsnr_sweep.preflight.check import network_costs, network_looks
 from gsnr_sweep.preflight.examples import example_sets, without_confusion
 from gsnr_sweep.preflight.memory import memory_bytes, plan_passes
 from gsnr_sweep.runs.device import available_cores, choose_device
@@ -156,8 +156,8 @@ class Timing:
         taken = sum(epoch < cfg.epochs for epoch in schedule) if cfg.rule is None else 0
         steps = cfg.epochs - taken
         replica = cfg.train_size * (steps * self.step + len(schedule) * self.measurement)
-        passes = 2 * cfg.n_test + sum(network_costs(cfg).values())
-        replica += len(schedule) * passes * self.losses
+        looks = network_looks(cfg, len(schedule)) * sum(network_costs(cfg).values())
+        replica += (len(schedule) * 2 * cfg.n_test + looks) * self.losses
         rounds = math.ceil(cfg.n_sets / setup.threads)
         return _START_S + setup.crowding * rounds * setup.forward_flops * replica
 

@@ -259,6 +259,7 @@ class Ensemble:
         self, step: int, is_end: bool, steps: Steps, wanted: Requirements
     ) -> Snapshot:
         """Take one gradient-descent step of every replica, measuring before and after it."""
+        wanted = wanted.at(is_end=is_end)
         moments = _moment_tables(len(self.replicas), self.n_parameters, wanted.signs)
         steps.prepare()
         taken = steps.each(partial(self._measuring.measure, moments, steps, wanted))

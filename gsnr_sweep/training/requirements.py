@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gsnr_sweep.errors import GsnrError
@@ -26,6 +26,7 @@ class Requirements:
         loss_milestones: When the training loss passed each of `LOSS_MILESTONES`, likewise.
         own_steps: Losses after the training rule's own next steps, which are taken back.
         probes: Looks at each replica before its step, by the measure's name.
+        at_end: Names of the probes that look at the end of training only.
         probe_passes: What they cost for each training sample, in units of a forward pass.
     """
 
@@ -37,11 +38,23 @@ class Requirements:
     loss_milestones: bool = False
     probes: Mapping[str, Probe] = field(default_factory=dict)
     probe_passes: float = 0.0
+    at_end: frozenset[str] = frozenset()
 
     @property
     def passes(self) -> float:
         """Cost of it all for each training sample, in units of a forward pass."""
         return self.probe_passes + (_GRADIENT_PASSES if self.gradient_change else 0.0)
+
+    def at(self, *, is_end: bool) -> Requirements:
+        """Return what is required of one measured step.
+
+        Args:
+            is_end: Whether training ends there.
+        """
+        if is_end or not self.at_end:
+            return self
+        probes = {name: probe for name, probe in self.probes.items() if name not in self.at_end}
+        return replace(self, probes=probes)
 
     @classmethod
     def union(cls, parts: Iterable[Requirements]) -> Requirements:
@@ -64,4 +77,5 @@ class Requirements:
             any(part.loss_milestones for part in parts),
             probes,
             sum(part.probe_passes for part in parts),
+            frozenset[str]().union(*(part.at_end for part in parts)),
         )

@@ -11,6 +11,11 @@ from gsnr_sweep.settings import default, unset
 class ComplexityConfig:
     """How trained networks are measured; nothing here changes a step's measures."""
 
+    networks_at: str = default(
+        "all",
+        "when trained networks are measured: all (at every scheduled epoch), or end (at the end of "
+        "training only)",
+    )
     on: str = default(
         "union",
         "training samples that trained networks are measured on: union (all), or clean (without "
@@ -70,6 +75,7 @@ class ComplexityConfig:
         own = {item.name: getattr(self, item.name) for item in fields(ComplexityConfig)}
         return replace(
             ComplexityConfig(**own),
+            networks_at="all",
             max_sharpness_steps=2,
             sharpness_alpha_count=2,
             sharpness_draws=2,
