@@ -60,4 +60,20 @@ FIGURES = {
         "shares 1 / (n (r + 1/n)), 0 for signal only, 1 for noise only; the last bin holds all "
         "above 10.",
     ),
+    "predicted_gap": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.predicted_gap.draw_predicted_gap",
+        "The generalization gap that eq. (19) predicts, summed over training, against the "
+        "measured growth of the gap since epoch 0: a line a run, its end a dot. By the left "
+        "side (23), which checks the sum; by the right side (24), without test data; by "
+        "training sets of other replicas in the place of the test set; and by eq. (14) alone. "
+        "Dotted: predicted = measured.",
+    ),
+    "assumptions": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.assumptions.draw_assumptions",
+        "Ratios that are 1 where an assumption behind eq. (19) holds: the squared gradient norm "
+        "and the gradient variance of the own training set over those of sets that did not "
+        "train the replica (Assumption 2.3.1), the variance of gradients between sets over that "
+        "within them (eq. 8), and a step's decrease of the training loss over its first order "
+        "(eqs. 9, 10).",
+    ),
 }
