@@ -63,7 +63,7 @@ def with_growth(frame: DataFrame) -> DataFrame:
     """Return the rows of runs that measured epoch 0, with ``growth`` of the gap since then."""
     start = frame[frame["epoch"] == 0].set_index("run_id")["gen_gap"]
     found = frame[frame["run_id"].isin(start.index)]
-    return found.assign(growth=found["gen_gap"] - found["run_id"].map(start))
+    return found.assign(growth=found["gen_gap"] - found["run_id"].map(start).astype(float))
 
 
 def _draw_runs(
