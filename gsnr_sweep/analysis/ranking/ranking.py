@@ -207,7 +207,7 @@ def rank_measures(
         GsnrError: There is no such target, epoch or measure, or nothing to compare: under three
             networks, networks that all have the same target, no measure with several values.
     """
-    frame = _rows(analysis, at)
+    frame, notes = _that_fit(_rows(analysis, at), at)
     target = _target(frame, target)
     asked = _asked(analysis, frame, target, measures)
     dropped = int((~np.isfinite(frame[target].to_numpy(dtype=float))).sum())
@@ -222,7 +222,8 @@ def rank_measures(
     rows = [judge.measure(name, frame[name].to_numpy(dtype=float)) for name in asked]
     rows.sort(key=_best_first)
     rows = _same_orders(rows, frame)
-    notes = [f"{dropped} networks are left out: their {target} is not finite."] if dropped else []
+    if dropped:
+        notes.append(f"{dropped} networks are left out: their {target} is not finite.")
     notes += _notes(networks, rows)
     others = (*judge.settings(), *judge.baselines())
     epoch = math.inf if at is None else at
@@ -361,6 +362,17 @@ def _rows(analysis: Analysis, at: float | None) -> DataFrame:
             "the last one of each run."
         )
     return found
+
+
+def _that_fit(frame: DataFrame, at: float | None) -> tuple[DataFrame, list[str]]:
+    """Leave out networks that met no stopping rule at their end, as Jiang et al. 2020 do."""
+    if at is not None or "stopped_by" not in frame:
+        return frame, []
+    fit = frame["stopped_by"] != "epochs"
+    if fit.all() or not fit.any():
+        return frame, []
+    count = int((~fit).sum())
+    return frame[fit], [f"{count} networks are left out: their training met no stopping rule."]
 
 
 def _target(frame: DataFrame, target: str | None) -> str:

@@ -100,6 +100,20 @@ def test_networks_without_a_measure_are_counted() -> None:
     assert "norm: 1 of 6 networks do not have it" in ranking.notes
 
 
+def test_networks_that_met_no_stopping_rule_are_left_out() -> None:
+    runs = []
+    for n in range(1, 9):
+        run = make_run({"gen_gap": 0.1 * n, "norm": float(n)}, epochs=(1,), n=n)
+        run.stopped_by = "epochs" if n > 6 else "stop.train_loss"
+        runs.append(run)
+    ranking = rank_measures(make_analysis(*runs))
+    assert ranking.networks == 6
+    assert "2 networks are left out: their training met no stopping rule." in ranking.notes
+    for run in runs:
+        run.stopped_by = "epochs"
+    assert rank_measures(make_analysis(*runs)).networks == 8
+
+
 def test_one_seed_is_said() -> None:
     ranking = rank_measures(sweep(seeds=(0,)))
     assert any("one seed" in note for note in ranking.notes)
