@@ -108,10 +108,11 @@
       const groups = numbers.map((level, k) => group(level, shade(share(k), dark), SYMBOLS[0]));
       return [...groups, ...without];
     }
-    const [low, high] = extent(rows.map(row => column.values[row]));
+    const found = extent(rows.map(row => column.values[row]));
+    const [low, high] = found[0] < found[1] ? found : [found[0] - 0.5, found[0] + 0.5];
     const scale = VIRIDIS.map((_, k) => k / (VIRIDIS.length - 1)).map(at => [at, shade(at, dark)]);
     const holds = row => column.values[row] !== null;
-    return [{name: "", holds, symbol: SYMBOLS[0], scale, column, low, high}, ...without];
+    return [{name: "", holds, symbol: SYMBOLS[0], scale, low, high}, ...without];
   };
 
   // Returns a function from a row to the diameter of its point.
@@ -140,7 +141,10 @@
       place.hidden = false;
       this.draw();
       this.plot.on("plotly_click", event => this.choose(event.points[0].customdata));
-      place.addEventListener("input", () => this.draw());
+      place.addEventListener("input", event => {
+        if (["x", "y"].includes(event.target.name)) this.suggestDiagonal();
+        this.draw();
+      });
       place.querySelector("form").addEventListener("submit", event => event.preventDefault());
       isDark.addEventListener("change", () => this.draw());
       isPrinted.addEventListener("change", () => this.draw());
@@ -177,11 +181,18 @@
       for (const name of ["color", "size", "panel"]) {
         offer(name, name === "color" ? start.color : null, () => true, "none");
       }
-      this.controls.diagonal.checked = start.diagonal;
+      this.suggestDiagonal();
       const slider = this.controls.epoch;
       slider.max = epochs.length - 1;
       slider.value = epochs.length - 1;
       for (const one of this.place.querySelectorAll(".by-epoch")) one.hidden = epochs.length < 2;
+    }
+
+    // The line y = x says something where both estimate the same, not of any two columns.
+    suggestDiagonal() {
+      const {x, y, diagonal} = this.data.start;
+      const shown = [this.controls.x, this.controls.y].map(one => Number(one.value));
+      this.controls.diagonal.checked = diagonal && shown.includes(x) && shown.includes(y);
     }
 
     column(name) {
@@ -194,12 +205,14 @@
       const {controls, data} = this;
       const [x, y, color, size, panel] = ["x", "y", "color", "size", "panel"].map(
         name => this.column(name));
-      const overTime = [x, y].some(column => column.group === "progress");
-      const atAll = overTime || controls.all.checked || data.epochs.length < 2;
+      const isTime = column => column !== null && column.group === "progress" && column.number;
+      const overTime = [x, y].some(isTime);
+      const needsAll = overTime || isTime(panel);
+      const atAll = needsAll || controls.all.checked || data.epochs.length < 2;
       const epoch = Number(controls.epoch.value);
       controls.epoch.disabled = atAll;
-      controls.all.disabled = overTime;
-      const label = atAll && data.epochs.length > 1 ? "all" : data.epochs[epoch];
+      controls.all.disabled = needsAll;
+      const label = atAll && data.epochs.length > 1 ? "all" : `${data.epochs[epoch]}`;
       controls.told.value = label;
       controls.epoch.setAttribute("aria-valuetext", label);
 
@@ -229,7 +242,7 @@
             ...axes,
             ...this.points(own, {x, y, color, size, group, sizeOf, look}),
             legendgroup: group.name,
-            showlegend: !listed.has(group.name) && colors.length <= MOST_LISTED && color !== null,
+            showlegend: !group.scale && !listed.has(group.name),
           });
           listed.add(group.name);
         }
@@ -255,22 +268,14 @@
     }
 
     points(rows, {x, y, color, size, group, sizeOf, look}) {
-      const scaled = group.scale && {
-        color: rows.map(row => group.column.values[row]),
-        cmin: group.low, cmax: group.high, colorscale: group.scale, showscale: true,
-        colorbar: {
-          title: {text: plotText(color.name), side: look.narrow ? "top" : "right"},
-          orientation: look.narrow ? "h" : "v", thickness: 12, outlinewidth: 0, x: undefined,
-          ...(look.narrow ? {y: -0.2, yanchor: "top"} : {}),
-        },
-      };
+      const scaled = {color: rows.map(row => color?.values[row]), coloraxis: "coloraxis"};
       return {
         type: "scatter", mode: "markers", name: plotText(group.name),
         x: rows.map(row => x.values[row]), y: rows.map(row => y.values[row]),
         customdata: rows, hoverinfo: "text",
         text: rows.map(row => this.hover(row, [x, y, color, size])),
         marker: {
-          color: group.color, ...scaled, symbol: group.symbol, size: rows.map(sizeOf),
+          ...(group.scale ? scaled : {color: group.color}), symbol: group.symbol, size: rows.map(sizeOf),
           opacity: 0.85, line: {width: 1, color: look.back},
         },
       };
@@ -288,7 +293,7 @@
       const along = column => joined.map(row => row === null ? null : column.values[row]);
       return {
         type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false,
-        x: along(x), y: along(y), line: {width: 1, color: look.line},
+        x: along(x), y: along(y), line: {width: 0.7, color: look.soft},
       };
     }
 
@@ -309,8 +314,8 @@
       const most = look.narrow ? 1 : Math.max(1, Math.floor(this.width / 280));
       const across = Math.min(panels.length, most, Math.ceil(Math.sqrt(panels.length)) + 1);
       const down = Math.ceil(panels.length / across);
-      const each = panels.length === 1 ? (look.narrow ? 330 : 430) : 210;
-      const isListed = color !== null && colors.length <= MOST_LISTED && !colors[0].scale;
+      const each = down > 1 ? 210 : (look.narrow ? 330 : 400);
+      const isListed = color !== null && colors.length <= MOST_LISTED;
       const [top, bottom] = [30, look.narrow && color ? 120 : 56];
       const height = down * each + top + bottom;
       const gap = {x: 0.05, y: down > 1 ? 44 / (height - top - bottom) : 0};
@@ -324,9 +329,22 @@
         showlegend: isListed, annotations: [], shapes: [],
         legend: {
           title: {text: color ? plotText(color.name) : ""}, itemsizing: "constant",
-          ...(look.narrow ? {orientation: "h", y: -0.18, yanchor: "top"} : {}),
+          ...(look.narrow ? {orientation: "h", y: -60 / (height - top - bottom), yanchor: "top"} : {}),
         },
       };
+      const scaled = colors.find(group => group.scale);
+      if (scaled) {
+        layout.coloraxis = {
+          cmin: scaled.low, cmax: scaled.high, colorscale: scaled.scale,
+          colorbar: {
+            title: {text: plotText(color.name), side: look.narrow ? "top" : "right"},
+            orientation: look.narrow ? "h" : "v", thickness: 12, outlinewidth: 0, yanchor: "top",
+            ...(look.narrow
+              ? {y: -70 / (height - top - bottom)}
+              : {y: 1, lenmode: "pixels", len: Math.min(height - top - bottom, 340)}),
+          },
+        };
+      }
       const range = (column, log) => {
         const within = extent((steady ? always : rows).map(row => column.values[row]));
         if (within[0] > within[1]) return null;
@@ -335,10 +353,12 @@
         return [low - edge, high + edge];
       };
       const ranges = {x: range(x, lines.x), y: range(y, lines.y)};
+      const decades = name => ranges[name] ? ranges[name][1] - ranges[name][0] : 0;
       const axis = name => ({
         type: lines[name] ? "log" : "linear", range: ranges[name] || [0, 1], gridcolor: look.line,
         zerolinecolor: look.line, linecolor: look.soft, tickcolor: look.soft, ticks: "outside",
         showline: true, automargin: true, exponentformat: "power", minexponent: 4,
+        ...(lines[name] && decades(name) > 1 && decades(name) < 5 ? {dtick: "D2"} : {}),
       });
       // The frame is that of the points: the line crosses it, or is outside.
       const ends = ["x", "y"].flatMap(
@@ -385,7 +405,7 @@
       const beyond = measured.length - rows.length;
       const parts = [
         `${rows.length} point${rows.length === 1 ? "" : "s"}`,
-        this.data.epochs.length > 1 ? `epoch: ${label}` : "",
+        this.data.epochs.length > 1 ? (label === "all" ? "all epochs" : `epoch: ${label}`) : "",
         lacking ? `${lacking} without a value` : "",
         beyond ? `${beyond} not above zero, which a logarithmic axis has no place for` : "",
         size ? `larger points: larger ${size.name}` : "",
