@@ -25,10 +25,7 @@
     return short.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   };
 
-  const told = value => {
-    if (value === null) return "none";
-    return typeof value === "number" ? String(Number(value.toPrecision(4))) : value;
-  };
+  const told = value => value === null ? "none" : String(value);
 
   const element = (tag, text, ...children) => {
     const made = document.createElement(tag);
@@ -39,7 +36,7 @@
 
   // A color of the scale: its dark end is not used on dark ground, its light end not on light.
   const shade = (share, dark) => {
-    const [low, high] = dark ? [0.3, 1] : [0, 0.85];
+    const [low, high] = dark ? [0.4, 1] : [0, 0.8];
     const at = (low + share * (high - low)) * (VIRIDIS.length - 1);
     const below = Math.min(Math.floor(at), VIRIDIS.length - 2);
     const mixed = VIRIDIS[below].map(
@@ -65,7 +62,7 @@
 
   // Sorts rows into panels: by value, numbers of many values into four parts of equal size.
   const panelsOf = (column, rows) => {
-    if (!column) return [{title: "", holds: () => true}];
+    if (!column || !rows.length) return [{title: "", holds: () => true}];
     const levels = ordered(rows.map(row => column.values[row]));
     const equals = level => ({
       title: `${column.name} = ${told(level)}`,
@@ -80,9 +77,10 @@
     }
     const numbers = rows.map(row => column.values[row]).filter(value => value !== null);
     numbers.sort((a, b) => a - b);
+    const rough = value => Number(value.toPrecision(3));
     const edges = [0, 1, 2, 3, 4].map(k => numbers[Math.round(k * (numbers.length - 1) / 4)]);
     return [0, 1, 2, 3].map(k => ({
-      title: `${column.name} ${told(edges[k])} to ${told(edges[k + 1])}`,
+      title: `${column.name} ${rough(edges[k])} to ${rough(edges[k + 1])}`,
       holds: row => {
         const value = column.values[row];
         return value !== null && (k === 0 || value > edges[k]) && value <= edges[k + 1];
@@ -226,28 +224,31 @@
       const steady = controls.steady.checked;
 
       const look = this.look();
-      const panels = panelsOf(panel, always);
-      const colors = colorsOf(color, this.rows, steady ? always : rows, look.dark);
-      const sizeOf = sizesOf(size, always);
+      const compared = steady ? always : rows;
+      const panels = panelsOf(panel, compared);
+      const colors = colorsOf(color, this.rows, compared, look.dark);
+      const sizeOf = sizesOf(size, compared);
       const traces = [];
       const listed = new Set();
       panels.forEach((one, k) => {
         const axes = {xaxis: `x${k ? k + 1 : ""}`, yaxis: `y${k ? k + 1 : ""}`};
         const inside = rows.filter(one.holds);
-        if (overTime) traces.push({...axes, ...this.courses(inside, x, y, look)});
-        for (const group of colors) {
+        // Without a trace, if only an empty one, there would be no panel.
+        traces.push({...axes, uid: `courses${k}`, ...this.courses(overTime ? inside : [], x, y, look)});
+        colors.forEach((group, g) => {
           const own = inside.filter(group.holds);
-          if (!own.length) continue;
+          if (!own.length) return;
+          if (size) own.sort((a, b) => sizeOf(b) - sizeOf(a));  // small ones are not hidden
           traces.push({
-            ...axes,
+            ...axes, uid: `points${k}-${g}`,
             ...this.points(own, {x, y, color, size, group, sizeOf, look}),
             legendgroup: group.name,
             showlegend: !group.scale && !listed.has(group.name),
           });
           listed.add(group.name);
-        }
+        });
       });
-      const layout = this.layout({x, y, color, panels, colors, lines, look, steady, rows, always});
+      const layout = this.layout({x, y, color, panels, colors, lines, look, compared});
       Plotly.react(this.plot, traces, layout, {
         displaylogo: false, doubleClick: "reset",
         // Named one by one: by itself the library offers to send the plot to its makers.
@@ -272,11 +273,11 @@
       return {
         type: "scatter", mode: "markers", name: plotText(group.name),
         x: rows.map(row => x.values[row]), y: rows.map(row => y.values[row]),
-        customdata: rows, hoverinfo: "text",
+        customdata: rows, hoverinfo: "text", cliponaxis: false,
         text: rows.map(row => this.hover(row, [x, y, color, size])),
         marker: {
           ...(group.scale ? scaled : {color: group.color}), symbol: group.symbol, size: rows.map(sizeOf),
-          opacity: 0.85, line: {width: 1, color: look.back},
+          opacity: 0.85, line: {width: 0.6, color: look.soft},
         },
       };
     }
@@ -289,7 +290,7 @@
         if (!byRun.has(run)) byRun.set(run, []);
         byRun.get(run).push(row);
       }
-      const joined = [...byRun.values()].flatMap(own => [...own, null]);
+      const joined = [null, ...byRun.values()].flatMap(own => own ? [...own, null] : [null]);
       const along = column => joined.map(row => row === null ? null : column.values[row]);
       return {
         type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false,
@@ -297,35 +298,47 @@
       };
     }
 
+    // The epoch of a row; where trainings end at epochs of their own, with its number.
+    when(row) {
+      const {columns, epochs, epoch} = this.data;
+      const label = epochs[epoch[row]];
+      const number = columns.find(column => column.group === "progress").values[row];
+      return label === "end" ? `${number}, its last` : label;
+    }
+
     hover(row, shown) {
-      const {columns, axes, names, run, epochs, epoch} = this.data;
+      const {columns, axes, names, run} = this.data;
       const swept = axes.map(k => columns[k]);
       const rest = [...new Set(shown)].filter(column => column && !swept.includes(column));
       const line = column => `${plotText(column.name)} = ${plotText(told(column.values[row]))}`;
       return [
         `<b>${plotText(names[run[row]])}</b>`,
         ...swept.slice(0, MOST_PANELS).map(line),
-        `epoch ${plotText(epochs[epoch[row]])}`,
+        `epoch ${plotText(this.when(row))}`,
         ...rest.filter(column => column.group !== "progress").map(line),
       ].join("<br>");
     }
 
-    layout({x, y, color, panels, colors, lines, look, steady, rows, always}) {
+    layout({x, y, color, panels, colors, lines, look, compared}) {
       const most = look.narrow ? 1 : Math.max(1, Math.floor(this.width / 280));
-      const across = Math.min(panels.length, most, Math.ceil(Math.sqrt(panels.length)) + 1);
-      const down = Math.ceil(panels.length / across);
+      const down = Math.ceil(panels.length / most);
+      const across = Math.ceil(panels.length / down);
       const each = down > 1 ? 210 : (look.narrow ? 330 : 400);
       const isListed = color !== null && colors.length <= MOST_LISTED;
       const [top, bottom] = [30, look.narrow && color ? 120 : 56];
       const height = down * each + top + bottom;
       const gap = {x: 0.05, y: down > 1 ? 44 / (height - top - bottom) : 0};
       const layout = {
+        // Zoom, and what the legend hides, stay while the epoch changes.
+        uirevision: ["x", "y", "color", "panel", "logx", "logy"].map(
+          name => this.controls[name].checked ?? this.controls[name].value).join(),
         width: this.width, height, margin: {l: 64, r: 16, t: top, b: bottom},
         paper_bgcolor: look.back, plot_bgcolor: look.back, hovermode: "closest",
         font: {color: look.text, size: 13, family: getComputedStyle(document.body).fontFamily},
         hoverlabel: {
           align: "left", bgcolor: look.card, bordercolor: look.soft, font: {color: look.text},
         },
+        modebar: {color: look.line, activecolor: look.soft, bgcolor: "rgba(0,0,0,0)"},
         showlegend: isListed, annotations: [], shapes: [],
         legend: {
           title: {text: color ? plotText(color.name) : ""}, itemsizing: "constant",
@@ -346,7 +359,7 @@
         };
       }
       const range = (column, log) => {
-        const within = extent((steady ? always : rows).map(row => column.values[row]));
+        const within = extent(compared.map(row => column.values[row]));
         if (within[0] > within[1]) return null;
         const [low, high] = within.map(value => log ? Math.log10(value) : value);
         const edge = 0.06 * (high - low) || 0.06 * Math.abs(low) || 0.5;
@@ -417,16 +430,16 @@
 
     // Shows the run of a point below the plot.
     choose(row) {
-      const {ids, names, run, columns, axes, epochs, epoch, links} = this.data;
+      const {ids, names, run, columns, axes, links} = this.data;
       const [id, name] = [ids[run[row]], names[run[row]]];
       const shown = [...new Set([
         ...axes.map(k => columns[k]), this.column("x"), this.column("y"), this.column("color"),
         this.column("size"), this.column("panel")])].filter(Boolean);
       const facts = shown.filter(column => column.name !== "epoch").map(
-        column => [column.name, column.values[row] === null ? "none" : column.values[row]]);
-      facts.push(["epoch", epochs[epoch[row]]]);
+        column => [column.name, told(column.values[row])]);
+      facts.push(["epoch", this.when(row)]);
       const list = element("dl", "");
-      for (const [term, value] of facts) list.append(element("dt", term), element("dd", String(value)));
+      for (const [term, value] of facts) list.append(element("dt", term), element("dd", value));
       const where = element("p", "");
       if (id && links.address) {
         const link = element("a", "Open the run in MLflow");

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep.config.program import command_program
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.tracking.query import SHORT_ID, readable_store_errors
-from gsnr_sweep.tracking.uri import server_address
+from gsnr_sweep.tracking.uri import server_address, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,7 +42,7 @@ def run_links(client: MlflowClient | None, table: SweepTable) -> RunLinks:
     if client is None or run_id is None:
         return RunLinks()
     command = f"{command_program()} ui {table.parent_id[:SHORT_ID]}" if table.parent_id else ""
-    server = server_address(client.tracking_uri)
+    server = without_password(server_address(client.tracking_uri))  # the page is passed around
     if not server:
         return RunLinks(command=command)
     try:

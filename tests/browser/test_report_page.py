@@ -177,20 +177,20 @@ def test_a_click_tells_the_command_where_the_store_is_a_file(reader: Reader) -> 
 
 
 def test_any_column_is_an_axis_a_color_a_size_or_a_panel(reader: Reader) -> None:
-    reader.open(section_of_runs(*runs(9)))
+    reader.open(section_of_runs(*runs(18)))
     reader.choose(x="loss", y="osgr_lhs", color="osgr_rhs", size="seed", panel="n")
-    assert reader.drawn() == 9
+    assert reader.drawn() == 18
     assert reader.page.locator(".plot .shapelayer path").count() == 0  # y = x says nothing here
     titles = reader.page.locator(".plot .annotation-text").all_text_contents()
     assert titles == ["n = 100", "n = 200", "n = 300"]
     assert reader.page.locator(".plot .colorbar").count() == 1
     widths = {round(size) for marker in reader.data("marker") for size in marker["size"]}
-    assert len(widths) == 3
+    assert len(widths) == 6
     assert "larger points: larger seed" in reader.status()
     reader.choose(panel="osgr_rhs", color="none")
     titles = reader.page.locator(".plot .annotation-text").all_text_contents()
     assert len(titles) == 4  # of many numbers a quarter each
-    assert titles[0] == "osgr_rhs 0.1 to 0.5"
+    assert titles[0] == "osgr_rhs 1.1 to 1.5"
     _keep_picture(reader.page, "report_panels")
 
 

@@ -39,6 +39,10 @@ def test_a_run_on_a_server_has_an_address_without_a_password(uri: str) -> None:
     assert links(Server(uri), parent_id=None) == RunLinks(address)  # all runs of an experiment
 
 
+def test_no_secret_of_an_address_is_on_the_page() -> None:
+    assert "secret" not in links(Server("http://host:5000/?token=secret")).address
+
+
 def test_a_server_that_does_not_answer() -> None:
     assert links(Server("http://host:5000", answers=False)) == RunLinks("", COMMAND)
 
