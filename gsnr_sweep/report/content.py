@@ -13,6 +13,7 @@ from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
 from gsnr_sweep.analysis.curves import trained
 from gsnr_sweep.papers.registry import caption, claims_title, papers_of
 from gsnr_sweep.records.record import RunRecord, flatten
+from gsnr_sweep.report.explorer import Explorer, explorer_of
 from gsnr_sweep.report.ranking import explained, ranking_cells
 from gsnr_sweep.wording import describe_duration, describe_epoch
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.table import LeftOut, SweepTable
     from gsnr_sweep.papers import Claim
     from gsnr_sweep.report.result import AggregateResult
+    from gsnr_sweep.report.run_links import RunLinks
 
 _TOP_FEATURES = 5
 _NOT_SHOWN = ("tracking.", "preset.", "measures.functions.", "model._target_")
@@ -64,6 +66,7 @@ class Section:
         lead: What was run, in a line.
         papers: Whose figures are asked for, as authors with year, and title.
         facts: What was run, as heading and text.
+        explorer: Its points, to be looked at from all sides; None if there are none.
         claims: The paper's and the user's own claims, judged.
         claims_title: Their heading.
         pictures: Its figures.
@@ -78,6 +81,7 @@ class Section:
     lead: str = ""
     papers: Sequence[tuple[str, str]] = ()
     facts: list[tuple[str, str]] = field(default_factory=list)
+    explorer: Explorer | None = None
     claims: Sequence[Claim] = ()
     claims_title: str = ""
     pictures: list[Picture] = field(default_factory=list)
@@ -95,7 +99,11 @@ class Section:
 
 
 def section_of(
-    table: SweepTable, result: AggregateResult | None, command: str, problem: str = ""
+    table: SweepTable,
+    result: AggregateResult | None,
+    command: str,
+    problem: str = "",
+    links: RunLinks | None = None,
 ) -> Section:
     """Gather what there is to say of a sweep.
 
@@ -104,6 +112,7 @@ def section_of(
         result: What was drawn and computed of them; None if no run finished.
         command: The command line that launched it; empty if not known.
         problem: Why there is no result.
+        links: Where its runs are found in MLflow; None if they are not.
     """
     records = [record for _, record in table.records]
     section = Section(_title(table, records), left_out=table.left_out)
@@ -115,6 +124,7 @@ def section_of(
         section.problems.append(problem)
     if result is None:
         return section
+    section.explorer = explorer_of(result.analysis, result.ranking, links)
     section.claims = result.claims
     section.claims_title = claims_title(table.preset)
     section.problems += result.problems

@@ -246,9 +246,11 @@ def _write_report(
     """Write the page on the sweep beside its files, and add it to its run; say why it is not."""
     from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.publish import REPORT_FILE, add_to_run, write_page
+    from gsnr_sweep.report.run_links import run_links
 
     path = manifest.folder / REPORT_FILE
-    section = section_of(result.table, result, manifest.command)
+    links = run_links(client, result.table)
+    section = section_of(result.table, result, manifest.command, links=links)
     write_page([section], path)
     console.print(f"Page on all this: {path}", markup=False, soft_wrap=True)
     if problem := add_to_run(client, manifest.parent_run_id or None, path, section):

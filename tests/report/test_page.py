@@ -1,12 +1,16 @@
 """The page: well formed, nothing to load, nothing that a run's name could do to it."""
 
 import base64
+import hashlib
+import json
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from gsnr_sweep.analysis.table import LeftOut, SweepTable
@@ -124,7 +128,7 @@ def test_nothing_of_a_run_is_taken_for_html(tmp_path: Path) -> None:
     section.pictures = [Picture(picture.path, NASTY) for picture in section.pictures]
     section.tables.append(Table(NASTY, [NASTY], [[NASTY, NASTY]], NASTY))
     found = page(section)
-    assert "script" not in found.tags
+    assert found.tags["script"] == 4  # ours, and the points
     assert "49" not in re.sub(r"\d{3,}", "", found.text.split("Page made")[0])
     assert found.text.count(" ".join(NASTY.split())) >= 12
     assert found.pictures[0][1] == NASTY
@@ -244,9 +248,54 @@ def test_table_1_shows_the_features_of_largest_gsnr_of_the_first_trained_seed(
     assert table.rows[0][1:] == ["8.0000", "9.0000", "25", "-0.06", "+0.94"]
 
 
-def test_the_page_is_about_as_large_as_its_pictures(section: Section) -> None:
-    pictures = sum(picture.path.stat().st_size for picture in section.pictures)
-    assert pictures * 4 / 3 < len(render([section])) < pictures * 4 / 3 + 30_000
+def test_the_page_is_about_as_large_as_its_pictures_and_the_plotting_library(
+    section: Section,
+) -> None:
+    pictures = sum(picture.path.stat().st_size for picture in section.pictures) * 4 / 3
+    assert pictures < len(render([section])) - len(get_plotlyjs()) < pictures + 60_000
+    section.explorer = None
+    assert pictures < len(render([section])) < pictures + 30_000
+
+
+def test_the_plotting_library_is_there_once(section: Section) -> None:
+    html = render([section, section, Section("another")])
+    assert html.count(get_plotlyjs()) == 1
+    assert html.count('<script type="application/json">') == 2
+
+
+def test_browsers_are_told_to_run_these_scripts_alone_and_to_fetch_nothing(
+    section: Section,
+) -> None:
+    html = render([section])
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert len(scripts) == 3
+    allowed = [base64.b64encode(hashlib.sha256(one.encode()).digest()) for one in scripts]
+    assert rules["script-src"].split() == [f"'sha256-{one.decode()}'" for one in allowed]
+    assert "unsafe" not in rules["script-src"]
+
+
+def test_the_points_of_a_page_are_those_of_its_table(section: Section) -> None:
+    (text,) = re.findall(r'<script type="application/json">(.*?)</script>', render([section]))
+    read = json.loads(text)
+    assert len(read["run"]) == 28
+    assert read["names"][0] == "n=100 ch=6 p_random=0.0 seed=0"
+
+
+def test_rows_that_are_left_out_are_told(section: Section) -> None:
+    assert section.explorer is not None
+    section.explorer = replace(section.explorer, left_out="These are 3 of 4 <epochs>.")
+    assert "These are 3 of 4 <epochs>." in page(section).text
+
+
+def test_control_characters_of_users_are_gone(section: Section) -> None:
+    section.problems.append("a\x1b[31mred\u202edne")
+    section.tables.append(Table("\x07t", ["h\x00"], [["\x9bc"]]))
+    html = render([section]).partition("<script>")[0]
+    assert "a[31mreddne" in html
+    assert not set("\x1b\x07\x00\x9b\u202e") & set(html)
 
 
 def test_two_hundred_runs_do_not_make_it_long_for_the_reader(section: Section) -> None:
@@ -254,7 +303,8 @@ def test_two_hundred_runs_do_not_make_it_long_for_the_reader(section: Section) -
     section.runs = Table("Runs", ["run", "last epoch"], rows)
     html = render([section])
     assert re.search(r"<details>\s*<summary>All 280 runs</summary>", html)
-    assert len(html) < len(render([Section("")])) + 2_000_000
+    section.explorer = None
+    assert len(render([section])) < len(render([Section("")])) + 2_000_000
 
 
 def test_writing_the_page(section: Section, tmp_path: Path) -> None:

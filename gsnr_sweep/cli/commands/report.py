@@ -125,6 +125,7 @@ def _section(source: Source, console: Console) -> Section:
     """Draw a sweep's figures anew and gather what there is to say."""
     from gsnr_sweep.report.content import section_of
     from gsnr_sweep.report.pipeline import aggregate_table
+    from gsnr_sweep.report.run_links import run_links
 
     quiet = TextConsole(file=io.StringIO())
     name = source.table.name
@@ -135,4 +136,5 @@ def _section(source: Source, console: Console) -> Section:
             )
         except GsnrError as error:
             return section_of(source.table, None, source.command, str(error).splitlines()[0])
-    return section_of(source.table, result, source.command)
+    links = run_links(source.client, source.table)
+    return section_of(source.table, result, source.command, links=links)
