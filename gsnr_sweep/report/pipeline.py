@@ -118,7 +118,7 @@ def aggregate_table(
     output = output or Path("aggregate", file_safe(table.name))
     files = write_files(analysis, statistics, view, output, drawings)
     if (ranking := _ranking(analysis, view)) is not None:
-        files = (*files, *write_ranking([ranking], output))
+        files = tuple(dict.fromkeys((*files, *write_ranking([ranking], output))))
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem

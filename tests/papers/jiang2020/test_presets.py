@@ -96,5 +96,7 @@ def test_the_smoke_scale_runs(
     wanted = {"gap_predicted_rhs", "gsnr_early_mean", "pac_bayes_flatness", "distance_from_init"}
     assert wanted <= names
     assert len(read_csv(sweep / "ranking.csv")) == len(result.ranking.rows)
-    assert "Which measure predicts gen_error" in (sweep / "report.html").read_text()
+    page = (sweep / "report.html").read_text()
+    assert "Which measure predicts gen_error" in page
+    assert page.count(f'alt="{FIGURES["ranking"].caption[:30]}') == 1
     assert (sweep / "ranking.png").is_file()

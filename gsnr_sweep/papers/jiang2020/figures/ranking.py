@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
 from gsnr_sweep.analysis.ranking import MeasureRank, Ranking, rank_measures
+from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.plotting.style import SIZES
 from gsnr_sweep.wording import describe_epoch
 
@@ -28,7 +29,10 @@ def draw_ranking_of_sweep(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: There is nothing to rank.
     """
-    return draw_ranking(rank_measures(analysis))
+    try:
+        return draw_ranking(rank_measures(analysis))
+    except GsnrError as error:
+        raise GsnrError(f"The figure ranking needs networks to compare. {error}") from error
 
 
 def draw_ranking(ranking: Ranking) -> Figure:
