@@ -261,7 +261,8 @@ def _statistics(by_epoch: dict[float, PairStatistics]) -> Table:
 def _ranking(ranking: Ranking) -> Table:
     heads, rows = ranking_cells(ranking)
     about = f"{ranking.target} at {describe_epoch(ranking.epoch)}"
-    title = f"Which measure predicts {about}: {ranking.networks} networks, {ranking.seeds} seed(s)"
+    seeds = f"{ranking.seeds} seed{'' if ranking.seeds == 1 else 's'}"
+    title = f"Which measure predicts {about}: {ranking.networks} networks, {seeds}"
     return Table(title, heads, rows, explained(ranking))
 
 

@@ -11,11 +11,9 @@ ERRORS = ("gen_error", "test_error")
 
 _OUTCOMES = {*TARGETS, "train_error", "train_acc", "test_acc"}
 _CHECKS = {
-    "taylor_ratio",
-    "osgr_diff",
-    "osgr_rhs_weighted",
-    "max_sharpness_at_bound",
-    "gsnr_alive_fraction",
+    *("taylor_ratio", "osgr_diff", "osgr_rhs_weighted", "gsnr_alive_fraction"),
+    *("max_sharpness_at_bound", "hessian_trace_error"),
+    *("own_over_fresh_sq_norm", "own_over_fresh_variance", "between_over_within_variance"),
 }
 _TAKE_TEST_DATA = ("osgr_lhs", "osgr_own_lhs", "gap_predicted_lhs")
 _LARGE_IS_GOOD = ("gsnr_", "osgr_", "p_same_sign", "margin_")
