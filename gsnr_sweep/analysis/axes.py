@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 REPEATS = "seed"
 """The axis whose runs are repeats of one another."""
+SEEDS = (REPEATS, "seed_weights", "seed_data")
+"""All such axes: initial weights and data may be drawn anew apart."""
 # What is measured changes no other number.
 _NO_AXIS = (*NOT_SCIENCE, *SHORTHANDS, "data.root", "measures.functions")
 

@@ -179,7 +179,7 @@ _MEASURED_ONLY = ("measures", "measure_at", "epochs", "n_test")
 # identity.
 _LATER: dict[str, dict[str, Any]] = {
     "": {
-        "tf32": False,
+        **{"tf32": False, "seed_weights": None, "seed_data": None},
         "loss": {"name": "auto"},
         "stop": {"train_loss": None, "train_error": None},
     },

@@ -123,7 +123,9 @@ class Config:
         "epochs to measure at: a list (also end, step:9), every:9, log:30, or auto"
     )
     lr: float = key("learning rate λ")
-    seed: int = key("decides the sets, the label noise and the initial weights")
+    seed: int = key("decides the sets, the label noise, the initial weights and the batches")
+    seed_weights: int | None = unset("decides the initial weights in the place of seed")
+    seed_data: int | None = unset("decides the sets and their labels in the place of seed")
     device: str = key("auto, cpu, cuda or cuda:K")
     dtype: str = key("float32 or float64, of weights and activations")
     tf32: bool = off("TF32 tensor-core arithmetic on NVIDIA GPUs: faster, 10-bit mantissa")
@@ -150,13 +152,18 @@ class Config:
     preset: PresetConfig = field(default_factory=PresetConfig)
 
     @property
+    def weights_seed(self) -> int:
+        """The seed of the initial weights."""
+        return self.seed if self.seed_weights is None else self.seed_weights
+
+    @property
     def sampling(self) -> SamplingSettings:
         """What is drawn from the data's distribution."""
         return SamplingSettings(
             n=self.n,
             n_sets=self.n_sets,
             n_test=self.n_test,
-            seed=self.seed,
+            seed=self.seed if self.seed_data is None else self.seed_data,
             p_random=self.p_random,
             label_noise=cast(Literal["uniform", "different"], self.data.label_noise),
             noisy_test=self.data.noisy_test,
@@ -250,8 +257,11 @@ LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
 }
 
 MEASURES_SCHEMAS: dict[str, type[MeasuresConfig]] = {
-    "paper": MeasuresConfig,
-    **dict.fromkeys(("neyshabur", "neyshabur_conditions", "which_measure"), NetworkMeasuresConfig),
+    **dict.fromkeys(("paper", "assumptions"), MeasuresConfig),
+    **dict.fromkeys(
+        ("neyshabur", "neyshabur_conditions", "which_measure", "which_measure_extra"),
+        NetworkMeasuresConfig,
+    ),
 }
 
 SCHEMAS: dict[str, dict[str, type[Any]]] = {

@@ -184,8 +184,10 @@ def _number_problems(cfg: Config) -> list[str]:
         )
     if not (cfg.lr > 0 and math.isfinite(cfg.lr)):
         found.append(f"lr={cfg.lr}: the learning rate must be a positive, finite number.")
-    if not 0 <= cfg.seed < 2**63:
-        found.append(f"seed={cfg.seed}: the seed must be a whole number from 0 to 2**63 - 1.")
+    for key in ("seed", "seed_weights", "seed_data"):
+        value = getattr(cfg, key)
+        if value is not None and not 0 <= value < 2**63:
+            found.append(f"{key}={value}: the seed must be a whole number from 0 to 2**63 - 1.")
     for key in ("chunk_size", "threads"):
         value = getattr(cfg, key)
         if value is not None and value < 1:

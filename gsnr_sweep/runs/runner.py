@@ -272,6 +272,6 @@ class _Told(Callback):
 def build_ensemble(cfg: Config, sets: RunSets, device: torch.device) -> Ensemble:
     """Build the replicas of one grid point with their initial weights."""
     spec = distribution(cfg.data).spec
-    seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
+    seed = torch_seed(cfg.weights_seed, Stream.INITIAL_WEIGHTS)
     model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)
     return Ensemble(model, sets, spec.task, cfg.training, device)

@@ -50,7 +50,7 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
     wanted = dataclasses.replace(wanted, zero_error=False, loss_milestones=False)
     if cfg.rule is not None:  # what its own next step is depends on more than weights
         wanted = dataclasses.replace(wanted, own_steps=False)
-    seed = torch_seed(cfg.seed, Stream.INITIAL_WEIGHTS)
+    seed = torch_seed(cfg.weights_seed, Stream.INITIAL_WEIGHTS)
     training = dataclasses.replace(cfg.training, threads=1)
     for weights in files:
         model = build_model(cfg.model, cfg.ch, spec.input_shape, spec.n_outputs, seed)

@@ -48,19 +48,23 @@ class Networks:
     target: Vector
 
     @classmethod
-    def of(cls, frame: DataFrame, axes: Sequence[str], seed: str, target: str) -> Networks:
+    def of(
+        cls, frame: DataFrame, axes: Sequence[str], seeds: Sequence[str], target: str
+    ) -> Networks:
         """Read them from a table.
 
         Args:
             frame: One row a network, with finite targets.
             axes: Columns of the settings.
-            seed: Column whose values are repeats of one another; may be missing.
+            seeds: Columns whose values are repeats of one another; those that there are.
             target: Column of the target.
         """
-        one = np.zeros(len(frame), dtype=np.intp)
-        seeds = _axis(frame, seed).codes if seed in frame else one
+        repeats = [_axis(frame, name).codes for name in seeds if name in frame]
+        repeats.append(np.zeros(len(frame), dtype=np.intp))
+        _, number = np.unique(np.stack(repeats), axis=1, return_inverse=True)
         found = tuple(_axis(frame, name) for name in axes)
-        return cls(found, seeds, frame[target].to_numpy(dtype=float))
+        target_values = frame[target].to_numpy(dtype=float)
+        return cls(found, number.reshape(-1).astype(np.intp), target_values)
 
     def __len__(self) -> int:
         return len(self.target)

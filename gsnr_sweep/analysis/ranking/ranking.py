@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gsnr_sweep.analysis.axes import REPEATS, open_axes
+from gsnr_sweep.analysis.axes import SEEDS, open_axes
 from gsnr_sweep.analysis.ranking.baselines import (
     ORACLE_NOISE,
     RANDOM,
@@ -213,9 +213,9 @@ def rank_measures(
     dropped = int((~np.isfinite(frame[target].to_numpy(dtype=float))).sum())
     frame = frame[np.isfinite(frame[target].to_numpy(dtype=float))].reset_index(drop=True)
     _check_comparable(frame, target)
-    axes = [name for name in analysis.axes if name != REPEATS]
+    axes = [name for name in analysis.axes if name not in SEEDS]
     axes = open_axes(frame, axes, [])
-    networks = Networks.of(frame, axes, REPEATS, target)
+    networks = Networks.of(frame, axes, SEEDS, target)
     resamples = Resamples(networks.n_seeds, draws)
     n_test = int(frame["n_test"].min()) if target in ERRORS and "n_test" in frame else None
     judge = _Judge(networks, resamples, n_test)

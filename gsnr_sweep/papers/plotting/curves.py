@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
-from gsnr_sweep.analysis.axes import REPEATS, open_axes
+from gsnr_sweep.analysis.axes import SEEDS, open_axes
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.plotting.legend import Legend
 from gsnr_sweep.papers.plotting.levels import (
@@ -209,7 +209,7 @@ def rows_of(
 
 def single_axes(analysis: Analysis) -> list[str]:
     """Return the axes over which nothing may be averaged: all but the seed, labels first."""
-    return sorted((name for name in analysis.axes if name != REPEATS), key=lambda n: n != LABELS)
+    return sorted((name for name in analysis.axes if name not in SEEDS), key=lambda n: n != LABELS)
 
 
 def chosen_rows(
@@ -230,6 +230,6 @@ def say_repeats(analysis: Analysis, legend: Legend) -> None:
     counts = [frame["run_id"].nunique()] if runs is None else list(runs)
     low, high = min(counts), max(counts)
     if high > 1:
-        kind = "seeds" if REPEATS in analysis.axes else "runs"
+        kind = "seeds" if set(SEEDS) & set(analysis.axes) else "runs"
         number = str(high) if low == high else f"{low} to {high}"
         legend.add(f"mean and range of {number} {kind}", Patch(color=NEUTRAL, alpha=0.3, lw=0))

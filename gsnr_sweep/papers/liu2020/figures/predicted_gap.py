@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 
 from gsnr_sweep.analysis.analysis import Analysis
-from gsnr_sweep.analysis.axes import REPEATS
+from gsnr_sweep.analysis.axes import SEEDS
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.legend import Legend
 from gsnr_sweep.papers.plotting.levels import color_levels, combined, labels_of
@@ -39,7 +39,7 @@ def draw_predicted_gap(analysis: Analysis) -> Figure:
     curves.require(analysis.frame, needed, "predicted_gap")
     frame = with_growth(analysis.frame)
     shown = [name for name in PREDICTIONS if name in frame and frame[name].notna().any()]
-    axes_names = [name for name in analysis.axes if name != REPEATS][:1]
+    axes_names = [name for name in analysis.axes if name not in SEEDS][:1]
     group = combined(frame, axes_names) if axes_names else Series("", frame.index, name="")
     levels = color_levels(frame[axes_names[0]]) if axes_names else None
     legend = Legend()
