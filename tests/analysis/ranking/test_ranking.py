@@ -143,6 +143,15 @@ def test_targets() -> None:
         rank_measures(bare)
 
 
+def test_seeds_of_weights_and_data_are_repeats() -> None:
+    runs = [
+        make_run({"gen_gap": 1 / n + 0.01 * s, "norm": 1 / n}, n=n, seed_weights=s, seed_data=7 * s)
+        for n, s in product(N, SEEDS)
+    ]
+    ranking = rank_measures(make_analysis(*runs))
+    assert (ranking.axes, ranking.seeds) == (("n",), len(SEEDS))
+
+
 def test_asked_for_measures() -> None:
     names = [row.name for row in rank_measures(sweep(), measures=["noise", "norm_se"]).measures]
     assert names == ["noise", "norm_se"]
