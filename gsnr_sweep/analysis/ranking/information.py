@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -40,9 +41,9 @@ def information_by_condition(
     Returns:
         By the axes' places the value of each resample, from 0 to 1.
     """
-    first, second = np.nonzero(~np.eye(len(networks), dtype=bool))
+    first, second = np.triu_indices(len(networks), 1)
     both = (measure_signs[first, second] + 1) * _SIGNS + target_signs[first, second] + 1
-    pair_of_seeds = networks.seeds[first] * networks.n_seeds + networks.seeds[second]
+    of_seeds = networks.seeds[first] * networks.n_seeds + networks.seeds[second]
     counts = resamples.counts
     weights = (counts[:, :, None] * counts[:, None, :]).reshape(len(counts), -1)
     found = {}
@@ -51,11 +52,14 @@ def information_by_condition(
         for chosen in combinations(axes, size):
             setting = networks.setting(chosen)
             levels = int(setting.max(initial=0)) + 1
-            values, u = np.unique(setting[first] * levels + setting[second], return_inverse=True)
-            cells = (pair_of_seeds * len(values) + u) * _SIGNS**2 + both
-            table = np.bincount(cells, minlength=weights.shape[1] * len(values) * _SIGNS**2)
+            cells = of_seeds * levels + setting[first]
+            cells = (cells * levels + setting[second]) * _SIGNS**2 + both
+            shape = (networks.n_seeds, networks.n_seeds, levels, levels, _SIGNS, _SIGNS)
+            table = np.bincount(cells, minlength=math.prod(shape)).reshape(shape)
+            # The pairs (j, i): seeds, settings and signs the other way round.
+            table = table + table.transpose(1, 0, 3, 2, 4, 5)[..., ::-1, ::-1]
             joint = weights @ table.reshape(weights.shape[1], -1)
-            found[chosen] = _normalized(joint.reshape(len(counts), len(values), _SIGNS, _SIGNS))
+            found[chosen] = _normalized(joint.reshape(len(counts), levels**2, _SIGNS, _SIGNS))
     return found
 
 

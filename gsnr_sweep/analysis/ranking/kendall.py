@@ -9,6 +9,7 @@ from gsnr_sweep.analysis.ranking.networks import Networks
 from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, ratio
 
 Signs = NDArray[np.int8]
+_BLOCK = 1000
 
 
 def kendall_tau(networks: Networks, agreement: Signs, resamples: Resamples) -> Matrix:
@@ -24,7 +25,9 @@ def kendall_tau(networks: Networks, agreement: Signs, resamples: Resamples) -> M
     """
     by_seed = np.zeros((len(networks), networks.n_seeds))
     by_seed[np.arange(len(networks)), networks.seeds] = 1
-    agreeing = by_seed.T @ (agreement.astype(float) @ by_seed)
+    blocks = range(0, len(networks), _BLOCK)  # of rows: the whole table in float64 would be large
+    summed = [agreement[i : i + _BLOCK].astype(float) @ by_seed for i in blocks]
+    agreeing = by_seed.T @ np.concatenate(summed)
     sizes = by_seed.sum(0)
     pairs = np.outer(sizes, sizes) - np.diag(sizes)
     counts = resamples.counts

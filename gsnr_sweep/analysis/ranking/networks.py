@@ -136,4 +136,6 @@ def _sortable(value: Any) -> tuple[int, float, str]:
 
 def signs(values: Vector) -> NDArray[np.int8]:
     """Return sign(v_i − v_j) of all pairs, shape (networks, networks)."""
-    return np.sign(values[:, None] - values[None, :]).astype(np.int8)
+    greater = (values[:, None] > values[None, :]).view(np.int8)
+    greater -= (values[:, None] < values[None, :]).view(np.int8)
+    return greater

@@ -28,7 +28,7 @@ from gsnr_sweep.analysis.ranking.candidates import (
 )
 from gsnr_sweep.analysis.ranking.correlation import pearson, spearman
 from gsnr_sweep.analysis.ranking.information import information_by_condition, least_information
-from gsnr_sweep.analysis.ranking.kendall import granulated, kendall_tau
+from gsnr_sweep.analysis.ranking.kendall import Signs, granulated, kendall_tau
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector, signs
 from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, Statistic
 from gsnr_sweep.analysis.ranking.sign_error import (
@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
 
 LEAST_NETWORKS = 3
+MOST_INFORMATION_NETWORKS = 3000
+"""Networks up to which K is computed: its pairs take some gigabytes beyond."""
 USES_TEST_DATA = "†"
 """Marks a measure that is computed from the test set, too, and so predicts nothing."""
 _BASELINE_DRAWS = 40
-_MOST_PAIRS_OF_BASELINES = 20_000_000
+_MOST_PAIRS_OF_BASELINES = 4_000_000
+_INFORMATION_DRAWS = 100  # of the seeds: entropies of large tables are what takes long
 
 
 class Kind(StrEnum):
@@ -275,9 +278,6 @@ class _Judge:
         agreement = of_measure * of_target
         psi = granulated(networks, agreement, resamples)
         counted = np.isfinite(psi[:, 0])
-        information = least_information(
-            information_by_condition(networks, of_measure, of_target, resamples)
-        )
         found = environments(networks, agreement, resamples, self._n_test)
         effective = [one for one in found if one.effective >= LEAST_EFFECTIVE_SAMPLES]
         sign_errors = [resamples.statistic(each, 0.0) for each in summary(found) or ()]
@@ -288,7 +288,7 @@ class _Judge:
             tau=resamples.statistic(kendall_tau(networks, agreement, resamples)),
             psi={name: resamples.statistic(one) for name, one in zip(names, psi, strict=True)},
             mean_psi=resamples.statistic(psi[counted].mean(0)) if counted.any() else Statistic(),
-            information=resamples.statistic(information, 0.0),
+            information=self._information(networks, of_measure, of_target),
             sign_error_mean=mean,
             sign_error_p90=tail,
             sign_error_max=worst,
@@ -296,6 +296,14 @@ class _Judge:
             pearson=resamples.statistic(pearson(networks, values, resamples)),
             spearman=resamples.statistic(spearman(networks, values, resamples)),
         )
+
+    def _information(self, networks: Networks, of_measure: Signs, of_target: Signs) -> Statistic:
+        if len(networks) > MOST_INFORMATION_NETWORKS:
+            return Statistic()
+        resamples = self._resamples
+        fewer = replace(resamples, draws=min(resamples.draws, _INFORMATION_DRAWS))
+        found = information_by_condition(networks, of_measure, of_target, fewer)
+        return fewer.statistic(least_information(found), 0.0)
 
 
 def _summarized(ranks: Sequence[MeasureRank]) -> MeasureRank:
@@ -431,6 +439,8 @@ def _notes(networks: Networks, rows: Sequence[MeasureRank]) -> list[str]:
             f"No two networks differ in {', '.join(alone)} alone: no ψ there, and Ψ is the mean "
             "over the other axes."
         )
+    if len(networks) > MOST_INFORMATION_NETWORKS:
+        notes.append(f"No K: it is computed of at most {MOST_INFORMATION_NETWORKS} networks.")
     if rows and not any(row.environments for row in rows):
         notes.append(
             f"No setting's move has {LEAST_EFFECTIVE_SAMPLES:g} effective pairs of networks, so "
