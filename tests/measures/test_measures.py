@@ -34,6 +34,19 @@ def test_osgr_lhs_is_the_ratio_of_summed_loss_changes(gradients: np.ndarray) -> 
     jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
     sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
     assert found["osgr_lhs_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
+    assert found["osgr_lhs_test_se"] == pytest.approx(math.sqrt(sampling), rel=1e-10)
+
+
+def test_jackknife_and_delta_method_agree_for_many_sets() -> None:
+    """The delta method's variance of a ratio r = a/b is M/(M − 1) Σ (a_m − r b_m)² / (Σ b_m)²."""
+    rng = np.random.default_rng(2)
+    for n_sets, apart in ((10, 0.1), (100, 0.01)):
+        gradients = rng.normal(0.3, 1.0, (n_sets, 30, 7))
+        noise = gradients.var(1).sum(1) / 30
+        power = (gradients.mean(1) ** 2).sum(1)
+        residuals = noise - noise.sum() / power.sum() * power
+        delta = math.sqrt(n_sets / (n_sets - 1) * np.sum(residuals**2)) / power.sum()
+        assert osgr_rhs(snapshot(gradients))["osgr_rhs_se"] == pytest.approx(delta, rel=apart)
 
 
 @pytest.mark.parametrize(("variance", "ddof"), [("plugin", 0), ("unbiased", 1)])
@@ -73,6 +86,7 @@ def test_with_one_training_set_the_right_side_collapses(gradients: np.ndarray) -
     assert found["osgr_rhs"] == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert math.isnan(found["osgr_rhs_se"])
     assert math.isnan(osgr_lhs(shot)["osgr_lhs_se"])
+    assert osgr_lhs(shot)["osgr_lhs_test_se"] > 0
 
 
 def test_difference_and_its_error(gradients: np.ndarray) -> None:
