@@ -3,7 +3,8 @@
 ``python -m benchmarks.coverage`` trains the toy problem's small network thousands of times, from
 the same initial weights on fresh training and test sets, and counts in how many runs of M sets the
 value over all runs lies within the interval that one run gives. The measures are the program's own.
-The second table has sets of a finite pool, which is itself drawn anew for each run.
+The second table has sets of a finite pool, which is itself drawn anew for each run. The third has
+made-up sweeps, whose points are shifted and tilted together by their seed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from scipy import stats
 
 from benchmarks.ours import typed_config
 from benchmarks.tables import Table, show
-from gsnr_sweep.analysis.errors import degrees_of_freedom
+from gsnr_sweep.analysis.standard_errors import degrees_of_freedom
+from gsnr_sweep.analysis.statistics import pair_statistics
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
@@ -35,12 +37,14 @@ SETTINGS = ("data=toy", "n=100", "ch=8", "n_test=1000", "lr=0.01", "threads=1")
 EPOCHS = (0, 5, 50)
 SETS = (3, 5, 10, 30)
 POOLS = (200, 1000)
+SEEDS = (2, 3, 5, 10, 20)
 QUANTITIES = ("osgr_lhs", "osgr_rhs", "osgr_diff")
 _MEASURES = (osgr_lhs, osgr_rhs, osgr_diff)
 _RUNS_AT_LEAST = 400
 _REPLICAS = 20_000
 
 Vector = NDArray[np.float64]
+Codes = NDArray[np.intp]
 Draw = Callable[[Config, int], RunSets]
 
 
@@ -81,16 +85,18 @@ def main() -> None:
     torch.set_num_threads(1)
     show(coverage(SETS, options.replicas), console)
     show(finite_pool(POOLS, 10, options.replicas), console)
+    show(over_seeds(SEEDS, options.replicas // 10), console)
 
 
-def coverage(sets: Sequence[int], replicas: int) -> Table:
+def coverage(sets: Sequence[int], replicas: int, least: int = _RUNS_AT_LEAST) -> Table:
     """Compare intervals for several M.
 
     Args:
         sets: Values of M.
         replicas: To train for each.
+        least: Least number of runs.
     """
-    of_m = {m: runs_of(m, _count(m, replicas)) for m in sets}
+    of_m = {m: runs_of(m, max(least, replicas // m)) for m in sets}
     heads = ["", "M", "runs", "truth", "test share", "± 2 SE", "t, M − 1", "t, Welch", "bias / SE"]
     table = Table("Shares of the runs whose interval holds the truth, in %", heads)
     for epoch in EPOCHS:
@@ -102,20 +108,23 @@ def coverage(sets: Sequence[int], replicas: int) -> Table:
     return table
 
 
-def finite_pool(pools: Sequence[int], n_sets: int, replicas: int) -> Table:
+def finite_pool(
+    pools: Sequence[int], n_sets: int, replicas: int, least: int = _RUNS_AT_LEAST
+) -> Table:
     """Compare intervals for sets of a finite pool, which is another one in each run.
 
     Args:
         pools: Sizes N.
         n_sets: M.
         replicas: To train for each.
+        least: Least number of runs.
     """
     heads = ["", "N", "runs", "spread of the runs", "SE, known pool", "SE, unknown"]
     heads += ["t, known pool", "t, unknown"]
     table = Table(f"Sets of 100 out of N, M = {n_sets}: shares in %", heads)
-    fresh = runs_of(n_sets, _count(n_sets, replicas))
+    count = max(least, replicas // n_sets)
+    fresh = runs_of(n_sets, count)
     for size in pools:
-        count = _count(n_sets, replicas)
         known = runs_of(n_sets, count, lambda cfg, seed, size=size: from_pool(cfg, seed, size))
         blind = runs_of(n_sets, count, lambda cfg, seed, size=size: unknown(cfg, seed, size))
         for epoch in EPOCHS:
@@ -134,8 +143,70 @@ def finite_pool(pools: Sequence[int], n_sets: int, replicas: int) -> Table:
     return table
 
 
-def _count(n_sets: int, replicas: int) -> int:
-    return max(_RUNS_AT_LEAST, replicas // n_sets)
+def over_seeds(seeds: Sequence[int], sweeps: int) -> Table:
+    """Compare intervals over seeds with those that take points for independent ones.
+
+    Args:
+        seeds: Numbers of seeds.
+        sweeps: To make up for each.
+    """
+    names = list(seeds_coverage(2, 1))
+    table = Table(
+        f"Shares of {sweeps} sweeps of 12 settings whose interval holds the truth, in %",
+        ["seeds", *names],
+    )
+    for n_seeds in seeds:
+        found = seeds_coverage(n_seeds, sweeps)
+        table.add(str(n_seeds), *(f"{100 * found[name]:.1f}" for name in names))
+    return table
+
+
+def seeds_coverage(n_seeds: int, sweeps: int) -> dict[str, float]:
+    """Return in which share of made-up sweeps each interval holds the truth.
+
+    Args:
+        n_seeds: Seeds of each sweep.
+        sweeps: Their number.
+    """
+    rng = np.random.default_rng(n_seeds)
+    _, x, y = made_up_sweep(rng, 100_000)
+    pearson, slope = stats.pearsonr(x, y).statistic, stats.linregress(x, y).slope
+    truth = {"Pearson": pearson, "slope": slope, "mean difference": 0.05}
+    truth |= {f"{name}, points independent": value for name, value in truth.items()}
+    hits = dict.fromkeys(truth, 0)
+    for _ in range(sweeps):
+        seeds, x, y = made_up_sweep(rng, n_seeds)
+        clustered = pair_statistics(x, y, y - x, seeds=seeds)
+        alone = pair_statistics(x, y, y - x)
+        apart = stats.ttest_1samp(y - x, 0.0).confidence_interval()
+        intervals = {
+            "Pearson": (clustered.pearson_low, clustered.pearson_high),
+            "slope": (clustered.slope_low, clustered.slope_high),
+            "mean difference": (clustered.mean_difference_low, clustered.mean_difference_high),
+            "Pearson, points independent": (alone.pearson_low, alone.pearson_high),
+            "slope, points independent": (alone.slope_low, alone.slope_high),
+            "mean difference, points independent": (apart.low, apart.high),
+        }
+        for name, (low, high) in intervals.items():
+            hits[name] += low <= truth[name] <= high
+    return {name: count / sweeps for name, count in hits.items()}
+
+
+def made_up_sweep(rng: np.random.Generator, n_seeds: int) -> tuple[Codes, Vector, Vector]:
+    """Draw points (RHS, LHS) of 12 settings; LHS is 0.05 larger in the mean.
+
+    Each seed shifts its points by 0.03 on either side and tilts them by 0.1 (standard deviations);
+    each point has 0.04 of its own.
+
+    Returns:
+        Seeds, RHS and LHS, shape (points,).
+    """
+    base = np.linspace(0.3, 0.9, 12)
+    shift, other, tilt = rng.normal(0, [0.03, 0.03, 0.1], (n_seeds, 3)).T[:, :, None]
+    own = rng.normal(0, 0.04, (2, n_seeds, 12))
+    x = base + shift + tilt * (base - 0.6) + own[0]
+    y = base + 0.05 + 0.7 * shift + other + own[1]
+    return np.repeat(np.arange(n_seeds), 12), x.ravel(), y.ravel()
 
 
 def _cells(one: Runs, name: str, truth: float) -> list[str]:

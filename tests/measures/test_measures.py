@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gsnr_sweep.measures.grad_moments import grad_moments
 from gsnr_sweep.measures.gsnr import gsnr
@@ -13,6 +14,7 @@ from gsnr_sweep.measures.osgr_lhs import osgr_lhs
 from gsnr_sweep.measures.osgr_rhs import osgr_rhs
 from gsnr_sweep.measures.osgr_rhs_weighted import osgr_rhs_weighted
 from gsnr_sweep.measures.p_same_sign import p_same_sign
+from gsnr_sweep.measures.ratio import variance_over_sets
 from gsnr_sweep.measures.taylor_ratio import taylor_ratio
 from tests.measures.snapshots import LR, snapshot
 
@@ -104,6 +106,33 @@ def test_difference_and_its_error(gradients: np.ndarray) -> None:
     jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
     sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
     assert found["osgr_diff_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
+
+
+def test_errors_of_means_over_sets_of_a_finite_pool() -> None:
+    """Means over sets of 20 out of 50, whose pool is drawn anew each time: their true spread."""
+    rng = np.random.default_rng(3)
+    n, n_pool, n_sets, times = 20, 50, 6, 4000
+    means, estimates = [], []
+    for _ in range(times):
+        pool = rng.normal(1.0, 1.0, n_pool)
+        of_sets = np.array([rng.permutation(pool)[:n].mean() for _ in range(n_sets)])
+        left_out = torch.from_numpy((of_sets.sum() - of_sets) / (n_sets - 1))
+        means.append(of_sets.mean())
+        estimates.append(variance_over_sets(left_out, n, n_pool))
+    assert np.mean(estimates) == pytest.approx(np.var(means), rel=0.06)
+    assert np.var(means) == pytest.approx(1 / (n * n_sets) + (1 - 1 / n_sets) / n_pool, rel=0.06)
+
+
+def test_the_pool_enters_all_errors_over_sets(gradients: np.ndarray) -> None:
+    """n = 30 of 90 and M = 5: 1 + 5 · 30 / 60 = 3.5 times the jackknife's variance."""
+    fresh, pooled = snapshot(gradients), snapshot(gradients, pool=90)
+    for measure, name in ((osgr_lhs, "osgr_lhs"), (osgr_rhs, "osgr_rhs"), (osgr_diff, "osgr_diff")):
+        before, after = measure(fresh), measure(pooled)
+        assert after[name] == before[name]
+        test = 0.0 if name == "osgr_rhs" else osgr_lhs(fresh)["osgr_lhs_test_se"] ** 2
+        expected = 3.5 * (before[f"{name}_se"] ** 2 - test) + test
+        assert after[f"{name}_se"] ** 2 == pytest.approx(expected)
+    assert math.isnan(osgr_rhs(snapshot(gradients, pool=30))["osgr_rhs_se"])
 
 
 def test_sums_over_parameters(gradients: np.ndarray) -> None:

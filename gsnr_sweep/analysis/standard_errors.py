@@ -34,18 +34,16 @@ def degrees_of_freedom(
     Returns:
         Shape (points,); NaN where there is no error, as for M = 1.
     """
-    whole = np.asarray(error, dtype=float) ** 2
+    errors = np.asarray(error, dtype=float)
     of_sets = np.nan_to_num(np.asarray(n_sets, dtype=float), nan=math.inf) - 1
-    if test_error is None:
-        test_error = np.zeros_like(whole)
     of_test = np.asarray(n_test, dtype=float) - 1
-    test = np.minimum(np.nan_to_num(np.asarray(test_error, dtype=float)) ** 2, whole)
-    test = np.where(of_test > 0, test, 0.0)
+    test = 0.0 if test_error is None else np.nan_to_num(np.asarray(test_error, dtype=float))
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = (whole - test) ** 2 / of_sets + np.where(test > 0, test**2 / of_test, 0.0)
-        # An error of 0 is as sure as its sets are many: the formula would have 0/0.
-        freedom = np.where(whole > 0, whole**2 / parts, of_sets)
-    return np.where(np.isfinite(whole) & (of_sets > 0), freedom, math.nan)
+        # An error of 0, or one whose test samples nobody counted, has the degrees of its sets.
+        share = np.where((errors > 0) & (of_test > 0), np.minimum(test / errors, 1.0) ** 2, 0.0)
+        parts = (1 - share) ** 2 / of_sets + np.where(share > 0, share**2 / of_test, 0.0)
+        freedom = 1 / parts
+    return np.where(np.isfinite(errors) & (of_sets > 0), freedom, math.nan)
 
 
 def half_width(error: ArrayLike, freedom: ArrayLike) -> Vector:
