@@ -18,28 +18,30 @@ def osgr_lhs(snapshot: Snapshot) -> dict[str, float]:
         plus the test set's own sampling error; and the latter alone, ``osgr_lhs_test_se``, which
         all runs on one test set have in common.
     """
-    return loss_ratio(snapshot, snapshot.after, "osgr_lhs")
+    return named_loss_ratio("osgr_lhs", snapshot, snapshot.after)
 
 
-def loss_ratio(snapshot: Snapshot, after: After, name: str) -> dict[str, float]:
-    """Return the ratio of test to training loss decrease since the snapshot, and its errors.
+def named_loss_ratio(name: str, snapshot: Snapshot, after: After) -> dict[str, float]:
+    """Return by `name` what `loss_ratio` does, and the test set's part of the error."""
+    value, error = loss_ratio(snapshot, after)
+    test_error = math.sqrt(variance_from_test_set(snapshot, after))
+    return {name: value, f"{name}_se": error, f"{name}_test_se": test_error}
+
+
+def loss_ratio(snapshot: Snapshot, after: After) -> tuple[float, float]:
+    """Return the ratio of test to training loss decrease since the snapshot, and its error.
 
     Args:
         snapshot: Of θ_t.
         after: Losses after some steps from there.
-        name: What to call it.
 
     Returns:
-        By `name` Σ_m (L' − L'_t) / Σ_m (L − L_t), and its standard errors, see `osgr_lhs`.
+        Σ_m (L' − L'_t) / Σ_m (L − L_t), and its standard error: the jackknife over the M training
+        sets, plus the test set's own sampling error.
     """
     test, train = after.test_loss - snapshot.test_loss, after.train_loss - snapshot.train_loss
     over_sets = variance_over_sets(leave_one_out(test, train), snapshot.n, snapshot.pool)
-    over_test_samples = variance_from_test_set(snapshot, after)
-    return {
-        name: ratio(test, train),
-        f"{name}_se": math.sqrt(over_sets + over_test_samples),
-        f"{name}_test_se": math.sqrt(over_test_samples),
-    }
+    return ratio(test, train), math.sqrt(over_sets + variance_from_test_set(snapshot, after))
 
 
 def variance_from_test_set(snapshot: Snapshot, after: After) -> float:

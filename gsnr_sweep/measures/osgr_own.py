@@ -7,7 +7,7 @@ No paper has these. Where a rule moves the weights by u_j = p_j g_j, the derivat
 
 from __future__ import annotations
 
-from gsnr_sweep.measures.osgr_lhs import loss_ratio
+from gsnr_sweep.measures.osgr_lhs import named_loss_ratio
 from gsnr_sweep.measures.osgr_rhs import gradient_ratio
 from gsnr_sweep.measures.requires import requires
 from gsnr_sweep.training.snapshot import Snapshot
@@ -35,7 +35,7 @@ def osgr_own_lhs(snapshot: Snapshot) -> dict[str, float]:
     """
     values: dict[str, float] = {}
     for kind, after in snapshot.own.items():
-        values |= loss_ratio(snapshot, after, _NAMES[kind])
+        values |= named_loss_ratio(_NAMES[kind], snapshot, after)
     return values
 
 
