@@ -4,25 +4,33 @@
 the same initial weights on fresh training and test sets, and counts in how many runs of M sets the
 value over all runs lies within the interval that one run gives. The measures are the program's own.
 The second table has sets of a finite pool, which is itself drawn anew for each run. The third has
-made-up sweeps, whose points are shifted and tilted together by their seed.
+made-up sweeps, whose points are shifted and tilted together by their seed; the last one has sweeps
+of the toy problem, whose seeds are chosen at random from a larger number of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pandas import DataFrame, concat
 from rich.console import Console
 from scipy import stats
 
 from benchmarks.ours import typed_config
 from benchmarks.tables import Table, show
 from gsnr_sweep.analysis.standard_errors import degrees_of_freedom
-from gsnr_sweep.analysis.statistics import pair_statistics
+from gsnr_sweep.analysis.statistics import (
+    PairStatistics,
+    pair_statistics,
+    statistics_by_epoch,
+)
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.data.registry import distribution
 from gsnr_sweep.data.samples import Samples
@@ -38,6 +46,8 @@ EPOCHS = (0, 5, 50)
 SETS = (3, 5, 10, 30)
 POOLS = (200, 1000)
 SEEDS = (2, 3, 5, 10, 20)
+SIZES, NOISES = (50, 100, 200), (0.2, 1.0)
+STATISTICS = ("pearson", "spearman", "slope", "deming_slope", "mean_difference", "within_error")
 QUANTITIES = ("osgr_lhs", "osgr_rhs", "osgr_diff")
 _MEASURES = (osgr_lhs, osgr_rhs, osgr_diff)
 _RUNS_AT_LEAST = 400
@@ -86,6 +96,7 @@ def main() -> None:
     show(coverage(SETS, options.replicas), console)
     show(finite_pool(POOLS, 10, options.replicas), console)
     show(over_seeds(SEEDS, options.replicas // 10), console)
+    show(toy_sweeps(toy_runs(options.replicas // 50), SEEDS[:-1], options.replicas // 33), console)
 
 
 def coverage(sets: Sequence[int], replicas: int, least: int = _RUNS_AT_LEAST) -> Table:
@@ -222,6 +233,62 @@ def _cells(one: Runs, name: str, truth: float) -> list[str]:
         *(f"{100 * share:.1f}" for share in shares),
         f"{(values.mean() - truth) / size:+.2f}",
     ]
+
+
+def toy_runs(n_seeds: int) -> DataFrame:
+    """Measure sets of several sizes and noises, with another network and other data each seed.
+
+    Args:
+        n_seeds: Seeds of each setting.
+
+    Returns:
+        One row a run and epoch.
+    """
+    rows = []
+    for n, noise in itertools.product(SIZES, NOISES):
+        cfg = _config(*SETTINGS, f"n={n}", f"data.eta={noise}", "n_sets=10")
+        about = {"n": n, "eta": noise, "n_sets": 10, "n_test": cfg.n_test}
+        for seed in range(n_seeds):
+            for snapshot in _snapshots(replace(cfg, seed=seed), fresh_sets(cfg, seed)):
+                values = {k: v for each in _MEASURES for k, v in each(snapshot).items()}
+                rows.append({**about, "seed": seed, "epoch": int(snapshot.epoch), **values})
+    return DataFrame(rows)
+
+
+def toy_sweeps(runs: DataFrame, seeds: Sequence[int], sweeps: int) -> Table:
+    """Compare intervals of sweeps with some of the seeds; the truth is what all seeds give.
+
+    Args:
+        runs: One row a run and epoch.
+        seeds: Numbers of seeds to choose.
+        sweeps: To choose for each.
+    """
+    there = int(runs["seed"].nunique())
+    title = f"Shares of {sweeps} sweeps of the toy problem, their seeds out of {there}, in %"
+    table = Table(title, ["epoch", "seeds", *STATISTICS, "Pearson, points independent"])
+    whole = statistics_by_epoch(runs, "osgr_rhs", "osgr_lhs")
+    of_seed = dict(iter(runs.groupby("seed")))
+    hits = {place: np.zeros((sweeps, len(STATISTICS) + 1)) for place in whole}
+    rng = np.random.default_rng(0)
+    for n_seeds in seeds:
+        for sweep in range(sweeps):
+            chosen = rng.choice(there, n_seeds, replace=False)
+            points = concat([of_seed[seed] for seed in chosen])
+            alone = statistics_by_epoch(points.drop(columns="seed"), "osgr_rhs", "osgr_lhs")
+            for epoch, found in statistics_by_epoch(points, "osgr_rhs", "osgr_lhs").items():
+                held = [_holds(found, whole[epoch], name) for name in STATISTICS]
+                hits[epoch][sweep] = [*held, _holds(alone[epoch], whole[epoch], "pearson")]
+        for epoch, of_epoch in hits.items():
+            known = [column[~np.isnan(column)] for column in of_epoch.T]
+            shares = (f"{100 * each.mean():.1f}" if len(each) else "–" for each in known)
+            table.add(f"{epoch}", str(n_seeds), *shares)
+    return table
+
+
+def _holds(found: PairStatistics, whole: PairStatistics, name: str) -> float:
+    """Tell whether an interval holds the truth, as 0 or 1; NaN if there is no interval."""
+    low, high = getattr(found, f"{name}_low"), getattr(found, f"{name}_high")
+    return math.nan if math.isnan(low) else float(low <= getattr(whole, name) <= high)
 
 
 def truths(runs: Sequence[Runs]) -> dict[str, float]:

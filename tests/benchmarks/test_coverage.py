@@ -6,12 +6,16 @@ import pytest
 
 from benchmarks.coverage import (
     EPOCHS,
+    NOISES,
     QUANTITIES,
+    SIZES,
     coverage,
     finite_pool,
     from_pool,
     runs_of,
     seeds_coverage,
+    toy_runs,
+    toy_sweeps,
     truths,
 )
 
@@ -58,3 +62,8 @@ def test_tables_have_a_line_for_each_quantity_and_epoch() -> None:
     lines = len(EPOCHS) * len(QUANTITIES)
     assert len(coverage((2, 3), 6, least=2).rows) == 2 * lines
     assert len(finite_pool((150,), 2, 4, least=2).rows) == lines
+    runs = toy_runs(3)
+    assert len(runs) == 3 * len(SIZES) * len(NOISES) * len(EPOCHS)
+    table = toy_sweeps(runs, (2, 3), 2)
+    assert [row[1] for row in table.rows] == ["2"] * len(EPOCHS) + ["3"] * len(EPOCHS)
+    assert [row[2] for row in table.rows[len(EPOCHS) :]] == ["100.0"] * len(EPOCHS)
