@@ -221,3 +221,26 @@ def test_p_same_sign_counts_the_majority_among_signed_samples() -> None:
     gradients[0, :, 0] = [1, 1, 1, -1, 0, 0]  # 3 of 4
     gradients[0, :, 1] = [-1, -1, -1, -1, -1, 1]  # 5 of 6
     assert p_same_sign(snapshot(gradients))["p_same_sign"] == pytest.approx((3 / 4 + 5 / 6) / 2)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("with_mean", [False, True])
+@pytest.mark.parametrize("of_all", [False, True])
+def test_readings_of_p_same_sign(pooled: bool, with_mean: bool, of_all: bool) -> None:
+    """Counted sample by sample; some samples have no gradient, some parameters none or no mean."""
+    rng = np.random.default_rng(6)
+    gradients = rng.normal(0.2, 1.0, (3, 11, 8)) * (rng.uniform(size=(3, 11, 8)) < 0.7)
+    gradients[:, :, 6] = 0
+    gradients[:, :, 7] = 0
+    gradients[:, :2, 7] = [1.0, -1.0]
+    shares = []
+    for samples in gradients.reshape(1, 33, 8) if pooled else gradients:
+        for column in samples.T:
+            mean_sign = np.sign(column.sum())
+            if not column.any() or (with_mean and mean_sign == 0):
+                continue
+            counts = [sum(g > 0 for g in column), sum(g < 0 for g in column)]
+            agreeing = sum(np.sign(g) == mean_sign for g in column) if with_mean else max(counts)
+            shares.append(agreeing / (len(column) if of_all else sum(counts)))
+    name = "p_same_sign" + "_pooled" * pooled + "_with_mean" * with_mean + "_of_all" * of_all
+    assert p_same_sign(snapshot(gradients))[name] == pytest.approx(np.mean(shares), rel=1e-12)
