@@ -43,7 +43,7 @@ def print_statistics(
     console.print(statistics_view(by_epoch))
     explained = "[95 % interval], ± 1 standard error (SE)"
     if _any_compared(by_epoch):
-        explained += "; ≤ err: |LHS − RHS| within its 95 % error"
+        explained += "; ≤ err: |LHS − RHS| ≤ its 95 % error"
     console.print(Text(explained, "dim"))
     if means := _mean_differences(by_epoch):
         console.print(Text(means))
