@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 from rich.console import Console
 
 from gsnr_sweep.report.console import print_statistics
@@ -42,9 +41,5 @@ def test_of_several_seeds_it_gives_the_mean_difference_with_its_test() -> None:
     interval = f"[{0.03 - half:+.3f},{0.03 + half:+.3f}]"
     assert f"mean LHS − RHS over seeds: epoch 0 +0.030 {interval} p=0.23" in text
     assert "one seed" not in text
-    # Of 15 points those of seed 0 are equal, of the others those within 2.262 · 0.01.
+    # Within 2.262 · 0.01: the five of seed 0, two of seed 1 and one of seed 2.
     assert "8/15" in text
-    assert (
-        pytest.approx(8 / 15)
-        == sum(0.01 * s * k <= 0.0226 for k in range(1, 6) for s in range(3)) / 15
-    )
