@@ -14,6 +14,7 @@ class OneStepRatio:
     Attributes:
         lhs: Σ_m (L'_{t+1} − L'_t) / Σ_m (L_{t+1} − L_t), eq. (23).
         lhs_se: Its standard error over training sets and test samples.
+        lhs_test_se: The test samples' part of that, which networks on one test set have in common.
         rhs: 1 − Σ_j ρ²_j / (n Σ_j E_D(g²_D,j)), eqs. (19) and (24).
         rhs_se: Its standard error over training sets.
         diff: LHS − RHS.
@@ -21,11 +22,12 @@ class OneStepRatio:
         taylor_ratio: ΔL[D] / (λ‖g‖²): near 1 while the step is small enough for eq. (19).
         snapshot: What they are functions of, for measures of one's own.
 
-    Standard errors are NaN for a single training set.
+    Standard errors are NaN for a single training set, but for `lhs_test_se`.
     """
 
     lhs: float
     lhs_se: float
+    lhs_test_se: float
     rhs: float
     rhs_se: float
     diff: float

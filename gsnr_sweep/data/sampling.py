@@ -20,10 +20,12 @@ class RunSets:
     Attributes:
         train: M training sets of n samples and, behind them, the K of its confusion set.
         test: One test set, common to all replicas.
+        pool: Number of samples that the training sets are drawn from; None for fresh draws.
     """
 
     train: list[Samples]
     test: Samples
+    pool: int | None = None
 
 
 def draw_sets(source: Distribution, settings: SamplingSettings) -> RunSets:
@@ -37,7 +39,7 @@ def draw_sets(source: Distribution, settings: SamplingSettings) -> RunSets:
     test = source.test_set(settings.n_test, settings.seed)
     if settings.noisy_test:
         test = _noisy(test, spec, settings, Stream.TEST_LABELS, 0)
-    return RunSets(train, test)
+    return RunSets(train, test, spec.n_train)
 
 
 def _train_set(source: Distribution, settings: SamplingSettings, m: int) -> Samples:

@@ -6,7 +6,7 @@ import math
 
 from gsnr_sweep.measures.osgr_lhs import variance_from_test_set
 from gsnr_sweep.measures.osgr_rhs import noise_and_power
-from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+from gsnr_sweep.measures.ratio import leave_one_out, ratio, variance_over_sets
 from gsnr_sweep.training.snapshot import Snapshot
 
 
@@ -21,7 +21,8 @@ def osgr_diff(snapshot: Snapshot) -> dict[str, float]:
     train = snapshot.train_loss_next - snapshot.train_loss
     noise, power = noise_and_power(snapshot)
     estimates = leave_one_out(test, train) - (1 - leave_one_out(noise, power))
-    variance = jackknife_variance(estimates) + variance_from_test_set(snapshot, snapshot.after)
+    over_sets = variance_over_sets(estimates, snapshot.n, snapshot.pool)
+    variance = over_sets + variance_from_test_set(snapshot, snapshot.after)
     return {
         "osgr_diff": ratio(test, train) - (1 - ratio(noise, power)),
         "osgr_diff_se": math.sqrt(variance),

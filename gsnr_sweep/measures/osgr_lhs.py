@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+from gsnr_sweep.measures.ratio import leave_one_out, ratio, variance_over_sets
 from gsnr_sweep.training.snapshot import After, Snapshot
 
 
@@ -14,11 +14,18 @@ def osgr_lhs(snapshot: Snapshot) -> dict[str, float]:
     R = Σ_m (L'_{t+1} − L'_t) / Σ_m (L_{t+1} − L_t).
 
     Returns:
-        ``osgr_lhs`` and its standard error ``osgr_lhs_se``: the jackknife over the M training sets,
-        plus the test set's own sampling error.
+        ``osgr_lhs``; its standard error ``osgr_lhs_se``, the jackknife over the M training sets
+        plus the test set's own sampling error; and the latter alone, ``osgr_lhs_test_se``, which
+        all runs on one test set have in common.
     """
-    value, error = loss_ratio(snapshot, snapshot.after)
-    return {"osgr_lhs": value, "osgr_lhs_se": error}
+    return named_loss_ratio("osgr_lhs", snapshot, snapshot.after)
+
+
+def named_loss_ratio(name: str, snapshot: Snapshot, after: After) -> dict[str, float]:
+    """Return by `name` what `loss_ratio` does, and the test set's part of the error."""
+    value, error = loss_ratio(snapshot, after)
+    test_error = math.sqrt(variance_from_test_set(snapshot, after))
+    return {name: value, f"{name}_se": error, f"{name}_test_se": test_error}
 
 
 def loss_ratio(snapshot: Snapshot, after: After) -> tuple[float, float]:
@@ -33,7 +40,7 @@ def loss_ratio(snapshot: Snapshot, after: After) -> tuple[float, float]:
         sets, plus the test set's own sampling error.
     """
     test, train = after.test_loss - snapshot.test_loss, after.train_loss - snapshot.train_loss
-    over_sets = jackknife_variance(leave_one_out(test, train))
+    over_sets = variance_over_sets(leave_one_out(test, train), snapshot.n, snapshot.pool)
     return ratio(test, train), math.sqrt(over_sets + variance_from_test_set(snapshot, after))
 
 

@@ -7,7 +7,7 @@ No paper has these. Where a rule moves the weights by u_j = p_j g_j, the derivat
 
 from __future__ import annotations
 
-from gsnr_sweep.measures.osgr_lhs import loss_ratio
+from gsnr_sweep.measures.osgr_lhs import named_loss_ratio
 from gsnr_sweep.measures.osgr_rhs import gradient_ratio
 from gsnr_sweep.measures.requires import requires
 from gsnr_sweep.training.snapshot import Snapshot
@@ -30,12 +30,12 @@ def osgr_own_lhs(snapshot: Snapshot) -> dict[str, float]:
         ``osgr_own_lhs`` over K = ``measures.own_steps`` steps, ``osgr_own_lhs_epoch`` over a pass
         over the training set, and ``osgr_own_lhs_full_batch`` over one step u_j = p_j g_j along the
         training loss's gradient with the rule's present preconditioner p, where that is known. Each
-        has its standard error ``…_se``, as ``osgr_lhs_se``. With gradient descent all are
-        ``osgr_lhs``.
+        has its standard errors ``…_se`` and ``…_test_se``, as ``osgr_lhs``. With gradient descent
+        all are ``osgr_lhs``.
     """
-    values = {}
+    values: dict[str, float] = {}
     for kind, after in snapshot.own.items():
-        values[_NAMES[kind]], values[f"{_NAMES[kind]}_se"] = loss_ratio(snapshot, after)
+        values |= named_loss_ratio(_NAMES[kind], snapshot, after)
     return values
 
 

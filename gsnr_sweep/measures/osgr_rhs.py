@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+from gsnr_sweep.measures.ratio import leave_one_out, ratio, variance_over_sets
 from gsnr_sweep.training.snapshot import Snapshot
 
 
@@ -30,8 +30,8 @@ def gradient_ratio(snapshot: Snapshot, rates: Tensor | float = 1.0) -> tuple[flo
         rates: p of a step u_j = p_j g_j, [M, P] or [M, 1]; if it is the same for all it cancels.
     """
     noise, power = noise_and_power(snapshot, rates)
-    error = math.sqrt(jackknife_variance(leave_one_out(noise, power)))
-    return 1 - ratio(noise, power), error
+    variance = variance_over_sets(leave_one_out(noise, power), snapshot.n, snapshot.pool)
+    return 1 - ratio(noise, power), math.sqrt(variance)
 
 
 def noise_and_power(snapshot: Snapshot, rates: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,29 @@ def jackknife_variance(estimates: Tensor) -> float:
     return float((estimates - estimates.mean()).square().sum()) * (m - 1) / m
 
 
+def variance_over_sets(estimates: Tensor, n: int, pool: int | None) -> float:
+    """Variance of a statistic over the draws of its M training sets, the pool's draw included.
+
+    Two sets of n out of a pool of N samples share n²/N of them, so that means over them have the
+    covariance σ²/N. The jackknife sees the σ²/n − σ²/N by which sets differ; the variance of a mean
+    of M of them is σ²/(nM) + (1 − 1/M) σ²/N, which is 1 + M n/(N − n) times as much (from the
+    variance of a mean without replacement, Cochran 1977, eq. 2.8). Where a statistic is no mean, or
+    labels are drawn anew for each set, sets have less in common, and this is too much.
+
+    Args:
+        estimates: [M] leave-one-out values.
+        n: Samples in a set.
+        pool: N; None where every set is a fresh draw.
+
+    Returns:
+        The variance; NaN for M = 1, and where all sets are the whole pool.
+    """
+    variance = jackknife_variance(estimates)
+    if pool is None:
+        return variance
+    return variance * (1 + len(estimates) * n / (pool - n)) if pool > n else math.nan
+
+
 def mean(values: Tensor, where: Tensor) -> float:
     """Mean of those values for which `where` is true; NaN if there are none."""
     there = values[where]

@@ -43,8 +43,10 @@ def print_statistics(
     console.print(statistics_view(by_epoch))
     explained = "[95 % interval], ± 1 standard error (SE)"
     if _any_compared(by_epoch):
-        explained += "; ≤ 2 SE: points with |LHS − RHS| ≤ 2 SE"
+        explained += "; ≤ err: |LHS − RHS| ≤ its 95 % error"
     console.print(Text(explained, "dim"))
+    if means := _mean_differences(by_epoch):
+        console.print(Text(means))
     for note, epochs in _epochs_by_note(by_epoch).items():
         plural = "epoch" if len(epochs) == 1 else "epochs"
         console.print(Text(f"{plural} {', '.join(map(describe_epoch, epochs))}: {note}", "yellow"))
@@ -92,7 +94,7 @@ def statistics_view(by_epoch: Mapping[float, PairStatistics]) -> Table:
         table.add_column(heading, justify="right", min_width=14)
     compared = _any_compared(by_epoch)
     if compared:
-        table.add_column("≤ 2 SE", justify="right")
+        table.add_column("≤ err", justify="right")
     for epoch, s in by_epoch.items():
         cells = [
             describe_epoch(epoch),
@@ -103,11 +105,20 @@ def statistics_view(by_epoch: Mapping[float, PairStatistics]) -> Table:
             _with_error(s.intercept, s.intercept_se),
         ]
         if compared:
-            cells.append(
-                f"{round(s.within_two_se * s.compared)}/{s.compared}" if s.compared else ""
-            )
+            cells.append(f"{round(s.within_error * s.compared)}/{s.compared}" if s.compared else "")
         table.add_row(*map(Text, cells))
     return table
+
+
+def _mean_differences(by_epoch: Mapping[float, PairStatistics]) -> str:
+    """Say how LHS and RHS differ over seeds, all points of an epoch together."""
+    told = [
+        f"epoch {describe_epoch(epoch)} {s.mean_difference:+.3f} "
+        f"[{s.mean_difference_low:+.3f},{s.mean_difference_high:+.3f}] p={s.mean_difference_p:.2g}"
+        for epoch, s in by_epoch.items()
+        if not math.isnan(s.mean_difference_p)
+    ]
+    return f"mean LHS − RHS over seeds: {'; '.join(told)}" if told else ""
 
 
 def _any_compared(by_epoch: Mapping[float, PairStatistics]) -> bool:

@@ -248,13 +248,25 @@ def _statistics(by_epoch: dict[float, PairStatistics]) -> Table:
             _interval(s.pearson, s.pearson_low, s.pearson_high),
             _interval(s.spearman, s.spearman_low, s.spearman_high),
             f"{_number(s.slope)} ± {_number(s.slope_se)}",
-            _number(s.mean_difference),
-            f"{round(s.within_two_se * s.compared)} of {s.compared}" if s.compared else _DASH,
+            _interval(s.deming_slope, s.deming_slope_low, s.deming_slope_high),
+            _interval(s.mean_difference, s.mean_difference_low, s.mean_difference_high),
+            f"{round(s.within_error * s.compared)} of {s.compared}" if s.compared else _DASH,
         ]
         for epoch, s in by_epoch.items()
     ]
-    heads = ["epoch", "points", "Pearson c", "Spearman", "slope", "mean LHS − RHS", "within 2 SE"]
-    note = "95 % intervals; ± 1 standard error; within 2 SE: points with |LHS − RHS| ≤ 2 SE."
+    heads = ["epoch", "points", "Pearson c", "Spearman", "slope", "slope, errors in both"]
+    heads += ["mean LHS − RHS", "within error"]
+    seeds = max((s.seeds for s in by_epoch.values()), default=0)
+    over = (
+        f"95 % intervals over {seeds} seeds"
+        if seeds > 1
+        else "95 % intervals of independent points, which those of one seed are not"
+    )
+    note = (
+        f"{over}; ± 1 standard error; slope, errors in both: Deming's line with the runs' own "
+        "standard errors; within error: points whose LHS − RHS is within its own 95 % "
+        "interval (Student's t)."
+    )
     return Table("LHS against RHS by epoch", heads, rows, note)
 
 

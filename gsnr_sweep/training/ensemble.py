@@ -66,7 +66,7 @@ class Ensemble:
         Raises:
             GsnrError: The network has no per-sample gradients.
         """
-        self._settings = settings
+        self._settings, self._pool = settings, sets.pool
         self._threads = 1 if device.type == "cuda" else min(settings.threads or 1, settings.n_sets)
         dtype: torch.dtype = getattr(torch, settings.dtype)
         self._dtype = dtype
@@ -271,6 +271,7 @@ class Ensemble:
             step=step,
             is_end=is_end,
             n=self._settings.n,
+            pool=self._pool,
             lr=self._settings.lr,
             variance=self._settings.variance,
             resolution=GRADIENT_RESOLUTION[self._settings.dtype],

@@ -85,6 +85,8 @@ class Snapshot:
             time, judged after each epoch; NaN if it has not been. For measures that want it.
         earlier: What the run measured before, in the order of the epochs.
         loss_steps: [M] likewise, by training loss, when it was at most that for the first time.
+        pool: Number N of samples that the training sets were drawn from, without replacement within
+            a set; None where every set is a fresh draw, or N is not known.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
             same; for measures that want it, and None where it is not known.
     """
@@ -119,6 +121,7 @@ class Snapshot:
     zero_error_steps: Tensor | None = None
     loss_steps: Mapping[float, Tensor] = field(default_factory=dict)
     earlier: Sequence[Earlier] = ()
+    pool: int | None = None
 
     @property
     def after(self) -> After:

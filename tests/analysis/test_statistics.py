@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gsnr_sweep.analysis.over_seeds import OverSeeds, mean_over_seeds
+from gsnr_sweep.analysis.standard_errors import degrees_of_freedom
 from gsnr_sweep.analysis.statistics import (
+    ONE_SEED,
+    Errors,
     difference_columns,
     pair_statistics,
     spearman_interval,
@@ -145,6 +149,7 @@ def test_agreement_counts_points_within_two_standard_errors():
     # 0.1 ≤ 0.1, 0.2 > 0.18, 0.3 ≤ 0.4, (no error), 0.4 ≤ 0.6, 0 ≤ 0, 0.2 > 0.02, (no difference)
     assert got.compared == 6
     assert got.within_two_se == pytest.approx(4 / 6)
+    assert got.within_error == pytest.approx(3 / 6)  # 0.1 > 1.96 · 0.05
     assert got.mean_difference == pytest.approx(0.05 / 7)
 
 
@@ -158,6 +163,87 @@ def test_agreement_without_standard_errors_is_the_mean_alone():
     assert got.mean_difference == pytest.approx((Y - X).mean())
     assert got.compared == 0
     assert math.isnan(got.within_two_se)
+
+
+def test_without_known_seeds_nothing_is_said_of_them():
+    got = pair_statistics(X, Y, Y - X)
+    assert (got.seeds, got.notes) == (0, ())
+    assert math.isnan(got.mean_difference_p)
+
+
+def test_one_seed_keeps_the_intervals_of_independent_points_and_says_so():
+    got, plain = pair_statistics(X, Y, Y - X, seeds=np.zeros(8)), pair_statistics(X, Y, Y - X)
+    assert got.notes == (ONE_SEED,)
+    assert (got.seeds, got.pearson_low, got.slope_low) == (1, plain.pearson_low, plain.slope_low)
+    quantile = 2.4469118487916806  # of Student's t with 6 degrees
+    assert got.slope_high == pytest.approx(got.slope + quantile * got.slope_se)
+    assert math.isnan(got.mean_difference_low)
+
+
+def test_several_seeds_give_intervals_over_seeds():
+    seeds = np.array([3, 3, 3, 7, 7, 9, 9, 9])
+    got = pair_statistics(np.append(X, np.nan), np.append(Y, 0.5), np.append(Y - X, 0.1),
+                          np.full(9, 0.05), np.append(seeds, 11))  # fmt: skip
+    codes = np.unique(seeds, return_inverse=True)[1]
+    over = OverSeeds(codes, X, Y)
+    assert (got.seeds, got.points) == (3, 8)
+    assert (got.pearson_low, got.pearson_high) == (over.pearson().low, over.pearson().high)
+    assert (got.spearman_low, got.slope_high) == (over.spearman().low, over.slope().high)
+    assert got.pearson == pytest.approx(correlation(X, Y), rel=1e-12)
+    mean, p = mean_over_seeds(codes, Y - X)
+    assert (got.mean_difference, got.mean_difference_low) == (mean.value, mean.low)
+    assert got.mean_difference_p == p
+    assert got.within_error_low <= got.within_error <= got.within_error_high
+    assert len(got.notes) == 1  # the point that is left out
+
+
+def test_line_with_errors_in_both_takes_the_runs_own_errors():
+    """By rotation: for errors of equal size, uncorrelated, it is the main axis of the points."""
+    errors = Errors(x=np.full(8, 0.1), y=np.full(8, 0.1))
+    _, axes = np.linalg.eigh(np.cov(X, Y))
+    main = axes[1, 1] / axes[0, 1]
+    for difference_se in (None, np.full(8, math.sqrt(0.02))):
+        got = pair_statistics(X, Y, Y - X, difference_se, errors=errors)
+        assert got.deming_slope == pytest.approx(main)
+        assert got.deming_intercept == pytest.approx(Y.mean() - main * X.mean())
+    correlated = pair_statistics(X, Y, Y - X, np.full(8, 0.1), errors=errors)
+    assert correlated.deming_slope != pytest.approx(main)
+    lacking = Errors(x=np.append(0.1, np.full(7, np.nan)), y=np.full(8, 0.1))
+    assert math.isnan(pair_statistics(X, Y, errors=lacking).deming_slope)
+
+
+def test_the_table_gives_seeds_and_errors():
+    table = make_table().assign(osgr_rhs_se=0.1, osgr_lhs_se=0.1, osgr_lhs_test_se=0.05)
+    table = table.assign(n_sets=3, n_test=100, seed=[0, 1] * 8)
+    got = statistics_by_epoch(table, "osgr_rhs", "osgr_lhs")[0]
+    assert got.seeds == 2
+    assert math.isfinite(got.deming_slope)
+    freedom = degrees_of_freedom([0.05], [3], [0.05], [100])
+    assert freedom == pytest.approx([99])  # all of it comes from the test set
+    inside = np.abs(Y - X) <= 1.98422 * 0.05
+    assert got.within_error == inside.mean()
+
+
+def test_agreement_takes_students_quantile_of_the_errors_degrees():
+    """t at 0.975: 4.3027 for 2 degrees, 2.2622 for 9; Welch's degrees as his formula has them."""
+    few, ten = Errors(n_sets=np.full(8, 3.0)), Errors(n_sets=np.full(8, 10.0))
+    for errors, quantile in ((few, 4.30265), (ten, 2.26216), (None, 1.95996)):
+        for factor, inside in ((0.999, 1.0), (1.001, 0.0)):
+            difference = np.full(8, 0.1 * quantile * factor)
+            got = pair_statistics(X, Y, difference, np.full(8, 0.1), errors=errors)
+            assert got.within_error == inside
+    # Of variance 1 the sets' part is 0.25 (M = 3), the test set's 0.75 (n' = 101).
+    freedom = degrees_of_freedom([1.0], [3.0], [math.sqrt(0.75)], [101.0])
+    assert freedom == pytest.approx([1 / (0.25**2 / 2 + 0.75**2 / 100)])
+    assert degrees_of_freedom([1.0, 0.0], 3.0) == pytest.approx([2, 2])
+    unknown = degrees_of_freedom([1.0, 1.0], 3.0, [math.nan, 0.9], [100.0, math.nan])
+    assert unknown == pytest.approx([2, 2])
+
+
+def test_a_single_training_set_has_no_error():
+    single = Errors(n_sets=np.ones(8))
+    got = pair_statistics(X, Y, Y - X, np.full(8, 0.1), errors=single)
+    assert (got.compared, math.isnan(got.within_error)) == (0, True)
 
 
 def make_table():
@@ -175,6 +261,8 @@ def test_every_epoch_is_treated_by_itself_and_in_order():
     assert got[20].intercept - got[0].intercept == pytest.approx(0.2)
     assert got[20].mean_difference == pytest.approx((Y - X).mean())
     assert got[0].within_two_se == pytest.approx((np.abs(Y - X) <= 0.1).mean())
+    few = statistics_by_epoch(make_table().assign(n_sets=3), "osgr_rhs", "osgr_lhs")[0]
+    assert few.within_error == (np.abs(Y - X) <= 4.30265 * 0.05).mean() == 1 > few.within_two_se
 
 
 def test_the_recorded_difference_belongs_to_its_own_pair_only():

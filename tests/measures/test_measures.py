@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from gsnr_sweep.measures.grad_moments import grad_moments
 from gsnr_sweep.measures.gsnr import gsnr
@@ -13,6 +14,7 @@ from gsnr_sweep.measures.osgr_lhs import osgr_lhs
 from gsnr_sweep.measures.osgr_rhs import osgr_rhs
 from gsnr_sweep.measures.osgr_rhs_weighted import osgr_rhs_weighted
 from gsnr_sweep.measures.p_same_sign import p_same_sign
+from gsnr_sweep.measures.ratio import variance_over_sets
 from gsnr_sweep.measures.taylor_ratio import taylor_ratio
 from tests.measures.snapshots import LR, snapshot
 
@@ -34,6 +36,19 @@ def test_osgr_lhs_is_the_ratio_of_summed_loss_changes(gradients: np.ndarray) -> 
     jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
     sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
     assert found["osgr_lhs_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
+    assert found["osgr_lhs_test_se"] == pytest.approx(math.sqrt(sampling), rel=1e-10)
+
+
+def test_jackknife_and_delta_method_agree_for_many_sets() -> None:
+    """The delta method's variance of a ratio r = a/b is M/(M − 1) Σ (a_m − r b_m)² / (Σ b_m)²."""
+    rng = np.random.default_rng(2)
+    for n_sets, apart in ((10, 0.1), (100, 0.01)):
+        gradients = rng.normal(0.3, 1.0, (n_sets, 30, 7))
+        noise = gradients.var(1).sum(1) / 30
+        power = (gradients.mean(1) ** 2).sum(1)
+        residuals = noise - noise.sum() / power.sum() * power
+        delta = math.sqrt(n_sets / (n_sets - 1) * np.sum(residuals**2)) / power.sum()
+        assert osgr_rhs(snapshot(gradients))["osgr_rhs_se"] == pytest.approx(delta, rel=apart)
 
 
 @pytest.mark.parametrize(("variance", "ddof"), [("plugin", 0), ("unbiased", 1)])
@@ -73,6 +88,7 @@ def test_with_one_training_set_the_right_side_collapses(gradients: np.ndarray) -
     assert found["osgr_rhs"] == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert math.isnan(found["osgr_rhs_se"])
     assert math.isnan(osgr_lhs(shot)["osgr_lhs_se"])
+    assert osgr_lhs(shot)["osgr_lhs_test_se"] > 0
 
 
 def test_difference_and_its_error(gradients: np.ndarray) -> None:
@@ -90,6 +106,33 @@ def test_difference_and_its_error(gradients: np.ndarray) -> None:
     jackknife = 4 / 5 * np.sum((left_out - np.mean(left_out)) ** 2)
     sampling = np.var(shot.test_loss_change.numpy(), ddof=1) / 40 / train.sum() ** 2
     assert found["osgr_diff_se"] == pytest.approx(math.sqrt(jackknife + sampling), rel=1e-10)
+
+
+def test_errors_of_means_over_sets_of_a_finite_pool() -> None:
+    """Means over sets of 20 out of 50, whose pool is drawn anew each time: their true spread."""
+    rng = np.random.default_rng(3)
+    n, n_pool, n_sets, times = 20, 50, 6, 4000
+    means, estimates = [], []
+    for _ in range(times):
+        pool = rng.normal(1.0, 1.0, n_pool)
+        of_sets = np.array([rng.permutation(pool)[:n].mean() for _ in range(n_sets)])
+        left_out = torch.from_numpy((of_sets.sum() - of_sets) / (n_sets - 1))
+        means.append(of_sets.mean())
+        estimates.append(variance_over_sets(left_out, n, n_pool))
+    assert np.mean(estimates) == pytest.approx(np.var(means), rel=0.06)
+    assert np.var(means) == pytest.approx(1 / (n * n_sets) + (1 - 1 / n_sets) / n_pool, rel=0.06)
+
+
+def test_the_pool_enters_all_errors_over_sets(gradients: np.ndarray) -> None:
+    """n = 30 of 90 and M = 5: 1 + 5 · 30 / 60 = 3.5 times the jackknife's variance."""
+    fresh, pooled = snapshot(gradients), snapshot(gradients, pool=90)
+    for measure, name in ((osgr_lhs, "osgr_lhs"), (osgr_rhs, "osgr_rhs"), (osgr_diff, "osgr_diff")):
+        before, after = measure(fresh), measure(pooled)
+        assert after[name] == before[name]
+        test = 0.0 if name == "osgr_rhs" else osgr_lhs(fresh)["osgr_lhs_test_se"] ** 2
+        expected = 3.5 * (before[f"{name}_se"] ** 2 - test) + test
+        assert after[f"{name}_se"] ** 2 == pytest.approx(expected)
+    assert math.isnan(osgr_rhs(snapshot(gradients, pool=30))["osgr_rhs_se"])
 
 
 def test_sums_over_parameters(gradients: np.ndarray) -> None:
@@ -178,3 +221,26 @@ def test_p_same_sign_counts_the_majority_among_signed_samples() -> None:
     gradients[0, :, 0] = [1, 1, 1, -1, 0, 0]  # 3 of 4
     gradients[0, :, 1] = [-1, -1, -1, -1, -1, 1]  # 5 of 6
     assert p_same_sign(snapshot(gradients))["p_same_sign"] == pytest.approx((3 / 4 + 5 / 6) / 2)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("with_mean", [False, True])
+@pytest.mark.parametrize("of_all", [False, True])
+def test_readings_of_p_same_sign(pooled: bool, with_mean: bool, of_all: bool) -> None:
+    """Counted sample by sample; some samples have no gradient, some parameters none or no mean."""
+    rng = np.random.default_rng(6)
+    gradients = rng.normal(0.2, 1.0, (3, 11, 8)) * (rng.uniform(size=(3, 11, 8)) < 0.7)
+    gradients[:, :, 6] = 0
+    gradients[:, :, 7] = 0
+    gradients[:, :2, 7] = [1.0, -1.0]
+    shares = []
+    for samples in gradients.reshape(1, 33, 8) if pooled else gradients:
+        for column in samples.T:
+            mean_sign = np.sign(column.sum())
+            if not column.any() or (with_mean and mean_sign == 0):
+                continue
+            counts = [sum(g > 0 for g in column), sum(g < 0 for g in column)]
+            agreeing = sum(np.sign(g) == mean_sign for g in column) if with_mean else max(counts)
+            shares.append(agreeing / (len(column) if of_all else sum(counts)))
+    name = "p_same_sign" + "_pooled" * pooled + "_with_mean" * with_mean + "_of_all" * of_all
+    assert p_same_sign(snapshot(gradients))[name] == pytest.approx(np.mean(shares), rel=1e-12)

@@ -213,6 +213,7 @@ def test_statistics_of_both_sides(tmp_path: Path) -> None:
             {"osgr_lhs": 0.1 * k, "osgr_rhs": 0.1 * k + 0.01, "osgr_diff": -0.01}
             | {"osgr_diff_se": 0.01},
             seed=k,
+            n_sets=10,
         )
         for k in range(6)
     ]
@@ -221,7 +222,8 @@ def test_statistics_of_both_sides(tmp_path: Path) -> None:
     assert table.title == "LHS against RHS by epoch"
     assert [row[0] for row in table.rows] == ["0", "1", "10", "25", "50", "75", "100"]
     assert table.rows[0][1:3] == ["6", "1.000 [1.000, 1.000]"]
-    assert table.rows[0][5:] == ["-0.010", "6 of 6"] or table.rows[0][5:] == ["−0.010", "6 of 6"]
+    assert table.rows[0][5:] == ["–", "-0.010", "6 of 6"]
+    assert "over 6 seeds" in table.note
     assert "lhs_rhs.png" in [picture.path.name for picture in section.pictures]
     page(section)
 

@@ -326,7 +326,7 @@ def test_the_terminal_shows_statistics_and_runs_left_out(store, tmp_path):
         f"[{s.pearson_low:.3f},{s.pearson_high:.3f}]",
         f"{s.slope:.3f} ± {s.slope_se:.3f}",
         f"{s.intercept:.3f} ± {s.intercept_se:.3f}",
-        f"{round(8 * s.within_two_se)}/8",
+        f"{round(8 * s.within_error)}/8",
         "5 runs left out:",
         "diverged after 2 measured epochs",
         "lhs_rhs.pdf",
