@@ -19,7 +19,7 @@ from tests.conftest import CONF, expanded, tiny_config
 from tests.papers.presets import SCALES, aggregate, configs_of, grid_of, value_of
 
 OPTIONS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-EXPERIMENTS = [name for name in OPTIONS if not name.startswith("neyshabur_")]
+EXPERIMENTS = [name for name in OPTIONS if not name.startswith(("neyshabur_", "which_"))]
 
 
 def _told(*arguments: str) -> str:
