@@ -30,6 +30,7 @@ def test_axes_are_those_settings_that_decide_numbers() -> None:
     # Keys that came later are left out of the identity at the values that earlier runs have.
     later = {"tf32", "loss.name", "stop.train_loss", "stop.train_error"}
     later |= {"measures.own_steps", "measures.batch_norm", "data.confusion"}
+    later |= {"seed_weights", "seed_data"}
     table = frame(**{key: [1, 2] for key in every})
     assert set(swept_axes(table, every)) == science | later
 

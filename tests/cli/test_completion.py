@@ -57,7 +57,13 @@ def offered(tmp_path_factory: pytest.TempPathFactory):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("gsnr-sweep s", ["same_code=", "scale=", "scales/", "seed=", "status", "stop.", "sync"]),
+        (
+            "gsnr-sweep s",
+            [
+                *("same_code=", "scale=", "scales/", "seed=", "seed_data=", "seed_weights="),
+                *("status", "stop.", "sync"),
+            ],
+        ),
         ("gsnr-sweep stat", ["status"]),
         ("gsnr-sweep data=m", ["data=mnist"]),
         ("gsnr-sweep n=3 model.in", ["model.init="]),
