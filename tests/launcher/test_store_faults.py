@@ -267,10 +267,10 @@ HUNGRY = (
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 4 MB with a measure that fills it."""
+    """A disk of 16 MB (a page takes six) with a measure that fills it."""
     path = tmp_path / "disk"
     path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(path)]
     tried = shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False)
     if not tried or tried.returncode:
         pytest.skip("a small disk cannot be mounted here: that takes a privileged user")
