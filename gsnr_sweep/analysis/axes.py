@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gsnr_sweep.config.schema import NOT_SCIENCE, SHORTHANDS
 
 if TYPE_CHECKING:
@@ -31,6 +34,18 @@ def swept_axes(frame: DataFrame, settings: Sequence[str]) -> tuple[str, ...]:
         if not any(name == key or name.startswith(f"{key}.") for key in _NO_AXIS)
         and frame[name].nunique(dropna=False) > 1
     )
+
+
+def seed_numbers(frame: DataFrame) -> NDArray[np.intp]:
+    """Return the number of each row's seed, from 0 on: rows of one number share all their draws.
+
+    Args:
+        frame: Its columns among `SEEDS` count; without any, all rows have one seed.
+    """
+    columns = [name for name in SEEDS if name in frame]
+    if not columns:
+        return np.zeros(len(frame), dtype=np.intp)
+    return np.asarray(frame.groupby(columns, dropna=False).ngroup(), dtype=np.intp)
 
 
 def open_axes(frame: DataFrame, axes: Sequence[str], told_apart: Sequence[str]) -> list[str]:

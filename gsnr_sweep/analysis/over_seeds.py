@@ -1,30 +1,24 @@
 """Intervals of a sweep's statistics over its seeds, whose points depend on each other.
 
 The points of one seed share initial weights, the test set and parts of the training sets; seeds
-share nothing. So whole seeds are resampled, see `gsnr_sweep.analysis.ranking.seeds`, and a mean is
+share nothing. So whole seeds are resampled, see `gsnr_sweep.analysis.seeds`, and a mean is
 judged by its spread between seeds.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from gsnr_sweep.analysis.correlation import pearson, spearman
 from gsnr_sweep.analysis.lines import Moments
-from gsnr_sweep.analysis.ranking.correlation import pearson, spearman
-from gsnr_sweep.analysis.ranking.networks import Networks
-from gsnr_sweep.analysis.ranking.seeds import Resamples, Statistic
+from gsnr_sweep.analysis.seeds import Codes, Resamples, Statistic
 from gsnr_sweep.analysis.standard_errors import CONFIDENCE
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 Vector = NDArray[np.float64]
-Codes = NDArray[np.intp]
 DRAWS = 1000
 
 
@@ -40,37 +34,25 @@ class OverSeeds:
             y: Finite, shape (points,).
         """
         self._x, self._y = x, y
-        self._networks = Networks((), seeds, y)
-        self._resamples = Resamples(self._networks.n_seeds, DRAWS)
-
-    @property
-    def _weights(self) -> Vector:
-        weights: Vector = self._resamples.counts[:, self._networks.seeds]
-        return weights
+        self._resamples = Resamples(int(seeds.max()) + 1, DRAWS)
+        self._weights = self._resamples.weights(seeds)
 
     def pearson(self) -> Statistic:
         """Return Pearson's coefficient."""
-        return self._correlation(pearson)
+        return self._resamples.correlation(pearson(self._x, self._y, self._weights))
 
     def spearman(self) -> Statistic:
         """Return Spearman's coefficient."""
-        return self._correlation(spearman)
-
-    def _correlation(self, of: Callable[[Networks, Vector, Resamples], Vector]) -> Statistic:
-        """Take the interval of Fisher's z: near ±1 that of the coefficient itself is too narrow."""
-        values = of(self._networks, self._x, self._resamples)
-        with np.errstate(divide="ignore"):
-            z = self._statistic(np.arctanh(np.clip(values, -1.0, 1.0)))
-        return Statistic(float(values[0]), math.tanh(z.low), math.tanh(z.high))
+        return self._resamples.correlation(spearman(self._x, self._y, self._weights))
 
     def slope(self) -> Statistic:
         """Return the slope of the least-squares line."""
-        return self._statistic(self._moments().least_squares())
+        return self._resamples.statistic(self._moments().least_squares())
 
     def intercept(self) -> Statistic:
         """Return the intercept of that line."""
         moments = self._moments()
-        return self._statistic(moments.y - moments.least_squares() * moments.x)
+        return self._resamples.statistic(moments.y - moments.least_squares() * moments.x)
 
     def deming(self, xx: Vector, xy: Vector, yy: Vector) -> Statistic:
         """Return the slope of the line with errors in both coordinates, see `Moments.deming`.
@@ -82,19 +64,12 @@ class OverSeeds:
         """
         weights = self._weights
         shares = weights / weights.sum(1, keepdims=True)
-        return self._statistic(self._moments().deming(*(shares @ each for each in (xx, xy, yy))))
+        return self._resamples.statistic(
+            self._moments().deming(*(shares @ each for each in (xx, xy, yy)))
+        )
 
     def _moments(self) -> Moments:
         return Moments.of(self._x, self._y, self._weights)
-
-    def _statistic(self, values: Vector) -> Statistic:
-        return self._resamples.statistic(values, -math.inf, math.inf)
-
-
-def standard_error(statistic: Statistic, n_seeds: int) -> float:
-    """Return the standard error that an interval over seeds was made of."""
-    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_seeds - 1))
-    return (statistic.high - statistic.low) / 2 / quantile
 
 
 def mean_over_seeds(seeds: Codes, values: Vector) -> tuple[Statistic, float]:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from gsnr_sweep.analysis.axes import REPEATS
+from gsnr_sweep.analysis.axes import SEEDS, seed_numbers
 from gsnr_sweep.analysis.lines import Moments
-from gsnr_sweep.analysis.over_seeds import OverSeeds, mean_over_seeds, standard_error
+from gsnr_sweep.analysis.over_seeds import OverSeeds, mean_over_seeds
 from gsnr_sweep.analysis.standard_errors import CONFIDENCE, degrees_of_freedom, half_width
 from gsnr_sweep.wording import Step, describe_epoch
 
@@ -219,7 +219,7 @@ def statistics_by_epoch(table: DataFrame, x: str, y: str) -> dict[float, PairSta
             rows[y].to_numpy(),
             _numbers(rows, difference),
             _numbers(rows, difference_se),
-            rows[REPEATS].astype(str).to_numpy() if REPEATS in rows else None,
+            seed_numbers(rows) if set(SEEDS) & {*rows} else None,
             Errors(*(_numbers(rows, name) for name in names)),
         )
     return result
@@ -294,10 +294,10 @@ def _line(points: _Points) -> dict[str, Any]:
         }
     slope, intercept = over.slope(), over.intercept()
     return fields | {
-        "slope_se": standard_error(slope, points.n_seeds),
+        "slope_se": slope.se,
         "slope_low": slope.low,
         "slope_high": slope.high,
-        "intercept_se": standard_error(intercept, points.n_seeds),
+        "intercept_se": intercept.se,
     }
 
 

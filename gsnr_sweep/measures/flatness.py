@@ -9,7 +9,6 @@ from gsnr_sweep.measures.complexity.flatness import (
     EPSILON,
     HALVINGS,
     Level,
-    MeanError,
     largest_alpha,
     largest_sigma,
     magnitude_aware_pac_bayes,
@@ -17,11 +16,16 @@ from gsnr_sweep.measures.complexity.flatness import (
 )
 from gsnr_sweep.measures.complexity.mean_loss import MeanLoss
 from gsnr_sweep.measures.complexity.settings import ComplexityConfig
-from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
+from gsnr_sweep.measures.trained_network import (
+    NO_START,
+    NOT_FOLDED,
+    PassCounts,
+    TrainedNetwork,
+    of_network,
+)
 from gsnr_sweep.measures.undefined import Undefined
 
 _FORMS = 2  # plain and magnitude-aware
-_NO_INITIAL = "with batch normalization folded there are no initial weights to compare with"
 
 
 def _cost(settings: ComplexityConfig) -> PassCounts:
@@ -51,21 +55,20 @@ def flatness(network: TrainedNetwork) -> dict[str, float]:
     model = network.folded
     size = settings.flatness_samples or len(network.samples)
     samples = next(network.samples.parts(size))
-    error = MeanError(model, samples, network.chunk_size)
     loss = MeanLoss(model, samples, network.loss, network.chunk_size)
     generator = torch.Generator().manual_seed(0)
-    w = error.parameters
+    w = loss.parameters
     noise = [
         torch.randn(w.shape, generator=generator, dtype=w.dtype).to(w.device)
         for _ in range(settings.flatness_draws)
     ]
     drop, steps = settings.flatness_drop, settings.flatness_steps
     levels = {
-        "pac_bayes_flatness": largest_sigma(error, noise, drop=drop),
-        "pac_bayes_flatness_magnitude": largest_sigma(error, noise, drop=drop, epsilon=EPSILON),
-        "sharpness_flatness": largest_alpha(error, loss, drop=drop, steps=steps),
+        "pac_bayes_flatness": largest_sigma(loss, noise, drop=drop),
+        "pac_bayes_flatness_magnitude": largest_sigma(loss, noise, drop=drop, epsilon=EPSILON),
+        "sharpness_flatness": largest_alpha(loss, drop=drop, steps=steps),
         "sharpness_flatness_magnitude": largest_alpha(
-            error, loss, drop=drop, epsilon=EPSILON, steps=steps
+            loss, drop=drop, epsilon=EPSILON, steps=steps
         ),
     }
     values = {name: _flat(level) for name, level in levels.items()}
@@ -107,9 +110,9 @@ def _bounds(network: TrainedNetwork, w: Tensor, plain: Level, aware: Level) -> d
 def _moved(network: TrainedNetwork, w: Tensor) -> Tensor | Undefined:
     """Return w − w⁰, [P], or why it is not known."""
     if network.normalizes:
-        return Undefined(_NO_INITIAL)
+        return Undefined(NOT_FOLDED)
     if not network.initial:
-        return Undefined("the initial weights are not known")
+        return Undefined(NO_START)
     names = [name for name, p in network.model.named_parameters() if p.requires_grad]
     initial = torch.cat([network.initial[name].reshape(-1) for name in names])
     return w - initial.to(w)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.gradients.parameters import Parameter
-from gsnr_sweep.measures.ratio import jackknife_variance, leave_one_out, ratio
+from gsnr_sweep.measures.ratio import leave_one_out, ratio, variance_over_sets
 from gsnr_sweep.measures.requires import requires
 from gsnr_sweep.measures.undefined import Undefined
 from gsnr_sweep.training.replica import Replica
@@ -97,7 +97,7 @@ def fresh_sets(snapshot: Snapshot) -> dict[str, float]:
     variance = _vector([one.variance for one in found])
     values = (
         ratio(cross, own),
-        math.sqrt(jackknife_variance(leave_one_out(cross, own))),
+        math.sqrt(variance_over_sets(leave_one_out(cross, own), snapshot.n, snapshot.pool)),
         ratio(own, _vector([one.sq_norm for one in found])),
         ratio(unbiased, variance),
         ratio(snapshot.n * _vector([one.between for one in found]), variance),

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.measures.complexity.folding import folded
-from gsnr_sweep.measures.complexity.graph import Network, read_network
-from gsnr_sweep.measures.complexity.layer_norms import (
-    LayerNorms,
-    distances,
-    log_product,
-    log_sum_form,
-)
+from gsnr_sweep.measures.complexity.graph import read_network
+from gsnr_sweep.measures.complexity.layer_norms import LayerNorms, distances, sum_over
 from gsnr_sweep.measures.complexity.layer_norms import layer_norms as norms_of
-from gsnr_sweep.measures.margin import gamma_of
-from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
+from gsnr_sweep.measures.complexity.norms import no_chain
+from gsnr_sweep.measures.margin import gamma_of, over_margin2
+from gsnr_sweep.measures.trained_network import (
+    NO_START,
+    NOT_FOLDED,
+    PassCounts,
+    TrainedNetwork,
+    of_network,
+)
 from gsnr_sweep.measures.undefined import Undefined
 
 _LANCZOS_PASSES = 400.0
+_PRODUCTS = (
+    *("log10_sum_spectral", "log10_sum_spectral_over_margin2"),
+    *("log10_sum_l2", "log10_sum_l2_over_margin2"),
+    *("log10_spectral_orig_over_margin2", "log10_spectral_init_over_margin2"),
+)
 
 
 def _check(model: nn.Module, example: Tensor) -> None:
@@ -46,83 +54,45 @@ def layer_norms(network: TrainedNetwork) -> dict[str, float]:
         are no chain.
     """
     graph = read_network(network.folded, network.example)
-    own = norms_of(graph)
+    own, moved, gamma = norms_of(graph), _distances(network), gamma_of(network)
+    inverse = over_margin2(0.0, gamma)
     values: dict[str, float] = {
-        "param_norm": math.fsum(own.frobenius),
-        "frobenius_over_spectral": own.frobenius_over_spectral,
+        "param_norm": sum_over(own.frobenius),
+        "frobenius_over_spectral": sum_over(own.frobenius, own.spectral),
+        "inverse_margin2": inverse if isinstance(inverse, Undefined) else 10**inverse,
     }
-    moved = _distances(network)
-    values["distance_from_init"] = (
-        moved if isinstance(moved, Undefined) else math.fsum(moved.frobenius)
-    )
-    values["distance_from_init_spectral"] = (
-        moved if isinstance(moved, Undefined) else math.fsum(moved.spectral)
-    )
-    gamma = gamma_of(network)
-    inverse = Undefined(f"the margin γ = {gamma:.4g} is not positive: too many misclassified")
-    values["inverse_margin2"] = gamma**-2 if gamma > 0 else inverse
-    return values | _products(network, graph, own, moved, gamma)
+    if isinstance(moved, Undefined):
+        values |= dict.fromkeys(("distance_from_init", "distance_from_init_spectral"), moved)
+    else:
+        values["distance_from_init"] = sum_over(moved.frobenius)
+        values["distance_from_init_spectral"] = sum_over(moved.spectral)
+    if reason := no_chain(graph):
+        return values | dict.fromkeys(_PRODUCTS, Undefined(reason))
+    return values | dict(zip(_PRODUCTS, _products(network, own, moved, gamma), strict=True))
 
 
 def _products(
-    network: TrainedNetwork,
-    graph: Network,
-    own: LayerNorms,
-    moved: LayerNorms | Undefined,
-    gamma: float,
-) -> dict[str, float]:
-    """Return what products over layers bound, as log10."""
+    network: TrainedNetwork, own: LayerNorms, moved: LayerNorms | Undefined, gamma: float
+) -> Iterator[float]:
+    """Return what products over layers bound, in the order of `_PRODUCTS`."""
     d = len(own.frobenius)
-    log_gamma2 = 2 * math.log(gamma) if gamma > 0 else math.nan
-    products = {"spectral": log_product(own.spectral), "l2": log_product(own.frobenius)}
-    values = {}
-    for name, product in products.items():
-        values[f"log10_sum_{name}"] = log_sum_form(product, d)
-        values[f"log10_sum_{name}_over_margin2"] = log_sum_form(product - log_gamma2, d)
-    spectral = products["spectral"] - log_gamma2
-    values["log10_spectral_orig_over_margin2"] = spectral + _log(own.frobenius_over_spectral)
-    init: float = math.nan
+    products = [math.fsum(own.spectral), math.fsum(own.frobenius)]
+    for product in products:
+        yield (math.log(d) + product / d) / math.log(10)
+        over = over_margin2(product, gamma)
+        yield over if isinstance(over, Undefined) else math.log10(d) + over / d
+    yield over_margin2(products[0] + _log(sum_over(own.frobenius, own.spectral)), gamma)
     if isinstance(moved, Undefined):
-        init = moved
-    elif not network.normalizes:
-        pairs = zip(moved.frobenius, own.spectral, strict=True)
-        init = spectral + _log(math.fsum(f / s if s else math.inf for f, s in pairs))
-    values["log10_spectral_init_over_margin2"] = init
-    reason = _why_not(network, graph, gamma)
-    return {name: _told(name, value, reason) for name, value in values.items()}
-
-
-def _told(name: str, value: float, reason: dict[str, str]) -> float:
-    """Return a value in decades, or why it is undefined."""
-    if isinstance(value, Undefined):
-        return value
-    for part, why in reason.items():
-        if part in name:
-            return Undefined(why)
-    return value / math.log(10)
-
-
-def _why_not(network: TrainedNetwork, graph: Network, gamma: float) -> dict[str, str]:
-    """Return why measures whose names have a part in them are undefined."""
-    reasons = {}
-    if graph.branching is not None:
-        reasons["log10"] = "products over layers bound chains only"
-    elif graph.diagonal is not None:
-        reasons["log10"] = "a batch normalization cannot be folded into the layer before it"
-    if gamma <= 0:
-        told = f"the margin γ = {gamma:.4g} is not positive: too many samples misclassified"
-        reasons["over_margin2"] = told
-    if network.normalizes:
-        reasons["spectral_init"] = _NOT_FOLDED
-    return reasons
-
-
-_NOT_FOLDED = "with batch normalization folded there are no initial weights to compare with"
+        yield moved
+    elif network.normalizes:
+        yield Undefined(NOT_FOLDED)
+    else:
+        yield over_margin2(products[0] + _log(sum_over(moved.frobenius, own.spectral)), gamma)
 
 
 def _distances(network: TrainedNetwork) -> LayerNorms | Undefined:
     if not network.initial:
-        return Undefined("the initial weights are not known")
+        return Undefined(NO_START)
     try:
         return distances(network.model, network.initial, network.example)
     except GsnrError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 from gsnr_sweep.measures.complexity.margin import MarginRule, margin_at
 from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
+from gsnr_sweep.measures.undefined import Undefined
 
 
 @of_network(passes=lambda _: PassCounts(1.0))
@@ -24,6 +26,18 @@ def margin(network: TrainedNetwork) -> dict[str, float]:
         "margin_min": float(values.min()),
         "margin_median": float(values.quantile(0.5)),
     }
+
+
+def over_margin2(log_value: float, gamma: float) -> float:
+    """Return log10 of a value over γ², `Undefined` where γ is not positive.
+
+    Args:
+        log_value: Natural log of the value.
+        gamma: γ.
+    """
+    if gamma > 0:
+        return (log_value - 2 * math.log(gamma)) / math.log(10)
+    return Undefined(f"the margin γ = {gamma:.4g} is not positive: too many samples misclassified")
 
 
 def gamma_of(network: TrainedNetwork) -> float:

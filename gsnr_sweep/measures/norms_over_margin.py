@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import cast
 
@@ -12,7 +11,7 @@ from gsnr_sweep.measures.complexity.folding import folded
 from gsnr_sweep.measures.complexity.graph import read_network
 from gsnr_sweep.measures.complexity.norms import NormMeasures, norm_measures
 from gsnr_sweep.measures.complexity.path_norm import BiasRule, PoolingRule
-from gsnr_sweep.measures.margin import gamma_of
+from gsnr_sweep.measures.margin import gamma_of, over_margin2
 from gsnr_sweep.measures.trained_network import PassCounts, TrainedNetwork, of_network
 from gsnr_sweep.measures.undefined import Undefined
 
@@ -50,11 +49,7 @@ def _over(gamma: float, found: NormMeasures) -> Iterator[tuple[str, float]]:
     for name, reason in found.refused.items():
         yield name, Undefined(reason)
     for name, value in found.values.items():
-        if gamma > 0:
-            yield name, (value - 2 * math.log(gamma)) / math.log(10)
-        else:
-            reason = f"the margin γ = {gamma:.4g} is not positive: too many samples misclassified"
-            yield name, Undefined(reason)
+        yield name, over_margin2(value, gamma)
 
 
 def _metric(name: str) -> str:

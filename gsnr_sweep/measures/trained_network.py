@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Value = float | list[float]
     Values = Mapping[str, Value]
 
+NO_START = "the initial weights are not known"
+NOT_FOLDED = "with batch normalization folded there are no initial weights to compare with"
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 PROBE = "trained network"
 """Under which name a snapshot holds what was found of each replica, by measure."""

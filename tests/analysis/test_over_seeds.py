@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gsnr_sweep.analysis.over_seeds import DRAWS, OverSeeds, mean_over_seeds, standard_error
-from gsnr_sweep.analysis.ranking.seeds import Resamples
+from gsnr_sweep.analysis.over_seeds import DRAWS, OverSeeds, mean_over_seeds
+from gsnr_sweep.analysis.seeds import Resamples
 
 S, K = 5, 6
 RNG = np.random.default_rng(8)
@@ -43,7 +43,7 @@ def test_whole_seeds_are_resampled(name, statistic) -> None:
     if name in ("pearson", "spearman"):
         ends = tuple(np.tanh(ends))
     else:
-        assert standard_error(found, S) == pytest.approx(half / T4)
+        assert found.se == pytest.approx(half / T4)
     assert (found.value, found.low, found.high) == pytest.approx(ends, rel=1e-9)
 
 

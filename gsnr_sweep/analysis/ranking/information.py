@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsnr_sweep.analysis.ranking.networks import Networks
-from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, ratio
+from gsnr_sweep.analysis.seeds import Matrix, Resamples, ratio
 
 LARGEST_CONDITION = 2
 """Most axes that are conditioned on at once, as in Jiang et al. 2020."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsnr_sweep.analysis.ranking.networks import Networks
-from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, ratio
+from gsnr_sweep.analysis.seeds import Matrix, Resamples, ratio
 
 Signs = NDArray[np.int8]
 _BLOCK = 1000

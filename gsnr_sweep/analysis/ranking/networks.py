@@ -48,23 +48,17 @@ class Networks:
     target: Vector
 
     @classmethod
-    def of(
-        cls, frame: DataFrame, axes: Sequence[str], seeds: Sequence[str], target: str
-    ) -> Networks:
+    def of(cls, frame: DataFrame, axes: Sequence[str], seeds: Codes, target: str) -> Networks:
         """Read them from a table.
 
         Args:
             frame: One row a network, with finite targets.
             axes: Columns of the settings.
-            seeds: Columns whose values are repeats of one another; those that there are.
+            seeds: Number of each network's seed, shape (networks,).
             target: Column of the target.
         """
-        repeats = [_axis(frame, name).codes for name in seeds if name in frame]
-        repeats.append(np.zeros(len(frame), dtype=np.intp))
-        _, number = np.unique(np.stack(repeats), axis=1, return_inverse=True)
         found = tuple(_axis(frame, name) for name in axes)
-        target_values = frame[target].to_numpy(dtype=float)
-        return cls(found, number.reshape(-1).astype(np.intp), target_values)
+        return cls(found, seeds, frame[target].to_numpy(dtype=float))
 
     def __len__(self) -> int:
         return len(self.target)

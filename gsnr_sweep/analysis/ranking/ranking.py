@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gsnr_sweep.analysis.axes import SEEDS, open_axes
+from gsnr_sweep.analysis.axes import SEEDS, open_axes, seed_numbers
+from gsnr_sweep.analysis.correlation import pearson, spearman
 from gsnr_sweep.analysis.ranking.baselines import (
     ORACLE_NOISE,
     RANDOM,
@@ -26,16 +27,15 @@ from gsnr_sweep.analysis.ranking.candidates import (
     sign_of,
     uses_test_data,
 )
-from gsnr_sweep.analysis.ranking.correlation import pearson, spearman
 from gsnr_sweep.analysis.ranking.information import information_by_condition, least_information
 from gsnr_sweep.analysis.ranking.kendall import Signs, granulated, kendall_tau
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector, signs
-from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, Statistic
 from gsnr_sweep.analysis.ranking.sign_error import (
     LEAST_EFFECTIVE_SAMPLES,
     environments,
     summary,
 )
+from gsnr_sweep.analysis.seeds import Matrix, Resamples, Statistic
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.wording import describe_epoch, did_you_mean
 
@@ -218,7 +218,7 @@ def rank_measures(
     _check_comparable(frame, target)
     axes = [name for name in analysis.axes if name not in SEEDS]
     axes = open_axes(frame, axes, [])
-    networks = Networks.of(frame, axes, SEEDS, target)
+    networks = Networks.of(frame, axes, seed_numbers(frame), target)
     resamples = Resamples(networks.n_seeds, draws)
     n_test = int(frame["n_test"].min()) if target in ERRORS and "n_test" in frame else None
     judge = _Judge(networks, resamples, n_test)
@@ -273,28 +273,31 @@ class _Judge:
             return replace(rank, notes=(f"{name}: only {len(values)} networks have it",))
         if np.ptp(values) == 0:
             return replace(rank, notes=(f"{name}: the same in all networks",))
-        resamples = self._resamples
         of_measure, of_target = signs(values), signs(networks.target)
         agreement = of_measure * of_target
+        resamples, names = self._resamples, [axis.name for axis in networks.axes]
+        tau = kendall_tau(networks, agreement, resamples)
         psi = granulated(networks, agreement, resamples)
-        counted = np.isfinite(psi[:, 0])
+        mean_psi = psi[np.isfinite(psi[:, 0])]
         found = environments(networks, agreement, resamples, self._n_test)
-        effective = [one for one in found if one.effective >= LEAST_EFFECTIVE_SAMPLES]
-        sign_errors = [resamples.statistic(each, 0.0) for each in summary(found) or ()]
+        sign_errors = [resamples.statistic(each, 0.0, 1.0) for each in summary(found) or ()]
         mean, tail, worst = sign_errors or [Statistic()] * 3
-        names = [axis.name for axis in networks.axes]
+        points = (values, networks.target, resamples.weights(networks.seeds))
+        ranked = [resamples.statistic(one, -1.0, 1.0) for one in (tau, *psi)]
         return replace(
             rank,
-            tau=resamples.statistic(kendall_tau(networks, agreement, resamples)),
-            psi={name: resamples.statistic(one) for name, one in zip(names, psi, strict=True)},
-            mean_psi=resamples.statistic(psi[counted].mean(0)) if counted.any() else Statistic(),
+            tau=ranked[0],
+            psi=dict(zip(names, ranked[1:], strict=True)),
+            mean_psi=resamples.statistic(mean_psi.mean(0), -1.0, 1.0)
+            if len(mean_psi)
+            else Statistic(),
             information=self._information(networks, of_measure, of_target),
             sign_error_mean=mean,
             sign_error_p90=tail,
             sign_error_max=worst,
-            environments=len(effective),
-            pearson=resamples.statistic(pearson(networks, values, resamples)),
-            spearman=resamples.statistic(spearman(networks, values, resamples)),
+            environments=sum(one.effective >= LEAST_EFFECTIVE_SAMPLES for one in found),
+            pearson=resamples.correlation(pearson(*points)),
+            spearman=resamples.correlation(spearman(*points)),
         )
 
     def _information(self, networks: Networks, of_measure: Signs, of_target: Signs) -> Statistic:
@@ -303,7 +306,7 @@ class _Judge:
         resamples = self._resamples
         fewer = replace(resamples, draws=min(resamples.draws, _INFORMATION_DRAWS))
         found = information_by_condition(networks, of_measure, of_target, fewer)
-        return fewer.statistic(least_information(found), 0.0)
+        return fewer.statistic(least_information(found), 0.0, 1.0)
 
 
 def _summarized(ranks: Sequence[MeasureRank]) -> MeasureRank:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gsnr_sweep.analysis.ranking.kendall import Signs
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector
-from gsnr_sweep.analysis.ranking.seeds import Matrix, Resamples, ratio
+from gsnr_sweep.analysis.seeds import Matrix, Resamples, ratio
 
 LEAST_EFFECTIVE_SAMPLES = 12.0
 """Fewest effective samples of an environment that counts, as in Dziugaite et al. 2020."""

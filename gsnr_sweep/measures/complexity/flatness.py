@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from gsnr_sweep.data.samples import Samples
-from gsnr_sweep.gradients.parameters import trained_parameters
-from gsnr_sweep.measures.complexity.mean_loss import MeanLoss, parameter_vector
+from gsnr_sweep.measures.complexity.mean_loss import MeanLoss
 
 EPSILON = 1e-3
 """ε of the magnitude-aware forms, for weights that are 0."""
@@ -20,28 +17,6 @@ LARGEST = 2.0
 """Largest noise level that is looked at."""
 HALVINGS = 24
 """Of the interval in which the level lies: its error is `LARGEST` / 2^24."""
-
-
-class MeanError:
-    """Share of misclassified samples as a function of a network's parameters."""
-
-    def __init__(self, model: nn.Module, samples: Samples, chunk_size: int) -> None:
-        """Take a network in evaluation mode, batch normalization folded, and its samples."""
-        self.parameters = parameter_vector(model)
-        self._model, self._samples, self._chunk_size = model, samples, chunk_size
-        self._places = trained_parameters(model)
-        self._buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-
-    @torch.no_grad()
-    def __call__(self, w: Tensor) -> float:
-        """Return the share at parameters w, [P]; outputs that are not finite count as wrong."""
-        values = {p.name: w[p.start : p.stop].view(p.shape) for p in self._places}
-        wrong = 0
-        for x, y in self._samples.chunks(self._chunk_size, w.dtype):
-            outputs = functional_call(self._model, {**self._buffers, **values}, (x.to(w.device),))
-            right = (outputs.argmax(1) == y.to(w.device)) & outputs.isfinite().all(1)
-            wrong += len(x) - int(right.sum())
-        return wrong / len(self._samples)
 
 
 @dataclass(frozen=True)
@@ -58,7 +33,7 @@ class Level:
 
 
 def largest_sigma(
-    error: MeanError,
+    mean_loss: MeanLoss,
     noise: Iterable[Tensor],
     *,
     drop: float = 0.1,
@@ -71,12 +46,12 @@ def largest_sigma(
     the same draws, so that what is compared is the level and not the draw.
 
     Args:
-        error: Of the network.
+        mean_loss: Of the network and its samples.
         noise: Standard normal vectors [P].
         drop: Largest mean loss of accuracy.
         epsilon: ε of the magnitude-aware form; None for the plain one.
     """
-    draws, w = list(noise), error.parameters
+    draws, w, error = list(noise), mean_loss.parameters, mean_loss.error
     allowed = error(w) + drop
 
     def is_allowed(level: float) -> bool:
@@ -88,7 +63,6 @@ def largest_sigma(
 
 
 def largest_alpha(
-    error: MeanError,
     mean_loss: MeanLoss,
     *,
     drop: float = 0.1,
@@ -102,13 +76,12 @@ def largest_alpha(
     over all samples, each a quarter of the box, so α is an upper bound of the true one.
 
     Args:
-        error: Of the network.
-        mean_loss: Of the same network and samples, whose gradient shows the way.
+        mean_loss: Of the network and its samples; its gradient shows the way.
         drop: Largest loss of accuracy.
         epsilon: ε of the magnitude-aware form; None for the plain one.
         steps: Of the ascent.
     """
-    w = error.parameters
+    w, error = mean_loss.parameters, mean_loss.error
     allowed = error(w) + drop
 
     def is_allowed(level: float) -> bool:

@@ -4,81 +4,67 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gsnr_sweep.measures.complexity.graph import Network, read_network, weight_of
+from gsnr_sweep.measures.complexity.graph import Network, read_network
+from gsnr_sweep.measures.complexity.norms import log_frobenius_norm
 from gsnr_sweep.measures.complexity.spectral import log_operator_norm
 
 
 @dataclass(frozen=True)
 class LayerNorms:
-    """Squared norms of the weights of d linear and convolutional layers, in their order.
+    """Natural logs of the squared norms of d linear and convolutional layers, in their order.
 
     Attributes:
-        frobenius: ‖W_i‖_F².
-        spectral: ‖W_i‖², of the layer as a linear map (`log_operator_norm`).
+        frobenius: log ‖W_i‖_F²; −inf for a weight of zeros.
+        spectral: log ‖W_i‖², of the layer as a linear map (`log_operator_norm`).
     """
 
     frobenius: tuple[float, ...]
     spectral: tuple[float, ...]
 
-    @property
-    def frobenius_over_spectral(self) -> float:
-        """Σ ‖W_i‖_F² / ‖W_i‖²; infinite for a weight of zeros."""
-        return math.fsum(
-            f / s if s else math.inf for f, s in zip(self.frobenius, self.spectral, strict=True)
-        )
 
-
+@torch.no_grad()
 def layer_norms(network: Network) -> LayerNorms:
-    """Return the squared norms of a network's layers; biases do not count.
+    """Return the norms of a network's layers; biases do not count.
 
     Args:
         network: As `read_network` reads it, batch normalization folded or not.
     """
     layers = network.weight_steps
     return LayerNorms(
-        tuple(float(weight_of(step).detach().double().square().sum()) for step in layers),
-        tuple(math.exp(2 * log_operator_norm(step)) for step in layers),
+        tuple(2 * log_frobenius_norm(step) for step in layers),
+        tuple(2 * log_operator_norm(step) for step in layers),
     )
 
 
-def log_product(squares: Sequence[float]) -> float:
-    """Return log Π s_i; −inf if one of them is 0."""
-    return math.fsum(math.log(s) if s else -math.inf for s in squares)
-
-
-def log_sum_form(log_of_product: float, layers: int) -> float:
-    """Return log (d (Π s_i)^{1/d}), what Jiang et al. 2020 call a sum of norms (eqs. 34 to 39)."""
-    return math.log(layers) + log_of_product / layers
+def sum_over(above: tuple[float, ...], below: tuple[float, ...] | None = None) -> float:
+    """Return Σ exp(a_i), or Σ exp(a_i − b_i), of logs; infinite where a divisor is 0."""
+    if below is None:
+        return math.fsum(map(math.exp, above))
+    pairs = zip(above, below, strict=True)
+    return math.fsum(math.inf if b == -math.inf else math.exp(a - b) for a, b in pairs)
 
 
 @torch.no_grad()
-def moved(model: nn.Module, initial: Mapping[str, Tensor]) -> nn.Module:
-    """Copy a network, its weights W − W⁰ in the place of W.
-
-    Args:
-        model: Stays as it is.
-        initial: W⁰ by parameter name.
-    """
-    network = copy.deepcopy(model).double()
-    for name, parameter in network.named_parameters():
-        parameter.sub_(initial[name].to(parameter))
-    return network
-
-
 def distances(model: nn.Module, initial: Mapping[str, Tensor], example: Tensor) -> LayerNorms:
     """Return ‖W_i − W_i⁰‖_F² and ‖W_i − W_i⁰‖² of each layer (Jiang et al. 2020, eqs. 40, 41).
 
     Batch normalization is not folded: its statistics are no weights, and have no initial values.
 
     Args:
-        model: A trained network.
+        model: A trained network; stays as it is.
         initial: W⁰ by parameter name.
         example: Inputs that it accepts, [N, ...]; only their shape matters.
+
+    Returns:
+        Their logs.
     """
-    return layer_norms(read_network(moved(model, initial).eval(), example))
+    moved = copy.deepcopy(model).double().eval()
+    for name, parameter in moved.named_parameters():
+        parameter.sub_(initial[name].to(parameter))
+    return layer_norms(read_network(moved, example))

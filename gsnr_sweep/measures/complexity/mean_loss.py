@@ -118,6 +118,20 @@ class MeanLoss:
             count += len(x)
         return total / count
 
+    @torch.no_grad()
+    def error(self, w: Tensor) -> float:
+        """Return the share of misclassified samples; outputs that are not finite count as wrong.
+
+        Args:
+            w: [P].
+        """
+        wrong = 0
+        for x, y in self._chunks(None):
+            outputs = self._outputs(w, x)
+            right = (outputs.argmax(1) == y) & outputs.isfinite().all(1)
+            wrong += len(x) - int(right.sum())
+        return wrong / self.count
+
     def gradient(self, w: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return ∇L̂(w), [P].
 
@@ -155,11 +169,14 @@ class MeanLoss:
         for x, y in samples.chunks(self._chunk_size, self.parameters.dtype):
             yield x.to(self.parameters.device), y.to(self.parameters.device)
 
+    def _outputs(self, w: Tensor, x: Tensor) -> Tensor:
+        values = {p.name: w[p.start : p.stop].view(p.shape) for p in self._places}
+        outputs: Tensor = functional_call(self._model, {**self._buffers, **values}, (x,))
+        return outputs
+
     def _losses(self, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Return the losses [N] of some samples in float64."""
-        values = {p.name: w[p.start : p.stop].view(p.shape) for p in self._places}
-        outputs = functional_call(self._model, {**self._buffers, **values}, (x,))
-        losses = self._loss(outputs.double(), y)
+        losses = self._loss(self._outputs(w, x).double(), y)
         if losses.shape not in {(len(x),), (len(x), 1)}:
             raise GsnrError(
                 f"The loss of {len(x)} samples has the shape {tuple(losses.shape)}. Give a loss "

@@ -76,13 +76,13 @@ def norm_measures(
         raise GsnrError("The network has no linear or convolutional layer, and so no norms.")
     l1, l2 = (log_path_sum(network, p, bias=bias, pooling=pooling) for p in (1, 2))
     values = {"l1_path": 2 * l1, "l2_path": l2}
-    reason = _no_chain(network)
+    reason = no_chain(network)
     if reason:
         products = ("l2", "spectral", "spectral_reshape")
         names = (*products, *(f"{name}_capacity" for name in (*values, *products)))
         return NormMeasures(values, dict.fromkeys(names, reason))
     values |= {
-        "l2": 2 * math.fsum(map(_log_frobenius_norm, layers)),
+        "l2": 2 * math.fsum(map(log_frobenius_norm, layers)),
         "spectral": 2 * math.fsum(map(log_operator_norm, layers)),
         "spectral_reshape": 2 * math.fsum(map(log_reshape_norm, layers)),
     }
@@ -99,8 +99,8 @@ def norm_measures(
     return NormMeasures(values | capacities, {})
 
 
-def _no_chain(network: Network) -> str:
-    """Why products over layers are not defined, or nothing."""
+def no_chain(network: Network) -> str:
+    """Return why products over layers are not defined; empty if they are."""
     if network.branching is not None:
         return (
             f"Products over layers bound chains only, and {network.branching.name} sums two "
@@ -114,7 +114,8 @@ def _no_chain(network: Network) -> str:
     return ""
 
 
-def _log_frobenius_norm(step: Step) -> float:
+def log_frobenius_norm(step: Step) -> float:
+    """Return log ‖W‖_F of a layer's weight; −inf for zeros."""
     weight = weight_of(step)
     largest = float(weight.abs().max())
     if largest == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame
 
+from gsnr_sweep.analysis.axes import seed_numbers
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector, signs
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "reference.json").read_text())
@@ -17,7 +18,7 @@ AXES = ("width", "lr", "depth")
 def reference() -> tuple[Networks, Vector]:
     """The networks of the reference values, and their measure."""
     frame = DataFrame(REFERENCE["theta"], columns=list(AXES)).assign(g=REFERENCE["g"])
-    return Networks.of(frame, AXES, ["seed"], "g"), np.array(REFERENCE["mu"])
+    return Networks.of(frame, AXES, seed_numbers(frame), "g"), np.array(REFERENCE["mu"])
 
 
 def grid(seeds: int, noise: float = 0.5, seed: int = 0) -> tuple[Networks, Vector]:
@@ -36,7 +37,7 @@ def grid(seeds: int, noise: float = 0.5, seed: int = 0) -> tuple[Networks, Vecto
         measure += noise * generator.normal(size=len(places))
         rows.append(np.column_stack([places, np.full(len(places), number), target, measure]))
     frame = DataFrame(np.concatenate(rows), columns=[*AXES, "seed", "g", "mu"])
-    return Networks.of(frame, AXES, ["seed"], "g"), frame["mu"].to_numpy()
+    return Networks.of(frame, AXES, seed_numbers(frame), "g"), frame["mu"].to_numpy()
 
 
 def agreement(networks: Networks, measure: Vector) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from gsnr_sweep.analysis.ranking.information import information_by_condition, least_information
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector, signs
-from gsnr_sweep.analysis.ranking.seeds import Resamples
+from gsnr_sweep.analysis.seeds import Resamples
 from tests.analysis.ranking.made_up import REFERENCE, grid, reference
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from gsnr_sweep.analysis.ranking.kendall import granulated, kendall_tau
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector
-from gsnr_sweep.analysis.ranking.seeds import Resamples
+from gsnr_sweep.analysis.seeds import Resamples
 from tests.analysis.ranking.made_up import AXES, REFERENCE, agreement, grid, reference
 
 ONCE = Resamples(1)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gsnr_sweep.analysis.ranking.seeds import Resamples
 from gsnr_sweep.analysis.ranking.sign_error import environments, hoeffding_weights, summary
+from gsnr_sweep.analysis.seeds import Resamples
 from tests.analysis.ranking.made_up import REFERENCE, agreement, grid, reference
 
 N_TEST = 10_000

@@ -16,7 +16,6 @@ from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.measures.complexity.flatness import (
     EPSILON,
     LARGEST,
-    MeanError,
     largest_alpha,
     largest_sigma,
     magnitude_aware_pac_bayes,
@@ -36,17 +35,17 @@ def noise_of(count: int) -> list[Tensor]:
     return [torch.tensor(row) for row in drawn]
 
 
-def mean_error(name: str) -> MeanError:
+def mean_loss(name: str) -> MeanLoss:
     model, samples, _ = reference(name)
-    return MeanError(model, samples, 7)
+    return MeanLoss(model, samples, CROSS_ENTROPY, 7)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("key", "epsilon"), [("sigma", None), ("sigma_mag", EPSILON)])
 def test_sigma_of_the_reference(name: str, key: str, epsilon: float | None) -> None:
-    error = mean_error(name)
-    noise = noise_of(len(error.parameters))
-    found = largest_sigma(error, noise, drop=DROPS[name], epsilon=epsilon)
+    loss = mean_loss(name)
+    noise = noise_of(len(loss.parameters))
+    found = largest_sigma(loss, noise, drop=DROPS[name], epsilon=epsilon)
     assert found.reason == ""
     assert found.value == pytest.approx(JIANG[name][key], abs=2 * LARGEST / 2**24)
 
@@ -71,9 +70,9 @@ def test_the_error_is_that_of_a_loop() -> None:
     wrong = sum(
         int(model(samples.x[i : i + 1]).argmax()) != int(samples.y[i]) for i in range(len(samples))
     )
-    error = MeanError(model, samples, 7)
-    assert error(error.parameters) == wrong / len(samples)
-    assert error(torch.full_like(error.parameters, math.nan)) == 1
+    loss = mean_loss("mlp")
+    assert loss.error(loss.parameters) == wrong / len(samples)
+    assert loss.error(torch.full_like(loss.parameters, math.nan)) == 1
 
 
 def threshold() -> tuple[nn.Module, Samples]:
@@ -86,10 +85,10 @@ def threshold() -> tuple[nn.Module, Samples]:
 def test_alpha_of_one_comparison_is_where_it_turns() -> None:
     """Both weights move by α towards each other: 1 − α against 0.5 + α turn at α = ¼."""
     model, samples = threshold()
-    error, loss = MeanError(model, samples, 10), MeanLoss(model, samples, CROSS_ENTROPY, 10)
+    loss = MeanLoss(model, samples, CROSS_ENTROPY, 10)
     with left_as_it_was(model):
-        found = largest_alpha(error, loss)
-        aware = largest_alpha(error, loss, epsilon=EPSILON)
+        found = largest_alpha(loss)
+        aware = largest_alpha(loss, epsilon=EPSILON)
     assert found.value == pytest.approx(0.25, abs=1e-5)
     # 1 − α′ − ε against 0.5 + α′/2 + ε.
     assert aware.value == pytest.approx((0.5 - 2 * EPSILON) / 1.5, abs=1e-5)
@@ -99,19 +98,19 @@ def test_sigma_of_one_comparison() -> None:
     """With one draw ν the comparison turns at 1 + σν₁ = 0.5 + σν₂."""
     model, samples = threshold()
     noise = [torch.tensor([-1.0, 1.0], dtype=torch.float64)]
-    found = largest_sigma(MeanError(model, samples, 10), noise)
+    found = largest_sigma(MeanLoss(model, samples, CROSS_ENTROPY, 10), noise)
     assert found.value == pytest.approx(0.25, abs=1e-6)
 
 
 def test_what_no_level_changes_or_every_level_does() -> None:
     model, samples = threshold()
-    error = MeanError(model, samples, 10)
-    kept = largest_sigma(error, [torch.tensor([1.0, -1.0], dtype=torch.float64)])
+    loss = MeanLoss(model, samples, CROSS_ENTROPY, 10)
+    kept = largest_sigma(loss, [torch.tensor([1.0, -1.0], dtype=torch.float64)])
     assert "hardly any classification" in kept.reason
     assert math.isnan(kept.value)
     tied = nn.Linear(1, 2, bias=False).double().eval()
     tied.weight.data = torch.ones(2, 1, dtype=torch.float64)
     at_once = largest_sigma(
-        MeanError(tied, samples, 10), [torch.tensor([-1.0, 1.0], dtype=torch.float64)]
+        MeanLoss(tied, samples, CROSS_ENTROPY, 10), [torch.tensor([-1.0, 1.0], dtype=torch.float64)]
     )
     assert "smallest noise already" in at_once.reason

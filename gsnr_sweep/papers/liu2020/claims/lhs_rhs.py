@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from gsnr_sweep.analysis.axes import REPEATS
+from gsnr_sweep.analysis.axes import seed_numbers
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
 from gsnr_sweep.analysis.curves import mean_curve
 from gsnr_sweep.analysis.statistics import (
@@ -200,10 +200,10 @@ def falls_below(frame: DataFrame) -> Claim:
 def _independent(growth: Series[float], frame: DataFrame) -> tuple[Series[float], str]:
     """Return the seeds' means, or with one seed the runs' values, and what they are in words."""
     runs = f"{len(growth)} runs"
-    if REPEATS in frame:
-        seeds = frame.drop_duplicates("run_id").set_index("run_id")[REPEATS].loc[growth.index]
-        if seeds.nunique() > 1:
-            return growth.groupby(seeds).mean(), f"{seeds.nunique()} seeds of {runs}"
+    by_run = frame.drop_duplicates("run_id").set_index("run_id").loc[growth.index]
+    seeds = seed_numbers(by_run)
+    if (count := len(set(seeds))) > 1:
+        return growth.groupby(seeds).mean(), f"{count} seeds of {runs}"
     return growth, f"{runs} of one seed"
 
 
@@ -214,8 +214,8 @@ def more_data(frame: DataFrame) -> Claim:
     text, source = "Training on more data brings R closer to 1.", "2.3, eq. (22)"
     if last["n"].nunique() < 2 or last["osgr_lhs"].nunique() < 2:
         return Claim(text, source, UNCLEAR, "Too few values of n, or the same LHS everywhere.")
-    seeds = last[REPEATS].to_numpy() if REPEATS in last else None
-    found = pair_statistics(last["n"].to_numpy(), last["osgr_lhs"].to_numpy(), seeds=seeds)
+    both = (last["n"].to_numpy(), last["osgr_lhs"].to_numpy())
+    found = pair_statistics(*both, seeds=seed_numbers(last))
     by_n = last.groupby("n")["osgr_lhs"].mean()
     means = ", ".join(f"{value:.3f} (n = {n})" for n, value in by_n.items())
     low, high = found.spearman_low, found.spearman_high

@@ -5,21 +5,23 @@ import math
 import numpy as np
 import pytest
 
-from gsnr_sweep.analysis.ranking.correlation import pearson, spearman
+from gsnr_sweep.analysis.correlation import pearson, spearman
 from gsnr_sweep.analysis.ranking.kendall import granulated, kendall_tau
 from gsnr_sweep.analysis.ranking.networks import Networks, Vector
-from gsnr_sweep.analysis.ranking.seeds import Resamples, Statistic
+from gsnr_sweep.analysis.seeds import Resamples, Statistic
 from tests.analysis.ranking.made_up import agreement, grid
 
 
 def all_statistics(networks: Networks, measure: Vector, draws: int) -> dict[str, Statistic]:
     resamples = Resamples(networks.n_seeds, draws)
     agreeing = agreement(networks, measure)
+    points = (measure, networks.target, resamples.weights(networks.seeds))
+    psi = granulated(networks, agreeing, resamples).mean(0)
     return {
-        "tau": resamples.statistic(kendall_tau(networks, agreeing, resamples)),
-        "Psi": resamples.statistic(granulated(networks, agreeing, resamples).mean(0)),
-        "pearson": resamples.statistic(pearson(networks, measure, resamples)),
-        "spearman": resamples.statistic(spearman(networks, measure, resamples)),
+        "tau": resamples.statistic(kendall_tau(networks, agreeing, resamples), -1, 1),
+        "Psi": resamples.statistic(psi, -1, 1),
+        "pearson": resamples.correlation(pearson(*points)),
+        "spearman": resamples.correlation(spearman(*points)),
     }
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gsnr_sweep.analysis.ranking.correlation import pearson, spearman
-from gsnr_sweep.analysis.ranking.seeds import Resamples
+from gsnr_sweep.analysis.correlation import pearson, spearman
+from gsnr_sweep.analysis.seeds import Resamples
 from tests.analysis.ranking.made_up import grid
 
 
@@ -14,7 +14,8 @@ def test_resamples_are_scipys_of_their_networks(ties: bool) -> None:
     networks, measure = grid(3)
     measure = np.round(measure) if ties else measure
     resamples = Resamples(3, 15)
-    found = pearson(networks, measure, resamples), spearman(networks, measure, resamples)
+    points = (measure, networks.target, resamples.weights(networks.seeds))
+    found = pearson(*points), spearman(*points)
     for row, counts in enumerate(resamples.counts):
         drawn = np.repeat(np.arange(len(networks)), counts[networks.seeds].astype(int))
         x, y = measure[drawn], networks.target[drawn]
