@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from gsnr_sweep.analysis.preset import Preset
+    from gsnr_sweep.analysis.ranking import Ranking
     from gsnr_sweep.analysis.statistics import PairStatistics
     from gsnr_sweep.analysis.table import SweepTable
 
@@ -82,6 +83,17 @@ class Analysis:
         from gsnr_sweep.analysis.features import feature_table
 
         return feature_table(self.table)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """How well each measure orders the networks at the end of training, see `rank_measures`.
+
+        Raises:
+            GsnrError: There is nothing to rank.
+        """
+        from gsnr_sweep.analysis.ranking import rank_measures
+
+        return rank_measures(self)
 
     def statistics(self, x: str = DEFAULT_X, y: str = DEFAULT_Y) -> dict[float, PairStatistics]:
         """Return how well y follows x over the runs, by epoch of `aligned`.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gsnr_sweep.measures.requires import requires
-from gsnr_sweep.measures.undefined import Undefined
+from gsnr_sweep.measures.steps_to_loss import steps_to
+from gsnr_sweep.training.milestones import ZERO_ERROR
 from gsnr_sweep.training.snapshot import Snapshot
 
 
-@requires(zero_error=True)
+@requires(milestones=[ZERO_ERROR])
 def errors(snapshot: Snapshot) -> dict[str, float]:
     """Shares of misclassified samples, averaged over the replicas (Neyshabur et al. 2017).
 
@@ -18,18 +19,10 @@ def errors(snapshot: Snapshot) -> dict[str, float]:
     """
     train = 1 - float(snapshot.train_accuracy.mean())
     test = 1 - float(snapshot.test_accuracy.mean())
+    never = "the training error has not been zero"
     return {
         "train_error": train,
         "test_error": test,
         "gen_error": test - train,
-        "steps_to_zero_error": _steps_to_zero_error(snapshot),
+        "steps_to_zero_error": steps_to(snapshot, ZERO_ERROR, never),
     }
-
-
-def _steps_to_zero_error(snapshot: Snapshot) -> float:
-    steps = snapshot.zero_error_steps
-    if steps is None:
-        return Undefined("the training was not followed")
-    if bool(steps.isnan().any()):
-        return Undefined("the training error has not been zero")
-    return float(steps.mean())

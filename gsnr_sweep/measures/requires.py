@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gsnr_sweep.training.requirements import Probe, Requirements
@@ -20,8 +20,7 @@ def requires(
     weights: bool = False,
     gradient_change: bool = False,
     own_steps: bool = False,
-    zero_error: bool = False,
-    loss_milestones: bool = False,
+    milestones: Iterable[str] = (),
     probe: Probe | None = None,
     probe_passes: float = 1.0,
 ) -> Callable[[F], F]:
@@ -32,8 +31,7 @@ def requires(
         weights: It reads ``snapshot.weights``.
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
         own_steps: It reads ``snapshot.own`` and ``snapshot.preconditioner``.
-        zero_error: It reads ``snapshot.zero_error_steps``.
-        loss_milestones: It reads ``snapshot.loss_steps``.
+        milestones: It reads these of ``snapshot.milestones``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
         probe_passes: About what the probe costs for each training sample, in units of a forward
@@ -43,7 +41,7 @@ def requires(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        asked = (signs, weights, gradient_change, own_steps, zero_error, loss_milestones)
+        asked = (signs, weights, gradient_change, own_steps, frozenset(milestones))
         setattr(measure, _MARK, Requirements(*asked, probes, passes))
         return measure
 

@@ -331,7 +331,7 @@ def passes_by_part(cfg: Config, first: int = 0) -> dict[str, float]:
     if cfg.rule is not None and wanted.own_steps:
         own_epochs = max(1.0, cfg.measures.own_steps / cfg.rule.steps_an_epoch(n))
         a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * n + _OWN_PASSES * cfg.n_test
-    if (wanted.zero_error or wanted.loss_milestones) and not cfg.stop.rules:
+    if wanted.milestones and not cfg.stop.rules:
         training += max(cfg.epochs - first, 0) * n
     measured = sum(epoch >= first for epoch in cfg.measured_epochs)
     count, looks = cfg.n_sets * measured, cfg.n_sets * network_looks(cfg, measured)

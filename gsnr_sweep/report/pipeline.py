@@ -100,11 +100,12 @@ def aggregate_table(
     Raises:
         GsnrError: As `aggregate`.
     """
+    from gsnr_sweep.papers.jiang2020.catalog import RANKING
     from gsnr_sweep.papers.liu2020.figures.lhs_rhs import MAX_PANELS
     from gsnr_sweep.papers.registry import claims_title, judge
     from gsnr_sweep.report.console import print_claims, print_files, print_statistics
     from gsnr_sweep.report.drawings import draw_all
-    from gsnr_sweep.report.ranking import print_ranking, write_ranking
+    from gsnr_sweep.report.ranking import print_ranking, write_tables
     from gsnr_sweep.terminal import TextConsole
 
     view = view or View()
@@ -112,13 +113,16 @@ def aggregate_table(
     compares = LHS_RHS in figures or not view.is_default_pair
     _check(table, view if compares else None)
     analysis = Analysis(table)
+    ranking = _ranking(analysis) if view.is_default_pair else None
+    if ranking is not None:
+        figures = tuple(dict.fromkeys((*figures, RANKING)))
     statistics = analysis.statistics(view.x, view.y) if compares else {}
     drawings = draw_all(analysis, figures)
     claims = judge(analysis)
     output = output or Path("aggregate", file_safe(table.name))
     files = write_files(analysis, statistics, view, output, drawings)
-    if (ranking := _ranking(analysis, view)) is not None:
-        files = tuple(dict.fromkeys((*files, *write_ranking([ranking], output))))
+    if ranking is not None:
+        files = (*files, *write_tables([ranking], output, RANKING))
     log = log and client is not None
     problem = _log(client, table, statistics, files, view) if log and client else ""
     logged = log and table.parent_id is not None and not problem
@@ -136,14 +140,10 @@ def aggregate_table(
     return AggregateResult(analysis, statistics, files, claims, not_drawn, logged, problem, ranking)
 
 
-def _ranking(analysis: Analysis, view: View) -> Ranking | None:
-    """Rank the sweep's measures; None where there is nothing to rank, or another view is asked."""
-    from gsnr_sweep.analysis.ranking import rank_measures
-
-    if not view.is_default_pair:
-        return None
+def _ranking(analysis: Analysis) -> Ranking | None:
+    """Rank the sweep's measures; None where there is nothing to rank, or too little."""
     try:
-        ranking = rank_measures(analysis)
+        ranking = analysis.ranking
     except GsnrError:  # few runs, or no target: `gsnr-sweep rank` says which
         return None
     enough = len(ranking.measures) > 1 and ranking.networks >= LEAST_RANKED

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -92,8 +94,9 @@ def print_over_epochs(console: Console, rankings: Sequence[Ranking]) -> None:
         rankings: One an epoch.
     """
     last = rankings[-1]
-    places = sorted({round(i * (len(rankings) - 1) / (_MOST_SHOWN_EPOCHS - 1)) for i in range(6)})
-    chosen = [rankings[place] for place in places] if len(rankings) > 6 else list(rankings)
+    count = min(len(rankings), _MOST_SHOWN_EPOCHS)
+    places = np.linspace(0, len(rankings) - 1, count).round().astype(int)
+    chosen = [rankings[place] for place in places]
     console.print(Text(f"Kendall's τ with {last.target}, by epoch", "bold"))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column("", overflow="fold")
@@ -107,8 +110,16 @@ def print_over_epochs(console: Console, rankings: Sequence[Ranking]) -> None:
     console.print(table)
     if len(chosen) < len(rankings):
         console.print(Text(f"{len(chosen)} of {len(rankings)} epochs; all: {RANKING_FILE}", "dim"))
-    for note in dict.fromkeys(note for one in rankings for note in one.notes):
-        console.print(Text(note, "yellow"))
+    noted = Counter(note for one in rankings for note in one.general_notes)
+    noted |= Counter(
+        f"{row.name} is not to be had of all networks"
+        for one in rankings
+        for row in one.rows
+        if row.notes
+    )
+    for note, epochs in noted.items():
+        every = "" if epochs == len(rankings) else f" ({epochs} of {len(rankings)} epochs)"
+        console.print(Text(f"{note.removesuffix('.')}{every}.", "yellow"))
 
 
 def ranking_cells(ranking: Ranking) -> tuple[list[str], list[list[str]]]:
@@ -182,15 +193,28 @@ def write_ranking(rankings: Sequence[Ranking], folder: Path, stem: str = "rankin
     from gsnr_sweep.papers.plotting.panels import save_figure
 
     figure = draw_ranking(rankings[0]) if len(rankings) == 1 else draw_over_epochs(rankings)
+    tables = write_tables(rankings, folder, stem)
+    try:
+        return [*tables, *save_figure(figure, folder, stem)]
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def write_tables(rankings: Sequence[Ranking], folder: Path, stem: str) -> list[Path]:
+    """Write table and LaTeX alone, as `write_ranking` does."""
     paths = [folder / f"{stem}.csv", folder / f"{stem}.tex"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         table = safe_cells(frame_of(rankings))
         replace_file(paths[0], partial(table.to_csv, index=False))
         write_atomically(paths[1], "\n".join(map(latex_of, rankings)))
-        return [*paths, *save_figure(figure, folder, stem)]
     except OSError as error:
-        raise GsnrError(f"The ranking cannot be written into {folder}: {error}") from error
+        raise _not_written(folder, error) from error
+    return paths
+
+
+def _not_written(folder: Path, error: OSError) -> GsnrError:
+    return GsnrError(f"The ranking cannot be written into {folder}: {error}")
 
 
 def frame_of(rankings: Sequence[Ranking]) -> DataFrame:

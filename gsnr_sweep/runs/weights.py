@@ -47,7 +47,7 @@ def measure_weights(cfg: Config, files: Iterable[Weights]) -> Iterator[tuple[str
     measures = load_measures(cfg.measures.functions, cfg.measures.of_networks)
     wanted = requirements_of(measures)
     # Nothing is known of the training.
-    wanted = dataclasses.replace(wanted, zero_error=False, loss_milestones=False)
+    wanted = dataclasses.replace(wanted, milestones=frozenset())
     if cfg.rule is not None:  # what its own next step is depends on more than weights
         wanted = dataclasses.replace(wanted, own_steps=False)
     seed = torch_seed(cfg.weights_seed, Stream.INITIAL_WEIGHTS)

@@ -19,20 +19,14 @@ from gsnr_sweep.engine.selection import EngineChoice, can_be_batched, may_be_bat
 from gsnr_sweep.gradients.parameters import followed_parameters, row_views, trained_parameters
 from gsnr_sweep.losses.loss import Task, make_loss
 from gsnr_sweep.training.measuring import Measuring
+from gsnr_sweep.training.milestones import Milestones
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import Rule, draws_random_numbers
 from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
 from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
-from gsnr_sweep.training.stopping import (
-    LOSS_MILESTONES,
-    ZERO_ERROR,
-    Milestones,
-    Stopping,
-    TrainingLosses,
-    loss_mark,
-)
+from gsnr_sweep.training.stopping import Stopping, TrainingLosses
 
 OnEpoch = Callable[[int], None]
 
@@ -202,7 +196,7 @@ class Ensemble:
         with self.stepping() as steps:
             for epoch in range(first, settings.epochs + 1):
                 step = epoch * settings.steps_an_epoch
-                self._milestones.judge(epoch, _marks(wanted))
+                self._milestones.judge(epoch, wanted.milestones)
                 ends = self.ends_at(epoch)
                 is_due = step in schedule or (ends and self._stopping.is_asked)
                 if is_due and step not in done:
@@ -252,9 +246,6 @@ class Ensemble:
             with closing(stacked):
                 yield BatchedSteps(replicas, lr, each, stacked, self.parameters)
 
-    def _steps_until(self, mark: str) -> Tensor:
-        return self._milestones.epochs(mark) * self._settings.steps_an_epoch
-
     def _measured_step(
         self, step: int, is_end: bool, steps: Steps, wanted: Requirements
     ) -> Snapshot:
@@ -287,10 +278,9 @@ class Ensemble:
             test_loss_change=after.test_loss_change,
             train_accuracy=_vector(each.train.accuracy for each in taken),
             test_accuracy=_vector(each.test.accuracy for each in taken),
-            zero_error_steps=self._steps_until(ZERO_ERROR) if wanted.zero_error else None,
-            loss_steps={
-                loss: self._steps_until(loss_mark(loss))
-                for loss in (LOSS_MILESTONES if wanted.loss_milestones else ())
+            milestones={
+                mark: self._milestones.epochs(mark) * self._settings.steps_an_epoch
+                for mark in wanted.milestones
             },
             earlier=(),
             parameters=self.parameters,
@@ -315,11 +305,6 @@ class Ensemble:
             self._threads, "replica", initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             yield lambda work: list(pool.map(work, numbers))
-
-
-def _marks(wanted: Requirements) -> list[str]:
-    marks = [ZERO_ERROR] if wanted.zero_error else []
-    return [*marks, *(map(loss_mark, LOSS_MILESTONES) if wanted.loss_milestones else ())]
 
 
 def _after(steps: Sequence[tuple[Losses, Losses, Losses]]) -> After:

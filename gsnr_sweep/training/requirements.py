@@ -22,8 +22,8 @@ class Requirements:
         signs: How many per-sample gradients are positive, and how many negative.
         weights: The weights θ_t.
         gradient_change: The full-batch gradient before and after the step, one more pass.
-        zero_error: When the training error was zero for the first time, one pass after each epoch.
-        loss_milestones: When the training loss passed each of `LOSS_MILESTONES`, likewise.
+        milestones: Marks of `training.milestones` whose first epochs are to be known, for which
+            the training set is judged after each epoch.
         own_steps: Losses after the training rule's own next steps, which are taken back.
         probes: Looks at each replica before its step, by the measure's name.
         at_end: Names of the probes that look at the end of training only.
@@ -34,8 +34,7 @@ class Requirements:
     weights: bool = False
     gradient_change: bool = False
     own_steps: bool = False
-    zero_error: bool = False
-    loss_milestones: bool = False
+    milestones: frozenset[str] = frozenset()
     probes: Mapping[str, Probe] = field(default_factory=dict)
     probe_passes: float = 0.0
     at_end: frozenset[str] = frozenset()
@@ -73,8 +72,7 @@ class Requirements:
             any(part.weights for part in parts),
             any(part.gradient_change for part in parts),
             any(part.own_steps for part in parts),
-            any(part.zero_error for part in parts),
-            any(part.loss_milestones for part in parts),
+            frozenset[str]().union(*(part.milestones for part in parts)),
             probes,
             sum(part.probe_passes for part in parts),
             frozenset[str]().union(*(part.at_end for part in parts)),

@@ -81,10 +81,10 @@ class Snapshot:
             as `measures.own_steps`), ``epoch`` (a pass over the training set), and
             ``full_batch``, after one step u_j = p_j g_j along the training loss's gradient, where p
             is known.
-        zero_error_steps: [M] steps of the rule taken when the training error was zero for the first
-            time, judged after each epoch; NaN if it has not been. For measures that want it.
+        milestones: [M] by mark of `training.milestones`, steps of the rule taken when a replica was
+            there for the first time, judged after each epoch; NaN if it has not been. For
+            measures that want them.
         earlier: What the run measured before, in the order of the epochs.
-        loss_steps: [M] likewise, by training loss, when it was at most that for the first time.
         pool: Number N of samples that the training sets were drawn from, without replacement within
             a set; None where every set is a fresh draw, or N is not known.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
@@ -118,8 +118,7 @@ class Snapshot:
     preconditioner: Tensor | None = None
     step: int = 0
     is_end: bool = False
-    zero_error_steps: Tensor | None = None
-    loss_steps: Mapping[float, Tensor] = field(default_factory=dict)
+    milestones: Mapping[str, Tensor] = field(default_factory=dict)
     earlier: Sequence[Earlier] = ()
     pool: int | None = None
 

@@ -8,6 +8,7 @@ import torch
 
 from gsnr_sweep.measures.errors import errors
 from gsnr_sweep.measures.undefined import reason_of
+from gsnr_sweep.training.milestones import ZERO_ERROR
 from tests.measures.snapshots import snapshot
 
 GRADIENTS = np.ones((3, 4, 5))
@@ -17,7 +18,7 @@ def _measured(train: list[float], steps: list[float] | None) -> dict[str, float]
     made = {
         "train_accuracy": torch.tensor(train, dtype=torch.float64),
         "test_accuracy": torch.tensor([0.5, 0.6, 0.7], dtype=torch.float64),
-        "zero_error_steps": None if steps is None else torch.tensor(steps, dtype=torch.float64),
+        "milestones": {} if steps is None else {ZERO_ERROR: torch.tensor(steps).double()},
     }
     return errors(snapshot(GRADIENTS, **made))
 

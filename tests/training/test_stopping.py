@@ -14,6 +14,7 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.milestones import ZERO_ERROR
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import typed_config
@@ -176,13 +177,12 @@ def test_a_regression_stops_by_its_loss() -> None:
     torch.manual_seed(3)
     network = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1)).double()
     ensemble = Ensemble(network, sets, "regression", cfg.training, CPU)
-    wanted = replace(Requirements(), zero_error=True)
+    wanted = replace(Requirements(), milestones=frozenset([ZERO_ERROR]))
     *_, last = ensemble.run(wanted=wanted)
     assert last.is_end
     assert 0 < last.epoch < 300
     assert float(last.train_loss.max()) <= 0.5
-    assert last.zero_error_steps is not None
-    assert bool(last.zero_error_steps.isnan().all())
+    assert bool(last.milestones[ZERO_ERROR].isnan().all())
 
 
 def _regression(n: int, generator: torch.Generator) -> Samples:
@@ -197,7 +197,9 @@ def _regression(n: int, generator: torch.Generator) -> Samples:
 @pytest.mark.parametrize("stops", [(), ("stop.train_loss=1e-9",)])
 def test_first_zero_error_of_each_replica(rule: str, stops: tuple[str, ...]) -> None:
     every, wanted = _config(*RULES[rule], "measure_at=every:1", *stops), Requirements()
-    snapshots = list(_ensemble(every).run(wanted=replace(wanted, zero_error=True)))
+    snapshots = list(
+        _ensemble(every).run(wanted=replace(wanted, milestones=frozenset([ZERO_ERROR])))
+    )
     correct = torch.stack([s.train_accuracy for s in snapshots]) == 1  # [epochs, M]
     firsts = correct.int().argmax(0)  # of several largest the first
     assert correct.any(0).all()
@@ -206,14 +208,13 @@ def test_first_zero_error_of_each_replica(rule: str, stops: tuple[str, ...]) -> 
     steps = 1 if rule == "gd" else 3
     for at in (int(firsts.min()) - 1, int(firsts.max())):
         expected = [f * steps if f <= at else math.nan for f in firsts.tolist()]
-        found = snapshots[at].zero_error_steps
-        assert found is not None
+        found = snapshots[at].milestones[ZERO_ERROR]
         np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_zero_error_is_known_after_a_resume_that_came_later() -> None:
     cfg, wanted = _config(*RULES["sgd"], "epochs=40", "measure_at=[end]"), Requirements()
-    wanted = replace(wanted, zero_error=True)
+    wanted = replace(wanted, milestones=frozenset([ZERO_ERROR]))
     whole = _ensemble(cfg)
     kept: list[State] = []
     (snapshot,) = whole.run(
@@ -223,12 +224,10 @@ def test_zero_error_is_known_after_a_resume_that_came_later() -> None:
     second = _ensemble(cfg)
     second.load_state(kept[36])
     (resumed,) = second.run(first=37, wanted=wanted)
-    assert snapshot.zero_error_steps is not None
-    assert resumed.zero_error_steps is not None
-    assert bool((snapshot.zero_error_steps < 37 * 3).all())
-    assert torch.equal(snapshot.zero_error_steps, resumed.zero_error_steps)
+    assert bool((snapshot.milestones[ZERO_ERROR] < 37 * 3).all())
+    assert torch.equal(snapshot.milestones[ZERO_ERROR], resumed.milestones[ZERO_ERROR])
 
 
 def test_who_does_not_ask_pays_nothing() -> None:
     (snapshot,) = _ensemble(_config("epochs=1", "measure_at=[end]")).run()
-    assert snapshot.zero_error_steps is None
+    assert snapshot.milestones == {}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from gsnr_sweep.wording import describe_epoch, did_you_mean
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from gsnr_sweep.analysis.analysis import Analysis
+    from gsnr_sweep.analysis.table import SweepTable
 
 LEAST_NETWORKS = 3
 MOST_INFORMATION_NETWORKS = 3000
@@ -52,6 +52,26 @@ USES_TEST_DATA = "†"
 _BASELINE_DRAWS = 40
 _MOST_PAIRS_OF_BASELINES = 4_000_000
 _INFORMATION_DRAWS = 100  # of the seeds: entropies of large tables are what takes long
+
+
+class Sweep(Protocol):
+    """What is read of a sweep: `Analysis` has it."""
+
+    @property
+    def table(self) -> SweepTable:
+        """The runs' measurements."""
+
+    @property
+    def frame(self) -> DataFrame:
+        """One row a run and epoch."""
+
+    @property
+    def aligned(self) -> DataFrame:
+        """The same, epochs that belong together being equal."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The settings that were swept."""
 
 
 class Kind(StrEnum):
@@ -147,7 +167,7 @@ class Ranking:
         networks: Number of networks.
         seeds: Number of seeds.
         rows: The measures in the order of Ψ, then settings and baselines.
-        notes: What is to be known of all of them.
+        general_notes: What is to be known of all of them.
     """
 
     epoch: float
@@ -156,7 +176,12 @@ class Ranking:
     networks: int
     seeds: int
     rows: tuple[MeasureRank, ...]
-    notes: tuple[str, ...] = ()
+    general_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of all measures, and then of each."""
+        return (*self.general_notes, *(note for row in self.rows for note in row.notes))
 
     @property
     def measures(self) -> tuple[MeasureRank, ...]:
@@ -185,13 +210,13 @@ class Ranking:
         return DataFrame([{**where, **row.as_row()} for row in self.rows])
 
 
-def epochs_of(analysis: Analysis) -> list[float]:
+def epochs_of(analysis: Sweep) -> list[float]:
     """Return the epochs at which networks can be ranked, those of `Analysis.aligned`."""
     return sorted(analysis.aligned["epoch"].unique())
 
 
 def rank_measures(
-    analysis: Analysis,
+    analysis: Sweep,
     target: str | None = None,
     at: float | None = None,
     measures: Sequence[str] | None = None,
@@ -354,7 +379,7 @@ def _best_first(rank: MeasureRank) -> tuple[bool, float, float]:
     return (math.isnan(value), -(0.0 if math.isnan(value) else value), -tie)
 
 
-def _rows(analysis: Analysis, at: float | None) -> DataFrame:
+def _rows(analysis: Sweep, at: float | None) -> DataFrame:
     """Return one row a run: of its last epoch, or of the one that is asked for.
 
     Raises:
@@ -404,7 +429,7 @@ def _target(frame: DataFrame, target: str | None) -> str:
 
 
 def _asked(
-    analysis: Analysis, frame: DataFrame, target: str, measures: Sequence[str] | None
+    analysis: Sweep, frame: DataFrame, target: str, measures: Sequence[str] | None
 ) -> list[str]:
     metrics = [name for name in analysis.table.metrics if frame[name].notna().any()]
     if measures is None:
@@ -449,4 +474,4 @@ def _notes(networks: Networks, rows: Sequence[MeasureRank]) -> list[str]:
             f"No setting's move has {LEAST_EFFECTIVE_SAMPLES:g} effective pairs of networks, so "
             "there are no sign errors: more seeds or more values give more pairs."
         )
-    return [*notes, *(note for row in rows for note in row.notes)]
+    return notes

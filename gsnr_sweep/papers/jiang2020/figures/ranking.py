@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import Analysis
-from gsnr_sweep.analysis.ranking import MeasureRank, Ranking, rank_measures
+from gsnr_sweep.analysis.ranking import MeasureRank, Ranking
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.plotting.style import SIZES
 from gsnr_sweep.wording import describe_epoch
@@ -30,7 +30,7 @@ def draw_ranking_of_sweep(analysis: Analysis) -> Figure:
         GsnrError: There is nothing to rank.
     """
     try:
-        return draw_ranking(rank_measures(analysis))
+        return draw_ranking(analysis.ranking)
     except GsnrError as error:
         raise GsnrError(f"The figure ranking needs networks to compare. {error}") from error
 
