@@ -291,7 +291,7 @@ def test_layers_without_a_norm_are_named() -> None:
 def test_a_regression_has_no_margin() -> None:
     told = _refused(_network(norm=False), "regression")
     assert told.startswith("measures.functions.margin: ")
-    assert "Leave measures=neyshabur out" in told
+    assert "measures=paper has none of these" in told
 
 
 def test_others_pass() -> None:

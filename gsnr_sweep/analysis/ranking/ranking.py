@@ -392,10 +392,10 @@ def _rows(analysis: Sweep, at: float | None) -> DataFrame:
         return last.sort_index().drop(columns="_order")
     found = frame[[place == at for place in frame["epoch"]]]
     if found.empty:
-        known = ", ".join(map(describe_epoch, epochs_of(analysis)))
+        known = [describe_epoch(e) for e in epochs_of(analysis) if math.isfinite(e)]
         raise GsnrError(
-            f"Nothing was measured at epoch {describe_epoch(at)}; there is: {known}, and end for "
-            "the last one of each run."
+            f"Nothing was measured at epoch {describe_epoch(at)}; there is: "
+            f"{', '.join([*known, 'end'])} (end: the last one of each run)."
         )
     return found
 

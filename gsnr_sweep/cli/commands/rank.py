@@ -114,7 +114,12 @@ def _rankings(analysis: Analysis, options: argparse.Namespace) -> list[Any]:
 
 
 def _place(text: str) -> float | str:
-    return EVERY if text == EVERY else epoch_as_typed(text)
+    if text == EVERY:
+        return EVERY
+    try:
+        return epoch_as_typed(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; every stands for all") from None
 
 
 def _stem(options: argparse.Namespace) -> str:

@@ -127,7 +127,7 @@ def test_at_an_epoch() -> None:
     assert rank_measures(analysis, at=100).epoch == 100
     with pytest.raises(GsnrError, match="All 36 networks have the same gen_gap, 0"):
         rank_measures(analysis, at=0)
-    with pytest.raises(GsnrError, match="Nothing was measured at epoch 7; there is: 0, 100, and"):
+    with pytest.raises(GsnrError, match="Nothing was measured at epoch 7; there is: 0, 100, end"):
         rank_measures(analysis, at=7)
 
 
