@@ -276,7 +276,8 @@ def check_network(
         if task == "regression":
             raise GsnrError(
                 f"{where}: margins and what is divided by them need class labels, but these data "
-                "are a regression. Leave it out (measures=paper has none of these), or choose data with labels."
+                "are a regression. Leave it out (measures=paper has none of these), or choose data "
+                "with labels."
             )
         if measure.check is None:
             continue
