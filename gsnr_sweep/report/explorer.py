@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
+from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.report.run_links import RunLinks
 from gsnr_sweep.wording import describe_epoch, printable
 
@@ -213,14 +214,17 @@ def _start(
     place: dict[str, int],
 ) -> Start:
     drawable = {column.name for column in numbers}
-    pairs = [(DEFAULT_X, DEFAULT_Y)]
+    sides = (DEFAULT_X, DEFAULT_Y)
+    pairs = [sides]
     if ranking is not None and ranking.measures:
         honest = [row for row in ranking.measures if not row.uses_test_data]
-        pairs.append(((honest or ranking.measures)[0].name, ranking.target))
+        best = ((honest or ranking.measures)[0].name, ranking.target)
+        # Where the sweep does not ask for eq. (19), its measures come first.
+        pairs.insert(1 if LHS_RHS in analysis.preset.figures else 0, best)
     metrics = [column.name for column in numbers if column.group == "metrics"]
     others = [column.name for column in numbers if column.group != "metrics"]
     first = (*metrics, *others)
     pairs.append((first[0], first[1]))
     x, y = next(pair for pair in pairs if drawable.issuperset(pair))
     color = next((place[name] for name in analysis.axes if name in place), None)
-    return Start(place[x], place[y], color, (x, y) == pairs[0])
+    return Start(place[x], place[y], color, (x, y) == sides)

@@ -74,7 +74,7 @@ def draw_over_epochs(rankings: Sequence[Ranking]) -> Figure:
 
 def short_axis(axis: str) -> str:
     """Return an axis without the sections of its key."""
-    return axis.rsplit(".", 1)[-1]
+    return axis.removesuffix(".name").rsplit(".", 1)[-1]
 
 
 def _tau(row: MeasureRank | None) -> float:
