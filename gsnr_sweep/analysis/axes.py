@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gsnr_sweep.config.schema import NOT_SCIENCE, SHORTHANDS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
 REPEATS = "seed"
@@ -42,6 +41,8 @@ def seed_numbers(frame: DataFrame) -> NDArray[np.intp]:
     Args:
         frame: Its columns among `SEEDS` count; without any, all rows have one seed.
     """
+    import numpy as np
+
     columns = [name for name in SEEDS if name in frame]
     if not columns:
         return np.zeros(len(frame), dtype=np.intp)
