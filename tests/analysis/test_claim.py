@@ -26,7 +26,7 @@ def test_of_too_few_seeds_nothing_is_told(seeds: int, least: int, enough: bool) 
 
 def test_why_nothing_is_told_is_said_once() -> None:
     few = Claim("It rises.", "mine", HOLDS, "By 3.", seeds=1)
-    assert few.of_sweep(8).evidence == "Not enough seeds: 1 of at least 2. By 3."
+    assert few.of_sweep(8).evidence == "Not enough seeds: 1 of at least 3. By 3."
     fewer = Claim("It rises.", "mine", HOLDS, "", 1, seeds=1)
     assert fewer.evidence == "Not enough runs: 1 of at least 2."
 

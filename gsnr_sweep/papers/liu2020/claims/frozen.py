@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.analysis.curves import (
     RISE,
     is_course,
@@ -13,19 +14,21 @@ from gsnr_sweep.analysis.curves import (
     too_short,
     trained,
 )
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from gsnr_sweep.analysis.analysis import Analysis
 
 METRIC = "gsnr_followed_mean"
-MOST, FEW = 0.8, 0.2
-"""Shares of runs in which something must be seen, or may be, for a verdict."""
-FEWEST = 5
-"""Runs of which a share is judged: of fewer, not one may differ for a share of 80 %."""
+CLEAR_RISE = 1.5
+"""Factor by which the GSNR rises that the rule should find: less than any feature of Table 1."""
 FEATURES = 5
 """Features of a run in the comparison: those of largest GSNR, as many as Table 1 has."""
+HALF, MOST = 0.5, 0.8
+"""Share of the features that must be closer to the target, and the least that should be found."""
 
 
 def frozen_claims(analysis: Analysis) -> list[Claim]:
@@ -44,50 +47,44 @@ def frozen_claims(analysis: Analysis) -> list[Claim]:
 
 
 def rises(free: DataFrame, start: str) -> Claim:
-    """Holds if in at least 80 % of the runs the GSNR reaches 1.25 times its start.
-
-    Does not hold if in at most 20 %.
-    """
+    """Holds if the second layer's mean GSNR reaches more than 1.25 times its start."""
     text = f"{start}with the first layer trained, the second layer's GSNR rises significantly."
-    factors = _factors(free)["highest"]
-    if not factors:
+    highest = Condition(each_seed(free, _highest), RISE, CLEAR_RISE)
+    if not highest.mean.seeds:
         return too_short(text, "3.2, Fig. 6a", METRIC)
-    share = sum(factor >= RISE for factor in factors) / len(factors)
-    return Claim(
+    return judge(
         text,
         "3.2, Fig. 6a",
-        verdict(share >= MOST, share <= FEW),
-        f"highest over first GSNR, run by run: {_listed(factors)}. Rule: ≥ {RISE} in at least "
-        f"{MOST:.0%} of the runs.",
-        runs=len(factors),
-        least=FEWEST,
+        [highest],
+        f"highest over first GSNR {highest.mean.written('.2f')}, seed by seed "
+        f"{_listed(highest)}. Rule: {INTERVAL} above {RISE}.",
+        runs=free["run_id"].nunique(),
     )
 
 
 def stays_low(frozen: DataFrame, start: str) -> Claim:
-    """Holds if in at least 80 % of the runs the GSNR never reaches 1.25 times its start."""
+    """Holds if the GSNR stays below 1.25 times its start and ends below it."""
     text = f"{start}with the first layer frozen, the GSNR decreases and remains low."
-    found = _factors(frozen)
-    factors, ends = found["highest"], found["last"]
-    if not factors:
+    highest = Condition(each_seed(frozen, _highest), RISE, 1.0)
+    last = Condition(each_seed(frozen, _last), 1.0, 0.5)
+    if not highest.mean.seeds:
         return too_short(text, "3.2, Fig. 6a", METRIC)
-    share = sum(f < RISE and e < 1 for f, e in zip(factors, ends, strict=True)) / len(factors)
-    return Claim(
+    return judge(
         text,
         "3.2, Fig. 6a",
-        verdict(share >= MOST, share <= FEW),
-        f"highest over first GSNR: {_listed(factors)}; last over first: {_listed(ends)}. Rule: "
-        f"highest < {RISE} and last < 1 times the first in at least {MOST:.0%} of the runs.",
-        runs=len(factors),
-        least=FEWEST,
+        [highest, last],
+        f"highest over first GSNR {highest.mean.written('.2f')}, seed by seed {_listed(highest)}; "
+        f"last over first {last.mean.written('.2f')}, {_listed(last)}. Rule: {INTERVAL} of the "
+        f"highest below {RISE} and of the last below 1.",
+        runs=frozen["run_id"].nunique(),
     )
 
 
 def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
     """Holds if most of the five features of largest GSNR correlate more with y at that maximum.
 
-    Those count whose GSNR was largest after the start; at least 80 % of them must have a larger
-    |correlation| then; does not hold if at most half have.
+    Those count whose GSNR was largest after the start; more than half of them must have a larger
+    |correlation| then, mean over the seeds.
     """
     text = f"{start}features are closer to the target when their GSNR is largest than at the start."
     if features is None:
@@ -95,33 +92,40 @@ def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
     own = trained(features[features["init"] == init]).dropna(subset=["c_t0", "c_tmax"])
     top = own.sort_values("gsnr_max", ascending=False).groupby("run_id").head(FEATURES)
     later = top[top["t_max"] > 0]
-    if len(later) < FEATURES:
-        told = f"Of the features of largest GSNR only {len(later)} exceed their GSNR at the start."
+    if later.empty:
+        told = "No feature of largest GSNR exceeds its GSNR at the start."
         return Claim(text, "3.2, Table 1", UNCLEAR, told)
-    better = later["c_tmax"].abs() > later["c_t0"].abs()
-    share = float(better.mean())
-    return Claim(
+    share = Condition(each_seed(later, _closer), HALF, MOST)
+    better = int((later["c_tmax"].abs() > later["c_t0"].abs()).sum())
+    return judge(
         text,
         "3.2, Table 1",
-        verdict(share >= MOST, share <= 0.5),
-        f"{int(better.sum())} of {len(later)} features (of the {FEATURES} of largest GSNR a run): "
+        [share],
+        f"{better} of {len(later)} features (of the {FEATURES} of largest GSNR a run): "
         f"median |c| {later['c_t0'].abs().median():.2f} at the start, "
-        f"{later['c_tmax'].abs().median():.2f} at the maximum. Rule: at least {MOST:.0%}.",
+        f"{later['c_tmax'].abs().median():.2f} at the maximum; share of a seed's features "
+        f"{share.mean.written('.0%')}. Rule: {INTERVAL} above {HALF:.0%}.",
         runs=later["run_id"].nunique(),
     )
 
 
-def _factors(frame: DataFrame) -> dict[str, list[float]]:
-    """Return each run's highest and last GSNR over its first, of those with a course."""
-    found: dict[str, list[float]] = {"highest": [], "last": []}
-    for _, run in frame.groupby("run_id"):
-        curve = mean_curve(run, METRIC)
-        if not is_course(curve) or curve.iloc[0] <= 0:
-            continue
-        found["highest"].append(float(curve.max()) / float(curve.iloc[0]))
-        found["last"].append(float(curve.iloc[-1]) / float(curve.iloc[0]))
-    return found
+def _closer(later: DataFrame) -> float:
+    return float((later["c_tmax"].abs() > later["c_t0"].abs()).mean())
 
 
-def _listed(values: list[float]) -> str:
-    return ", ".join(f"{value:.2f}" for value in values)
+def _highest(own: DataFrame) -> float:
+    curve = mean_curve(own, METRIC)
+    return float(curve.max() / curve.iloc[0]) if _has_start(curve) else math.nan
+
+
+def _last(own: DataFrame) -> float:
+    curve = mean_curve(own, METRIC)
+    return float(curve.iloc[-1] / curve.iloc[0]) if _has_start(curve) else math.nan
+
+
+def _has_start(curve: Series[float]) -> bool:
+    return is_course(curve) and bool(curve.iloc[0] > 0)
+
+
+def _listed(condition: Condition) -> str:
+    return ", ".join(f"{value:.2f}" for value in condition.values)

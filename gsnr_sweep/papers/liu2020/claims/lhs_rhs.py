@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from scipy import stats
+import numpy as np
 
-from gsnr_sweep.analysis.axes import seed_numbers
-from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.analysis.curves import mean_curve
-from gsnr_sweep.analysis.statistics import (
-    CONFIDENCE,
-    PairStatistics,
-    pair_statistics,
-)
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 from gsnr_sweep.wording import describe_epoch
 
 if TYPE_CHECKING:
@@ -23,131 +19,167 @@ if TYPE_CHECKING:
 
     from gsnr_sweep.analysis.analysis import Analysis
 
-STRONG = 0.7
-"""Pearson coefficient from which a correlation is called strong."""
-MOST, FEW = 0.85, 0.7
-"""Shares of points within their error: 0.95 is expected if both sides are equal."""
-SLOW = 0.1
+CLOSE = 0.1
+"""Distance |LHS − RHS| below which a point lies on the diagonal: a tenth of the range of R."""
+STRONG, STRONGER = 0.7, 0.9
+"""Pearson coefficient from which a correlation is called strong, and one that should be found."""
+WORTH_FINDING = 0.1
+"""Growth of LHS − RHS that should be found."""
+RISES = 0.5
+"""Rank correlation of LHS with n that should be found."""
+SLOW, NEARLY_ALL = 0.1, 0.8
 FEWEST = 4
-"""Points from which a correlation has an interval."""
+"""Points of a seed from which they have a correlation."""
+_PERFECT = 1 - 1e-12  # rounding leaves c of points on a line there, and z finite
 WITH_BATCH_NORM = "fig9_cifar10"
 
 
 def lhs_rhs_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 2.4, A.2 and A.3 say of LHS and RHS."""
-    frame = analysis.frame
+    frame = analysis.aligned
     if not {"osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"} <= set(frame):
         return []
-    by_epoch = analysis.statistics()
-    if not by_epoch:
+    known = frame.dropna(subset=["osgr_lhs", "osgr_rhs"])
+    if known.empty:
         return []
     start = leaves_diagonal if analysis.preset.name == WITH_BATCH_NORM else on_diagonal
     claims = [
-        start(by_epoch),
-        strongly_correlated(by_epoch),
-        until_convergence(by_epoch, analysis.aligned),
-        falls_below(analysis.aligned),
+        start(known),
+        strongly_correlated(known),
+        until_convergence(known),
+        falls_below(known),
     ]
     if frame["n"].nunique() > 1:
-        claims.append(more_data(analysis.aligned))
+        claims.append(more_data(known))
     return claims
 
 
-def on_diagonal(by_epoch: Mapping[float, PairStatistics]) -> Claim:
-    """Holds if at the first measured epoch at least 85 % of the points are within their error.
+def excess(rows: DataFrame) -> float:
+    """Return the mean of (LHS − RHS)² less its error's variance: the squared distance itself."""
+    square = rows["osgr_diff"] ** 2 - rows["osgr_diff_se"] ** 2
+    return float(square[np.isfinite(square)].mean())
 
-    Does not hold below 70 %; 95 % would be expected if both sides were equal, see `PairStatistics`.
+
+def on_diagonal(known: DataFrame) -> Claim:
+    """Holds if at the first measured epoch LHS and RHS are less than 0.1 apart, root mean square.
+
+    The squares of the points' own errors are taken off, so that noise is no distance.
     """
-    epoch, first = next(iter(by_epoch.items()))
-    share = first.within_error
-    return Claim(
+    first = _at(known, _epochs(known)[0])
+    distance = Condition(each_seed(first, excess), CLOSE**2, 0.0)
+    return judge(
         "At the beginning of training the points lie on LHS = RHS.",
         "2.4, Fig. 4",
-        verdict(share >= MOST, share < FEW),
-        f"epoch {describe_epoch(epoch)}: {_within(first)}{_mean(first)}. "
-        f"Rule: ≥ {MOST:.0%} of the points within their error (95 % expected if equal).",
-        runs=first.compared,
-        least=FEWEST,
+        [distance],
+        f"{_distance(first, distance)} Rule: {INTERVAL} of its square below {CLOSE}².",
+        runs=len(first),
     )
 
 
-def leaves_diagonal(by_epoch: Mapping[float, PairStatistics]) -> Claim:
-    """Holds if at the first epoch after the start fewer than 70 % of the points are within error.
+def leaves_diagonal(known: DataFrame) -> Claim:
+    """Holds if at the first epoch after the start LHS and RHS are more than 0.1 apart.
 
     The paper explains it by the statistics of batch normalization, which eq. (19) does not know.
     """
     text = "With batch normalization the points leave LHS = RHS early."
-    later = {epoch: one for epoch, one in by_epoch.items() if epoch > 0}
+    later = [epoch for epoch in _epochs(known) if epoch > 0]
     if not later:
         return Claim(text, "A.2, Fig. 9", UNCLEAR, "Nothing was measured after the start.")
-    epoch, first = next(iter(later.items()))
-    share = first.within_error
-    return Claim(
+    first = _at(known, later[0])
+    distance = Condition(each_seed(first, excess), CLOSE**2, (2 * CLOSE) ** 2)
+    return judge(
         text,
         "A.2, Fig. 9",
-        verdict(share < FEW, share >= MOST),
-        f"epoch {describe_epoch(epoch)}: {_within(first)}{_mean(first)}. "
-        f"Rule: < {FEW:.0%} of the points within their error.",
-        runs=first.compared,
-        least=FEWEST,
+        [distance],
+        f"{_distance(first, distance)} Rule: {INTERVAL} of its square above {CLOSE}².",
+        runs=len(first),
     )
 
 
-def strongly_correlated(by_epoch: Mapping[float, PairStatistics]) -> Claim:
-    """Holds if Pearson's 95 % interval is above 0.7 at every epoch after the start.
+def _distance(rows: DataFrame, squared: Condition) -> str:
+    if not squared.mean.seeds:
+        return "No point has a standard error (a single training set each)."
+    difference = each_seed(rows, lambda own: float(own["osgr_diff"].mean()))
+    root = math.sqrt(max(squared.mean.mean, 0.0))
+    return (
+        f"epoch {describe_epoch(rows['epoch'].iloc[0])}: distance {root:.3f} (square "
+        f"{squared.mean}), mean of LHS − RHS {Condition(difference, 0.0, 1.0).mean}."
+    )
 
-    Does not hold if it is below 0.7 at one; otherwise the points are too few to tell.
+
+def strongly_correlated(known: DataFrame) -> Claim:
+    """Holds if Pearson's c of a seed's points is above 0.7 at every epoch after the start.
+
+    The mean over seeds of Fisher's z of c, against that of 0.7. Does not hold if it is below at
+    one epoch.
     """
-    known = {e: s for e, s in by_epoch.items() if e > 0 and not math.isnan(s.pearson_low)}
-    told = "; ".join(_correlated(epoch, s) for epoch, s in known.items())
-    return Claim(
+    found = {epoch: correlated(_at(known, epoch)) for epoch in _epochs(known) if epoch > 0}
+    told = "; ".join(_correlation(epoch, one) for epoch, one in found.items())
+    return judge(
         "LHS and RHS are strongly correlated.",
         "2.4, Fig. 4",
-        verdict(
-            bool(known) and all(s.pearson_low >= STRONG for s in known.values()),
-            any(s.pearson_high < STRONG for s in known.values()),
-        ),
-        f"{told or 'too few points'}. Rule: the 95 % interval of c above {STRONG} at every epoch "
-        "after the start.",
-        runs=max((s.points for s in by_epoch.values()), default=0),
+        list(found.values()),
+        f"{told or 'nothing was measured after the start'}. Rule: {INTERVAL} of c above {STRONG} "
+        "at every epoch after the start.",
+        runs=known["run_id"].nunique(),
         least=FEWEST,
     )
 
 
-def _correlated(epoch: float, s: PairStatistics) -> str:
-    interval = f"[{s.pearson_low:.3f}, {s.pearson_high:.3f}]"
-    return f"epoch {describe_epoch(epoch)}: c = {s.pearson:.3f} {interval}"
+def correlated(rows: DataFrame) -> Condition:
+    """Return the condition that Pearson's c is above 0.7, of Fisher's z."""
+    return Condition(each_seed(rows, fishers_z), math.atanh(STRONG), math.atanh(STRONGER))
 
 
-def until_convergence(by_epoch: Mapping[float, PairStatistics], frame: DataFrame) -> Claim:
-    """Judged by Pearson's coefficient at the last epoch, if the runs have converged by then.
+def fishers_z(rows: DataFrame) -> float:
+    """Return Fisher's z of Pearson's coefficient of some points; NaN of fewer than four."""
+    points = rows[["osgr_rhs", "osgr_lhs"]].replace([math.inf, -math.inf], math.nan).dropna()
+    if len(points) < FEWEST or (points.nunique() < 2).any():
+        return math.nan
+    c = float(points["osgr_rhs"].corr(points["osgr_lhs"]))
+    return math.atanh(max(-_PERFECT, min(c, _PERFECT)))
 
-    They have if the mean training loss is below a tenth of its start, or if it fell by a fifth and
-    falls, between the last two measured epochs, at less than a tenth of its mean rate.
+
+def _correlation(epoch: float, z: Condition) -> str:
+    mean = z.mean
+    if not mean.seeds:
+        return f"epoch {describe_epoch(epoch)}: no seed has {FEWEST} different points"
+    c, low, high = (math.tanh(value) for value in (mean.mean, mean.low, mean.high))
+    interval = f" [{low:.3f}, {high:.3f}]" if mean.seeds > 1 else ""
+    return f"epoch {describe_epoch(epoch)}: c = {c:.3f}{interval}"
+
+
+def until_convergence(known: DataFrame) -> Claim:
+    """Judged by Pearson's coefficient at the last epoch, if four of five runs have converged.
+
+    A run has if its training loss is below a tenth of its start, or if it fell and falls, between
+    the last two measured epochs, at less than a tenth of its mean rate: where the targets are
+    noisy, the loss has a floor far above 0.
     """
-    epoch, last = list(by_epoch.items())[-1]
-    losses = mean_curve(frame, "train_loss")
-    text = "The correlation remains high even when training converges."
-    if not _has_converged(losses):
-        told = f"{losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}" if len(losses) else "not measured"
-        evidence = f"Not converged by epoch {describe_epoch(epoch)}: mean training loss {told}."
-        return Claim(text, "2.4, Fig. 4", UNCLEAR, evidence)
-    if math.isnan(last.pearson_low):
-        return Claim(text, "2.4, Fig. 4", UNCLEAR, "", last.points, FEWEST)
-    return Claim(
+    text, source = "The correlation remains high even when training converges.", "2.4, Fig. 4"
+    epoch = _epochs(known)[-1]
+    losses = mean_curve(known, "train_loss")
+    curves = [mean_curve(run, "train_loss") for _, run in known.groupby("run_id")]
+    share = sum(has_converged(curve) for curve in curves) / len(curves)
+    fall = f"{losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}" if len(losses) else "not measured"
+    told = f"by epoch {describe_epoch(epoch)} {share:.0%} of the runs have converged (mean "
+    told += f"training loss {fall})"
+    if share < NEARLY_ALL:
+        return Claim(text, source, UNCLEAR, f"Not converged: {told}.")
+    z = correlated(_at(known, epoch))
+    return judge(
         text,
-        "2.4, Fig. 4",
-        verdict(last.pearson_low >= STRONG, last.pearson_high < STRONG),
-        f"{_correlated(epoch, last)}; "
-        f"mean training loss {losses.iloc[0]:.4g} → {losses.iloc[-1]:.4g}. Rule: the 95 % interval "
-        f"of c above {STRONG}.",
-        runs=last.points,
+        source,
+        [z],
+        f"{_correlation(epoch, z)}; {told}. Rule: at least {NEARLY_ALL:.0%} of the runs "
+        f"converged, and {INTERVAL} of c above {STRONG}.",
+        runs=known["run_id"].nunique(),
         least=FEWEST,
     )
 
 
-def _has_converged(losses: Series[float]) -> bool:
-    """Judge by the rate of the fall an epoch, over the whole training and over its last stretch."""
+def has_converged(losses: Series[float]) -> bool:
+    """Judge by the loss, and by its fall an epoch over the whole training and at its end."""
     if len(losses) < 2:
         return False
     first, last = float(losses.iloc[0]), float(losses.iloc[-1])
@@ -157,93 +189,65 @@ def _has_converged(losses: Series[float]) -> bool:
         return False
     rate = (first - last) / (losses.index[-1] - losses.index[0])
     latest = (float(losses.iloc[-2]) - last) / (losses.index[-1] - losses.index[-2])
-    return first - last > 0.2 * first and 0 <= latest < SLOW * rate
+    return rate > 0 and bool(0 <= latest < SLOW * rate)
 
 
-def falls_below(frame: DataFrame) -> Claim:
-    """Holds if LHS − RHS grows from the first to the last epoch: 95 % interval of the mean above 0.
-
-    With several seeds the interval is over their means. With one it is over the runs, which share
-    training images and the test set, so that it is too narrow.
-    """
+def falls_below(known: DataFrame) -> Claim:
+    """Holds if LHS − RHS grows from the first to the last epoch, mean over a seed's runs."""
     text, source = "As training goes on, RHS falls below LHS.", "2.4 and A.3, Figs. 4 and 11"
-    wide = frame.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
-    if wide.shape[1] < 2:
+    epochs = _epochs(known)
+    first, last = epochs[0], epochs[-1]
+    if first == last:
         return Claim(text, source, UNCLEAR, "Too few epochs.")
-    first, last = wide.columns.min(), wide.columns.max()
-    wide = wide.dropna(subset=[first, last])
-    growth = wide[last] - wide[first]
-    if len(growth) < FEWEST:
-        return Claim(text, source, UNCLEAR, "", len(growth), FEWEST)
-    draws, over = _independent(growth, frame)
-    low, high = stats.t.interval(
-        CONFIDENCE,
-        len(draws) - 1,
-        draws.mean(),
-        max(float(draws.std()), 1e-300) / len(draws) ** 0.5,
+
+    def growth(own: DataFrame) -> float:
+        wide = own.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
+        if not {first, last} <= set(wide.columns):
+            return math.nan
+        return float((wide[last] - wide[first]).mean())
+
+    grown = Condition(each_seed(known, growth), 0.0, WORTH_FINDING)
+    ends = {epoch: _at(known, epoch)["osgr_diff"] for epoch in (first, last)}
+    told = ", ".join(
+        f"mean {values.mean():+.3f} at epoch {describe_epoch(epoch)}"
+        for epoch, values in ends.items()
     )
-    below = float((wide[last].dropna() > 0).mean())
-    start, end = (describe_epoch(float(epoch)) for epoch in (first, last))
-    return Claim(
+    return judge(
         text,
         source,
-        verdict(low > 0, high < 0),
-        f"LHS − RHS: mean {wide[first].mean():+.3f} at epoch {start}, {wide[last].mean():+.3f} at "
-        f"epoch {end}, growth {draws.mean():+.3f} [{low:+.3f}, {high:+.3f}] over {over}"
-        f"; RHS < LHS in {below:.0%} of them at the end. Rule: the growth's 95 % interval "
-        "above 0.",
-        runs=len(growth),
-        least=FEWEST,
+        [grown],
+        f"LHS − RHS: {told}, growth {grown.mean}; RHS < LHS in {(ends[last] > 0).mean():.0%} of "
+        f"the runs at the end. Rule: {INTERVAL} of the growth above 0.",
+        runs=known["run_id"].nunique(),
     )
 
 
-def _independent(growth: Series[float], frame: DataFrame) -> tuple[Series[float], str]:
-    """Return the seeds' means, or with one seed the runs' values, and what they are in words."""
-    runs = f"{len(growth)} runs"
-    by_run = frame.drop_duplicates("run_id").set_index("run_id").loc[growth.index]
-    seeds = seed_numbers(by_run)
-    if (count := len(set(seeds))) > 1:
-        return growth.groupby(seeds).mean(), f"{count} seeds of {runs}"
-    return growth, f"{runs} of one seed"
-
-
-def more_data(frame: DataFrame) -> Claim:
-    """Holds if the ranks of n and of LHS are positively correlated: 95 % interval above 0."""
-    known = frame.dropna(subset="osgr_lhs")
-    last = known[known["epoch"] == known["epoch"].max()]
+def more_data(known: DataFrame) -> Claim:
+    """Holds if the ranks of n and of LHS are positively correlated among a seed's runs."""
+    last = _at(known, _epochs(known)[-1])
     text, source = "Training on more data brings R closer to 1.", "2.3, eq. (22)"
-    if last["n"].nunique() < 2 or last["osgr_lhs"].nunique() < 2:
-        return Claim(text, source, UNCLEAR, "Too few values of n, or the same LHS everywhere.")
-    both = (last["n"].to_numpy(), last["osgr_lhs"].to_numpy())
-    found = pair_statistics(*both, seeds=seed_numbers(last))
+
+    def spearman(own: DataFrame) -> float:
+        if (own[["n", "osgr_lhs"]].nunique() < 2).any():
+            return math.nan
+        return float(own["n"].corr(own["osgr_lhs"], method="spearman"))
+
+    rho = Condition(each_seed(last, spearman), 0.0, RISES)
     by_n = last.groupby("n")["osgr_lhs"].mean()
     means = ", ".join(f"{value:.3f} (n = {n})" for n, value in by_n.items())
-    low, high = found.spearman_low, found.spearman_high
-    return Claim(
+    return judge(
         text,
         source,
-        verdict(low > 0, high < 0),
-        f"mean LHS at the last epoch: {means}; Spearman {found.spearman:.2f} [{low:.2f}, "
-        f"{high:.2f}]. Rule: interval above 0.",
+        [rho],
+        f"mean LHS at the last epoch: {means}; Spearman's coefficient {rho.mean}. Rule: "
+        f"{INTERVAL} of it above 0.",
         runs=len(last),
-        least=FEWEST,
     )
 
 
-def _mean(found: PairStatistics) -> str:
-    if not math.isfinite(found.mean_difference):
-        return ""
-    told = f"; mean of LHS − RHS {found.mean_difference:+.3f}"
-    if math.isnan(found.mean_difference_p):
-        return told
-    low, high = found.mean_difference_low, found.mean_difference_high
-    return f"{told} [{low:+.3f}, {high:+.3f}], p = {found.mean_difference_p:.2g} over seeds"
+def _epochs(known: DataFrame) -> Sequence[float]:
+    return sorted(known["epoch"].unique())
 
 
-def _within(found: PairStatistics) -> str:
-    if not found.points:
-        return "no point with both sides"
-    if not found.compared:
-        return "no point has a standard error (a single training set each)"
-    inside = round(found.within_error * found.compared)
-    return f"{inside} of {found.compared} points within their error of LHS = RHS"
+def _at(known: DataFrame, epoch: float) -> DataFrame:
+    return known[known["epoch"] == epoch]

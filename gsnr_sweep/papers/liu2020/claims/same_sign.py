@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
+from gsnr_sweep.analysis.claim import Claim
 from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "3.1, Fig. 5c"
-CLEAR = 0.02
-"""Rise of the share that counts; the paper's is 0.06."""
+CLEAR, REPORTED = 0.02, 0.06
+"""Rise of the share that counts, and the paper's."""
 
 
 def same_sign_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.1 says of p_same_sign, for each model.
 
-    Holds if the mean share with real labels ends at least 0.02 above its start; does not hold if it
-    ends below it.
+    Holds if the mean share with real labels ends more than 0.02 above its start.
     """
     claims = []
     real = analysis.frame[analysis.frame["p_random"] == 0]
@@ -29,18 +33,23 @@ def same_sign_claims(analysis: Analysis) -> list[Claim]:
         if not is_course(curve):
             claims.append(too_short(text, SOURCE, "p_same_sign"))
             continue
-        rise = float(curve.iloc[-1] - curve.iloc[0])
+        rise = Condition(each_seed(own, sign_rise), CLEAR, REPORTED)
         claims.append(
-            Claim(
+            judge(
                 text,
                 SOURCE,
-                verdict(rise >= CLEAR, rise <= 0),
+                [rise],
                 f"mean p_same_sign {curve.iloc[0]:.1%} at epoch {curve.index[0]}, lowest "
                 f"{curve.min():.1%} at epoch {curve.idxmin()}, highest {curve.max():.1%} at epoch "
-                f"{curve.idxmax()}, {curve.iloc[-1]:.1%} at the end. Rule: end at least "
-                f"{CLEAR:.0%} above the start.",
+                f"{curve.idxmax()}, {curve.iloc[-1]:.1%} at the end; rise "
+                f"{rise.mean.written('+.1%')}. Rule: {INTERVAL} of the rise above {CLEAR:.0%}.",
                 runs=own["run_id"].nunique(),
-                least=ONE_RUN,
             )
         )
     return claims
+
+
+def sign_rise(own: DataFrame) -> float:
+    """Return by how much the mean share ends above its start."""
+    curve = mean_curve(own, "p_same_sign")
+    return float(curve.iloc[-1] - curve.iloc[0]) if is_course(curve) else math.nan

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import ONE_RUN, Claim, verdict
+from gsnr_sweep.analysis.claim import Claim
 from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, too_short
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from gsnr_sweep.analysis.analysis import Analysis
 
+    Part = Callable[[Series[float]], Series[float]]
+
 CLEAR = 0.01
 """Correlation, or share beyond one half, that counts as more than nothing."""
-NEARLY_80, FAR_FROM_80 = 0.75, 0.65
+WORTH_FINDING = 0.05
+NEARLY_80, REPORTED = 0.75, 0.79
 
 
 def weight_gradient_claims(analysis: Analysis) -> list[Claim]:
@@ -35,74 +42,82 @@ def weight_gradient_claims(analysis: Analysis) -> list[Claim]:
 
 
 def negative(own: DataFrame, start: str) -> Claim:
-    """Holds if the early mean correlation of Δg and W is below −0.01; not if above 0.01."""
+    """Holds if the early mean correlation of Δg and W is below −0.01."""
     text, source = f"{start}early in training Δg is negatively correlated with W.", "3.3, Fig. 7a"
     curve = mean_curve(own, "corr_dg_w")
     if curve.empty:
         return too_short(text, source, "corr_dg_w")
-    value = float(early(curve).mean())
-    return Claim(
+    value = Condition(_over(own, "corr_dg_w", early), -CLEAR, -WORTH_FINDING)
+    return judge(
         text,
         source,
-        verdict(value < -CLEAR, value > CLEAR),
-        f"all weights: {curve.iloc[0]:+.3f} at epoch {curve.index[0]}, early mean {value:+.3f}, "
-        f"{curve.iloc[-1]:+.3f} at the end. Rule: early mean < −{CLEAR}.",
+        [value],
+        f"all weights: {curve.iloc[0]:+.3f} at epoch {curve.index[0]}, early mean {value.mean}, "
+        f"{curve.iloc[-1]:+.3f} at the end. Rule: {INTERVAL} of the early mean below −{CLEAR}.",
         runs=own["run_id"].nunique(),
-        least=ONE_RUN,
     )
 
 
 def more_negative(own: DataFrame, start: str) -> Claim:
     """Holds if the early mean for the 10 % largest weights is below that of all by 0.01."""
     text = f"{start}for the 10 % largest weights the correlation is even more negative."
-    curves = [mean_curve(own, name) for name in ("corr_dg_w", "corr_dg_w_top10")]
-    if any(curve.empty for curve in curves):
+    every, top = (_over(own, name, early) for name in ("corr_dg_w", "corr_dg_w_top10"))
+    difference = Condition(top - every, -CLEAR, -WORTH_FINDING)
+    if not difference.mean.seeds:
         return too_short(text, "3.3, Fig. 7a", "corr_dg_w_top10")
-    every, top = (float(early(curve).mean()) for curve in curves)
-    return Claim(
+    return judge(
         text,
         "3.3, Fig. 7a",
-        verdict(top < every - CLEAR, top > every + CLEAR),
-        f"early mean {top:+.3f} for the 10 % largest, {every:+.3f} for all. "
-        f"Rule: lower by {CLEAR}.",
+        [difference],
+        f"early mean {top.mean():+.3f} for the 10 % largest, {every.mean():+.3f} for all, "
+        f"difference {difference.mean}. Rule: {INTERVAL} of the difference below −{CLEAR}.",
         runs=own["run_id"].nunique(),
-        least=ONE_RUN,
     )
 
 
 def opposite(own: DataFrame, start: str) -> Claim:
-    """Holds if late in training more than 51 % of the weights have W·g < 0; not if below 50 %."""
+    """Holds if late in training more than 51 % of the weights have W·g < 0."""
     text, source = f"{start}more weights have W·g < 0 than the opposite.", "3.3, Fig. 7b"
     curve = mean_curve(own, "opposite_sign")
     if not is_course(curve):
         return too_short(text, source, "opposite_sign")
-    value = float(late(curve).mean())
-    return Claim(
+    value = Condition(_over(own, "opposite_sign", late), 0.5 + CLEAR, 0.5 + WORTH_FINDING)
+    return judge(
         text,
         source,
-        verdict(value > 0.5 + CLEAR, value < 0.5),
-        f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, late mean {value:.1%}, "
-        f"{curve.iloc[-1]:.1%} at the end. Rule: late mean > 51 %.",
+        [value],
+        f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, late mean {value.mean.written('.1%')}, "
+        f"{curve.iloc[-1]:.1%} at the end. Rule: {INTERVAL} of the late mean above 51 %.",
         runs=own["run_id"].nunique(),
-        least=ONE_RUN,
     )
 
 
 def nearly_80(own: DataFrame, start: str) -> Claim:
-    """Holds if at the end at least 75 % of the largest weights have W·g < 0; not if below 65 %."""
+    """Holds if at the end more than 75 % of the largest weights have W·g < 0."""
     text = (
         f"{start}nearly 80 % of the 10 % largest weights have the sign opposite to their gradient."
     )
     curve = mean_curve(own, "opposite_sign_top10")
     if not is_course(curve):
         return too_short(text, "3.3, Fig. 7b", "opposite_sign_top10")
-    value = float(curve.iloc[-1])
-    return Claim(
+    end = _over(own, "opposite_sign_top10", lambda values: values.iloc[-1:])
+    value = Condition(end, NEARLY_80, REPORTED)
+    return judge(
         text,
         "3.3, Fig. 7b",
-        verdict(value >= NEARLY_80, value < FAR_FROM_80),
-        f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, {value:.1%} at epoch {curve.index[-1]}, "
-        f"highest {curve.max():.1%} at epoch {curve.idxmax()}. Rule: ≥ {NEARLY_80:.0%} at the end.",
+        [value],
+        f"{curve.iloc[0]:.1%} at epoch {curve.index[0]}, {value.mean.written('.1%')} at epoch "
+        f"{curve.index[-1]}, highest {curve.max():.1%} at epoch {curve.idxmax()}. Rule: {INTERVAL} "
+        f"at the end above {NEARLY_80:.0%}.",
         runs=own["run_id"].nunique(),
-        least=ONE_RUN,
     )
+
+
+def _over(own: DataFrame, name: str, part: Part) -> Series[float]:
+    """Return each seed's mean of a metric over a part of the training."""
+
+    def mean(rows: DataFrame) -> float:
+        curve = mean_curve(rows, name)
+        return math.nan if curve.empty else float(part(curve).mean())
+
+    return each_seed(own, mean)

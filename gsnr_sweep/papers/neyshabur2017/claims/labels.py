@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from gsnr_sweep.analysis.claim import Claim, verdict
-from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
-    INTERVAL,
-    SeedMean,
-    by_seed,
-    complete,
-    seed_mean,
-)
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, SeedMean, seed_mean
+from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import by_seed, complete
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 TRUE, RANDOM = 0, 1
-FEWEST = 8
-"""Runs of two kinds of labels, two sizes and two seeds."""
+FEWEST = 12
+"""Runs of two kinds of labels, two sizes and three seeds."""
+DECADES = 0.3
+"""Difference of logarithms that a rule should find: a factor of 2."""
 
 
 def label_gap(networks: DataFrame, column: str) -> DataFrame:
@@ -46,36 +44,30 @@ def above_at_every_size(networks: DataFrame, column: str, text: str, source: str
     Does not hold if it is below 0 at one n.
     """
     gap = label_gap(networks, column)
-    means = {n: seed_mean(gap[n]) for n in gap}
-    return Claim(
+    higher = {n: Condition(gap[n], 0.0, DECADES) for n in gap}
+    means = {n: condition.mean for n, condition in higher.items()}
+    return judge(
         text,
         source,
-        verdict(
-            bool(means) and all(mean.is_above for mean in means.values()),
-            any(mean.is_below for mean in means.values()),
-        ),
+        [*higher.values()],
         f"log10 of random over true labels: {_told(means)}. Rule: {INTERVAL} above 0 at every n.",
         runs=2 * int(gap.count().sum()),
         least=FEWEST,
-        seeds=min((mean.seeds for mean in means.values()), default=0),
     )
 
 
-def gap_growth(networks: DataFrame, column: str) -> tuple[DataFrame, SeedMean]:
+def gap_growth(networks: DataFrame, column: str) -> tuple[DataFrame, Series[Any]]:
     """Return the complete part of `label_gap`, and how much it grows from its first n to its last.
 
     Returns:
-        The gap, and the growth as mean over the seeds; without value for fewer than two sizes.
+        The gap, and the growth of each seed; empty for fewer than two sizes.
     """
+    from pandas import Series
+
     gap = complete(label_gap(networks, column))
     if gap.shape[1] < 2:
-        return gap, SeedMean()
-    return gap, seed_mean(growth_by_seed(gap))
-
-
-def growth_by_seed(gap: DataFrame) -> Series[Any]:
-    """Return how much a gap grows from its first n to its last, a value a seed."""
-    return gap.iloc[:, -1] - gap.iloc[:, 0]
+        return gap, Series(dtype=float)
+    return gap, gap.iloc[:, -1] - gap.iloc[:, 0]
 
 
 def gap_grows(networks: DataFrame, column: str, text: str, source: str) -> Claim:
@@ -83,16 +75,16 @@ def gap_grows(networks: DataFrame, column: str, text: str, source: str) -> Claim
 
     The 95 % interval over the seeds of the growth of the logarithm is above, or below, 0.
     """
-    gap, growth = gap_growth(networks, column)
-    return Claim(
+    gap, by_seed = gap_growth(networks, column)
+    growth = Condition(by_seed, 0.0, DECADES)
+    return judge(
         text,
         source,
-        verdict(growth.is_above, growth.is_below),
+        [growth],
         f"log10 of random over true labels: {_told({n: seed_mean(gap[n]) for n in gap})}; growth "
-        f"{growth}. Rule: {INTERVAL} of the growth above 0.",
+        f"{growth.mean}. Rule: {INTERVAL} of the growth above 0.",
         runs=2 * gap.size,
         least=FEWEST,
-        seeds=growth.seeds,
     )
 
 
@@ -107,20 +99,19 @@ def moves_less(networks: DataFrame, column: str, text: str, source: str) -> Clai
     changes = {
         kind: table[sizes[-1]] - table[sizes[0]] for kind, table in tables.items() if len(sizes) > 1
     }
-    less = seed_mean(changes[RANDOM].abs() - changes[TRUE].abs()) if changes else SeedMean()
+    if not changes:
+        return Claim(text, source, UNCLEAR, "Not two sizes with both kinds of labels.")
+    less = Condition(changes[RANDOM].abs() - changes[TRUE].abs(), 0.0, DECADES)
     told = {kind: seed_mean(change) for kind, change in changes.items()}
-    return Claim(
+    return judge(
         text,
         source,
-        verdict(less.is_above, less.is_below),
+        [less],
         f"change of log10 from n = {sizes[0]} to {sizes[-1]}: true labels {told[TRUE]}, random "
-        f"labels {told[RANDOM]}; difference of the amounts {less}. Rule: {INTERVAL} of the "
-        "difference above 0."
-        if changes
-        else "Not two sizes with both kinds of labels.",
-        runs=4 * less.seeds,
+        f"labels {told[RANDOM]}; difference of the amounts {less.mean}. Rule: {INTERVAL} of the "
+        "difference above 0.",
+        runs=4 * less.mean.seeds,
         least=FEWEST,
-        seeds=less.seeds,
     )
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL, seed_mean
 from gsnr_sweep.papers.neyshabur2017.claims.labels import (
+    DECADES,
     FEWEST,
     above_at_every_size,
     gap_grows,
     gap_growth,
-    growth_by_seed,
 )
-from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
-    INTERVAL,
-    judge_groups,
-    seed_mean,
-    sentence,
-)
+from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import judge_groups, sentence
 from gsnr_sweep.papers.neyshabur2017.complexity_measures import NORMS, over_margin
 from gsnr_sweep.papers.neyshabur2017.networks import interpolating, trained_networks
 
@@ -58,21 +55,20 @@ def most_pronounced(networks: DataFrame, about: str = "") -> Claim:
     text = sentence(
         about, "the ℓ2 norm and the ℓ2-path norm separate true from random labels most."
     )
-    gaps = {norm: gap_growth(networks, over_margin(norm)) for norm in NORMS}
-    if any(growth.seeds == 0 for _, growth in gaps.values()):
+    by_norm = {norm: gap_growth(networks, over_margin(norm))[1] for norm in NORMS}
+    if any(growth.empty for growth in by_norm.values()):
         told = "Not two sizes at which all norms are known with both kinds of labels."
         return Claim(text, SOURCE, UNCLEAR, told)
-    by_norm = {norm: growth_by_seed(gap) for norm, (gap, _) in gaps.items()}
     growth = DataFrame(by_norm).dropna()
-    lead = seed_mean(growth[list(MOST)].min(axis=1) - growth[list(OTHERS)].max(axis=1))
-    told = ", ".join(f"{NORMS[norm]} {mean}" for norm, (_, mean) in gaps.items())
-    return Claim(
+    least, most = growth[list(MOST)].min(axis=1), growth[list(OTHERS)].max(axis=1)
+    lead = Condition(least - most, 0.0, DECADES)
+    told = ", ".join(f"{NORMS[norm]} {seed_mean(values)}" for norm, values in by_norm.items())
+    return judge(
         text,
         SOURCE,
-        verdict(lead.is_above, lead.is_below),
-        f"growth of log10 of random over true labels with n: {told}; the lead of the two {lead}. "
-        f"Rule: {INTERVAL} of the lead above 0.",
-        runs=4 * lead.seeds,
+        [lead],
+        f"growth of log10 of random over true labels with n: {told}; the lead of the two "
+        f"{lead.mean}. Rule: {INTERVAL} of the lead above 0.",
+        runs=4 * lead.mean.seeds,
         least=FEWEST,
-        seeds=lead.seeds,
     )

@@ -1,73 +1,19 @@
-"""Means over seeds with their confidence intervals, and what claims read from them."""
+"""Tables of networks by seed, as claims read them, and the groups by which they are judged."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
-from gsnr_sweep.analysis.axes import REPEATS, open_axes
-from gsnr_sweep.analysis.statistics import CONFIDENCE
+from gsnr_sweep.analysis.axes import SEEDS, open_axes
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
     from gsnr_sweep.analysis.analysis import Analysis
     from gsnr_sweep.analysis.claim import Claim
-
-INTERVAL = "95 % interval over the seeds"
-
-
-@dataclass(frozen=True)
-class SeedMean:
-    """The mean of a statistic over seeds, with Student's 95 % interval.
-
-    Attributes:
-        seeds: How many it is the mean of.
-        mean: NaN of none.
-        low: Lower end of the interval; −∞ of fewer than two seeds.
-        high: Upper end; ∞ of fewer than two.
-    """
-
-    seeds: int = 0
-    mean: float = math.nan
-    low: float = -math.inf
-    high: float = math.inf
-
-    @property
-    def is_above(self) -> bool:
-        """Whether the interval is above 0."""
-        return self.low > 0
-
-    @property
-    def is_below(self) -> bool:
-        """Whether the interval is below 0."""
-        return self.high < 0
-
-    def __str__(self) -> str:
-        """Write the mean with its sign, and the interval if there is one."""
-        if not self.seeds:
-            return "no value"
-        interval = f" [{self.low:+.3g}, {self.high:+.3g}]" if math.isfinite(self.low) else ""
-        return f"{self.mean:+.3g}{interval}"
-
-
-def seed_mean(values: Series[Any]) -> SeedMean:
-    """Return the mean of the finite values, one a seed, and its interval."""
-    finite = values.to_numpy(dtype=float)
-    finite = finite[np.isfinite(finite)]
-    if not len(finite):
-        return SeedMean()
-    mean = float(finite.mean())
-    if len(finite) < 2:
-        return SeedMean(1, mean)
-    error = float(finite.std(ddof=1)) / math.sqrt(len(finite))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(finite) - 1)) * error
-    return SeedMean(len(finite), mean, mean - half, mean + half)
 
 
 def by_seed(networks: DataFrame, column: str, setting: str) -> DataFrame:
@@ -77,10 +23,11 @@ def by_seed(networks: DataFrame, column: str, setting: str) -> DataFrame:
     """
     from pandas import DataFrame
 
-    if not {column, REPEATS, setting} <= set(networks.columns):
+    seeds = [name for name in SEEDS if name in networks]
+    if not seeds or not {column, setting} <= set(networks.columns):
         return DataFrame()
     finite = networks[np.isfinite(networks[column].to_numpy(dtype=float))]
-    table: DataFrame = finite.pivot_table(index=REPEATS, columns=setting, values=column)
+    table: DataFrame = finite.pivot_table(index=seeds, columns=setting, values=column)
     return table
 
 
@@ -108,7 +55,7 @@ def judge_groups(
         varied: The figure's own axes.
         judge: From networks, and the words that say which they are, to claims.
     """
-    others = [name for name in analysis.axes if name not in (*varied, REPEATS)]
+    others = [name for name in analysis.axes if name not in (*varied, *SEEDS)]
     axes = open_axes(networks, others, [])
     if not axes:
         return judge(networks, "")

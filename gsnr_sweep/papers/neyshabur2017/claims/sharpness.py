@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import Claim, verdict
+from gsnr_sweep.analysis.claim import Claim
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL
 from gsnr_sweep.papers.neyshabur2017.claims.labels import (
     FEWEST,
     above_at_every_size,
     label_gap,
     moves_less,
 )
-from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
-    INTERVAL,
-    judge_groups,
-    seed_mean,
-    sentence,
-)
+from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import judge_groups, sentence
 from gsnr_sweep.papers.neyshabur2017.complexity_measures import LEVEL, LOG10_KL, MAX_SHARPNESS
 from gsnr_sweep.papers.neyshabur2017.networks import interpolating, trained_networks
 
@@ -26,6 +23,8 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "Neyshabur et al. 2017, Fig. 2"
+WORTH_FINDING = 0.1
+"""Difference of max sharpness that the rule should find."""
 
 
 def sharpness_claims(analysis: Analysis) -> list[Claim]:
@@ -52,28 +51,31 @@ def crosses(networks: DataFrame, about: str = "") -> Claim:
     has the higher one.
     """
     gap = label_gap(networks, MAX_SHARPNESS)
-    means = {n: seed_mean(gap[n]) for n in gap}
-    ends = [*means.values()][:1] + [*means.values()][-1:]
+    sizes = list(gap)
+    ends = []
+    if len(sizes) > 1:
+        ends = [
+            Condition(gap[sizes[0]], 0.0, -WORTH_FINDING),
+            Condition(gap[sizes[-1]], 0.0, WORTH_FINDING),
+        ]
+    means = {n: Condition(gap[n], 0.0, WORTH_FINDING).mean for n in sizes}
     told = "; ".join(f"n = {n}: {mean}" for n, mean in means.items())
-    return Claim(
+    return judge(
         sentence(
             about,
             "max sharpness alone does not tell true from random labels: it is higher with true "
             "labels on small training sets and with random labels on large ones.",
         ),
         SOURCE,
-        verdict(
-            len(means) > 1 and ends[0].is_below and ends[1].is_above,
-            len(means) > 1
-            and (
-                all(mean.is_above for mean in means.values())
-                or all(mean.is_below for mean in means.values())
-            ),
-        ),
+        ends,
         f"max sharpness, random minus true labels: {told or 'no size with both kinds of labels'}. "
         f"Rule: {INTERVAL} below 0 at the smallest n and above 0 at the largest; the claim does "
         "not hold if at every n the same kind is higher.",
         runs=2 * int(gap.count().sum()),
         least=FEWEST,
-        seeds=min((mean.seeds for mean in means.values()), default=0),
+        fails=bool(ends)
+        and (
+            all(mean.is_above for mean in means.values())
+            or all(mean.is_below for mean in means.values())
+        ),
     )

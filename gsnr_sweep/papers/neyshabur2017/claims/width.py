@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gsnr_sweep.analysis.claim import UNCLEAR, Claim, verdict
+from gsnr_sweep.analysis.claim import UNCLEAR, Claim
+from gsnr_sweep.analysis.rule import Condition, judge
+from gsnr_sweep.analysis.seed_means import INTERVAL
 from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
-    INTERVAL,
-    SeedMean,
     by_seed,
     complete,
     judge_groups,
-    seed_mean,
     sentence,
 )
 from gsnr_sweep.papers.neyshabur2017.complexity_measures import (
@@ -32,7 +31,9 @@ WIDTH = "ch"
 TURNING = ("l2", "l1_path")
 FALLING = ("l2_path", "spectral")
 FEWEST_WIDTHS = 3
-FEWEST = 2 * FEWEST_WIDTHS
+FEWEST = 3 * FEWEST_WIDTHS
+DECADES, ERROR = 0.1, 0.01
+"""Changes of a logarithm and of the test error that a rule should find."""
 
 
 def width_claims(analysis: Analysis) -> list[Claim]:
@@ -65,16 +66,15 @@ def error_falls(networks: DataFrame, about: str = "") -> Claim:
     table = _widths(networks, "test_error")
     if table.shape[1] < FEWEST_WIDTHS:
         return _too_few(text, table)
-    change = _change(table, 0, -1)
-    return Claim(
+    change = _change(table, 0, -1, -ERROR)
+    return judge(
         text,
         SOURCE,
-        verdict(change.is_below, change.is_above),
-        f"mean test error: {_means(table)}; change {change}. Rule: {INTERVAL} of the change below "
-        "0.",
+        [change],
+        f"mean test error: {_means(table)}; change {change.mean}. Rule: {INTERVAL} of the "
+        "change below 0.",
         runs=table.size,
         least=FEWEST,
-        seeds=change.seeds,
     )
 
 
@@ -90,20 +90,17 @@ def falls_then_rises(networks: DataFrame, column: str, text: str) -> Claim:
         return _too_few(text, table)
     lowest = int(table.mean().to_numpy().argmin())
     last = table.shape[1] - 1
-    fall, rise = _change(table, 0, lowest), _change(table, lowest, last)
-    return Claim(
+    fall, rise = _change(table, 0, lowest, -DECADES), _change(table, lowest, last, DECADES)
+    return judge(
         text,
         SOURCE,
-        verdict(
-            0 < lowest < last and fall.is_below and rise.is_above,
-            (lowest == 0 and rise.is_above) or (lowest == last and fall.is_below),
-        ),
+        [fall, rise],
         f"log10, mean over the seeds: {_means(table)}; lowest at {table.columns[lowest]} units, "
-        f"change up to there {fall}, after it {rise}. Rule: lowest between the ends, {INTERVAL} of "
-        "the first change below 0 and of the second above 0.",
+        f"change up to there {fall.mean}, after it {rise.mean}. Rule: lowest between the "
+        f"ends, {INTERVAL} of the first change below 0 and of the second above 0.",
         runs=table.size,
         least=FEWEST,
-        seeds=len(table),
+        fails=(lowest == 0 and rise.mean.is_above) or (lowest == last and fall.mean.is_below),
     )
 
 
@@ -116,16 +113,15 @@ def keeps_falling(networks: DataFrame, column: str, text: str) -> Claim:
     if table.shape[1] < FEWEST_WIDTHS:
         return _too_few(text, table)
     middle = table.shape[1] // 2
-    first, second = _change(table, 0, middle), _change(table, middle, -1)
-    return Claim(
+    halves = [_change(table, 0, middle, -DECADES), _change(table, middle, -1, -DECADES)]
+    return judge(
         text,
         SOURCE,
-        verdict(first.is_below and second.is_below, first.is_above or second.is_above),
+        halves,
         f"log10, mean over the seeds: {_means(table)}; change up to {table.columns[middle]} units "
-        f"{first}, after it {second}. Rule: {INTERVAL} of both below 0.",
+        f"{halves[0].mean}, after it {halves[1].mean}. Rule: {INTERVAL} of both below 0.",
         runs=table.size,
         least=FEWEST,
-        seeds=len(table),
     )
 
 
@@ -138,16 +134,15 @@ def rises_late(networks: DataFrame, column: str, text: str) -> Claim:
     if table.shape[1] < FEWEST_WIDTHS:
         return _too_few(text, table)
     middle = table.shape[1] // 2
-    change = _change(table, middle, -1)
-    return Claim(
+    change = _change(table, middle, -1, DECADES)
+    return judge(
         text,
         SOURCE,
-        verdict(change.is_above, change.is_below),
+        [change],
         f"log10, mean over the seeds: {_means(table)}; change from {table.columns[middle]} units "
-        f"on {change}. Rule: {INTERVAL} of the change above 0.",
+        f"on {change.mean}. Rule: {INTERVAL} of the change above 0.",
         runs=table.size,
         least=FEWEST,
-        seeds=len(table),
     )
 
 
@@ -156,8 +151,8 @@ def _widths(networks: DataFrame, column: str) -> DataFrame:
     return complete(by_seed(networks, column, WIDTH))
 
 
-def _change(table: DataFrame, start: int, end: int) -> SeedMean:
-    return seed_mean(table.iloc[:, end] - table.iloc[:, start])
+def _change(table: DataFrame, start: int, end: int, effect: float) -> Condition:
+    return Condition(table.iloc[:, end] - table.iloc[:, start], 0.0, effect)
 
 
 def _means(table: DataFrame) -> str:

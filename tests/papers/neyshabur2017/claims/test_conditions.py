@@ -26,17 +26,17 @@ def runs(*constants: tuple[float, float], column: str) -> list[RunRecord]:
 @pytest.mark.parametrize(
     ("words", "column", "bound"), [(C1, "c1_inverse_mu", 4), (C2, "c2_constant", 5)]
 )
-def test_no_run_may_exceed_the_bound(words: tuple, column: str, bound: float) -> None:
+def test_a_seeds_largest_value_is_within_the_bound(words: tuple, column: str, bound: float) -> None:
     inside, outside = bound - 0.1, bound + 0.1
 
     def told(*constants: tuple[float, float]) -> str:
         return claim("conditions", runs(*constants, column=column), *words).verdict
 
-    assert told((inside, bound), (inside, inside)) == HOLDS
-    assert told((inside, inside), (inside, outside)) == UNCLEAR
-    assert told((inside, outside), (inside, outside)) == FAILS
-    assert told((outside, inside), (outside, inside)) == FAILS
-    assert told((inside, inside)) == UNCLEAR  # a single run
+    assert told(*[(inside, inside)] * 3) == HOLDS
+    assert told((inside, inside), (inside, inside), (inside, outside)) == UNCLEAR
+    assert told(*[(inside, outside)] * 3) == FAILS
+    assert told(*[(outside, inside)] * 3) == FAILS
+    assert told(*[(inside, inside)] * 2) == UNCLEAR  # too few seeds
 
 
 def test_both_moments_are_needed() -> None:

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from gsnr_sweep.analysis.claim import FAILS, HOLDS, UNCLEAR
+from gsnr_sweep.analysis.seed_means import seed_mean
 from gsnr_sweep.papers.neyshabur2017.claims.confusion import ERROR, rank_correlations
 from gsnr_sweep.papers.neyshabur2017.networks import trained_networks
 from gsnr_sweep.records.record import RunRecord
@@ -33,7 +34,7 @@ def test_rank_correlations_are_scipys() -> None:
         place = made_up.CONFUSION.index(run.config["data"]["confusion"])
         run.measurements[-1].metrics[ERROR] = errors[run.config["seed"]][place]
     networks = trained_networks(make_analysis(*runs))
-    found = rank_correlations(networks, "max_sharpness", ERROR)
+    found = seed_mean(rank_correlations(networks, "max_sharpness", ERROR))
     expected = [stats.spearmanr(values[s], errors[s]).statistic for s in range(3)]
     assert (found.seeds, found.mean) == (3, pytest.approx(np.mean(expected)))
     low, high = stats.t.interval(0.95, 2, np.mean(expected), stats.sem(expected))

@@ -76,7 +76,7 @@ def test_l2_and_l2_path_separate_most(column: str, last: float, verdict: str) ->
 @pytest.mark.parametrize(
     ("runs", "why"),
     [
-        (made_up.labels((0,)), "Not enough seeds: 1 of at least 2."),
+        (made_up.labels((0,)), "Not enough runs: 8 of at least 12."),
         (made_up.labels((0, 1), sizes=(500,)), "Not enough runs"),
         (made_up.labels((0,), sizes=(500,)), "Not enough runs"),
         ([r for r in made_up.labels() if r.config["p_random"] == 0], "Not enough runs"),
@@ -89,8 +89,10 @@ def test_too_few_never_hold(words: tuple[str, ...], runs: list, why: str) -> Non
     assert found.evidence.startswith(why) or words == MOST
 
 
-def test_two_seeds_that_agree_suffice() -> None:
-    assert claim("norms", made_up.labels((0, 1)), *LARGER).verdict == HOLDS
+def test_two_seeds_are_too_few_though_they_agree() -> None:
+    two = claim("norms", made_up.labels((0, 1)), *LARGER)
+    assert two.verdict == UNCLEAR
+    assert two.evidence.startswith("Not enough seeds: 2 of at least 3.")
 
 
 def test_networks_with_a_training_error_do_not_count() -> None:
