@@ -37,6 +37,8 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.gap_predicted.gap_predicted",
     "gsnr_sweep.measures.gsnr_early.gsnr_early",
     "gsnr_sweep.measures.fresh_sets.fresh_sets",
+    "gsnr_sweep.measures.first_order.first_order",
+    "gsnr_sweep.measures.ratio_of_expectations.ratio_of_expectations",
     "gsnr_sweep.measures.steps_to_loss.steps_to_loss",
     "gsnr_sweep.measures.layer_norms.layer_norms",
     "gsnr_sweep.measures.fisher_rao.fisher_rao",

@@ -79,6 +79,11 @@ class AutogradEngine:
         return self._gradient(samples, Mode.BATCH)
 
     @property
+    def is_normalized(self) -> bool:
+        """Whether the network has batch normalization."""
+        return bool(self._norms)
+
+    @property
     def _uses_running(self) -> bool:
         return any(norm.running_mean is not None for norm in self._norms)
 

@@ -11,10 +11,12 @@ from gsnr_sweep.papers import extension
 from gsnr_sweep.papers.figure_kind import FigureKind
 from gsnr_sweep.papers.jiang2020 import catalog as jiang2020
 from gsnr_sweep.papers.liu2020 import catalog as liu2020
+from gsnr_sweep.papers.liu2020.claims.assumptions import assumption_claims
 from gsnr_sweep.papers.liu2020.claims.first_term import first_term_claims
 from gsnr_sweep.papers.liu2020.claims.frozen import frozen_claims
 from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
+from gsnr_sweep.papers.liu2020.claims.mean_osgr import mean_osgr_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
@@ -35,18 +37,20 @@ _CATALOGS = (liu2020, neyshabur2017, jiang2020)
 FIGURES: dict[str, FigureKind] = {
     name: kind for one in _CATALOGS for name, kind in one.FIGURES.items()
 }
-BY_FIGURE: dict[str, Callable[[Analysis], list[Claim]]] = {
-    "lhs_rhs": lhs_rhs_claims,
-    "gsnr_curves": gsnr_curve_claims,
-    "same_sign": same_sign_claims,
-    "frozen": frozen_claims,
-    "weight_gradient": weight_gradient_claims,
-    "first_term": first_term_claims,
-    "norms": norm_claims,
-    "sharpness": sharpness_claims,
-    "confusion": confusion_claims,
-    "width": width_claims,
-    "conditions": condition_claims,
+Judge = Callable[["Analysis"], list[Claim]]
+BY_FIGURE: dict[str, tuple[Judge, ...]] = {
+    "lhs_rhs": (lhs_rhs_claims, mean_osgr_claims),
+    "gsnr_curves": (gsnr_curve_claims,),
+    "same_sign": (same_sign_claims,),
+    "frozen": (frozen_claims,),
+    "weight_gradient": (weight_gradient_claims,),
+    "first_term": (first_term_claims,),
+    "assumptions": (assumption_claims,),
+    "norms": (norm_claims,),
+    "sharpness": (sharpness_claims,),
+    "confusion": (confusion_claims,),
+    "width": (width_claims,),
+    "conditions": (condition_claims,),
 }
 
 
@@ -98,7 +102,7 @@ def judge(analysis: Analysis) -> tuple[Claim, ...]:
     preset = analysis.preset
     if analysis.frame.empty:
         return ()
-    asked = [BY_FIGURE[name] for name in preset.figures if name in BY_FIGURE and preset.name]
+    asked = [one for name in preset.figures for one in BY_FIGURE.get(name, ()) if preset.name]
     own = [claim for path in preset.claims for claim in _judge_own(path, analysis)]
     judged = (*(claim for claims in asked for claim in claims(analysis)), *own)
     return tuple(claim.of_sweep(analysis.table.runs) for claim in judged)

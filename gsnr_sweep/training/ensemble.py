@@ -81,7 +81,8 @@ class Ensemble:
         parts = zip(engines, train, others, strict=True)
         initial = {name: p.detach().clone() for name, p in model.named_parameters()}
         self.replicas = [
-            Replica(engine, own, by_optimizer, rest, initial) for engine, own, rest in parts
+            Replica(engine, own, by_optimizer, rest, initial, self.test)
+            for engine, own, rest in parts
         ]
         draws = plan.random or (settings.rule is not None and draws_random_numbers(settings.rule))
         self._mini_batches = self._stacked_mini_batches(settings.rule)

@@ -58,6 +58,7 @@ class Replica:
         by_optimizer: Whether an optimizer moves the weights.
         others: The other replicas' training sets, for measures that look at them.
         initial: The weights before any training by name, all parameters, of all replicas.
+        test: The test set D', for measures that look at it.
     """
 
     engine: AutogradEngine
@@ -65,6 +66,7 @@ class Replica:
     by_optimizer: bool = False
     others: Sequence[Samples] = ()
     initial: Mapping[str, Tensor] = field(default_factory=dict)
+    test: Samples | None = None
 
     def __post_init__(self) -> None:
         self.model, self.loss = self.engine.model, self.engine.loss

@@ -11,7 +11,8 @@ ERRORS = ("gen_error", "test_error")
 
 _OUTCOMES = {*TARGETS, "train_error", "train_acc", "test_acc"}
 _CHECKS = {
-    *("taylor_ratio", "osgr_diff", "osgr_rhs_weighted", "gsnr_alive_fraction"),
+    *("taylor_ratio", "taylor_ratio_test", "gsnr_alive_fraction"),
+    *("osgr_diff", "osgr_rhs_weighted", "osgr_lhs_of_sets", "osgr_rhs_of_sets"),
     *("max_sharpness_at_bound", "hessian_trace_error"),
     *("own_over_fresh_sq_norm", "own_over_fresh_variance", "between_over_within_variance"),
 }

@@ -158,4 +158,5 @@ def _conditions(seed: int, layers: int, **settings: Any) -> RunRecord:
         ],
     }
     curves = {"c1_inverse_mu": (1.88 * factor, 1.07 * factor), "c2_constant": (2.0, 2.5)}
+    curves["c3_constant"] = (2.1, 2.4)
     return make_run(curves, epochs=(0, 30), arrays=arrays, seed=seed, **settings)

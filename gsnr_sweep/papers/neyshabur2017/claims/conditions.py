@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "Neyshabur et al. 2017, arXiv version, Fig. 5"
-BOUNDS = {"c1_inverse_mu": ("C1", "1/μ", 4.0), "c2_constant": ("C2", "its constant", 5.0)}
+BOUNDS = {
+    "c1_inverse_mu": ("C1", "1/μ", 4.0),
+    "c2_constant": ("C2", "its constant", 5.0),
+    "c3_constant": ("C3", "its constant", 3.0),
+}
 """By metric the condition, the constant, and its reported bound.
 
 The bounds are as they are remembered of the arXiv version; they could not be checked against it.
@@ -26,7 +30,7 @@ The bounds are as they are remembered of the arXiv version; they could not be ch
 
 
 def condition_claims(analysis: Analysis) -> list[Claim]:
-    """Judge at every measured epoch that the constants of C1 and C2 are as small as reported."""
+    """Judge at every measured epoch that the constants of C1 to C3 are as small as reported."""
     return judge_groups(analysis, analysis.aligned, (), _judge)
 
 

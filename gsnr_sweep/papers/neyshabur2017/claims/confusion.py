@@ -8,7 +8,13 @@ from gsnr_sweep.analysis.claim import Claim
 from gsnr_sweep.analysis.rule import Condition, judge
 from gsnr_sweep.analysis.seed_means import INTERVAL
 from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import by_seed, judge_groups, sentence
-from gsnr_sweep.papers.neyshabur2017.complexity_measures import MAX_SHARPNESS, NORMS, over_margin
+from gsnr_sweep.papers.neyshabur2017.complexity_measures import (
+    LEVEL,
+    LOG10_KL,
+    MAX_SHARPNESS,
+    NORMS,
+    over_margin,
+)
 from gsnr_sweep.papers.neyshabur2017.networks import interpolating, trained_networks
 
 if TYPE_CHECKING:
@@ -32,8 +38,41 @@ def confusion_claims(analysis: Analysis) -> list[Claim]:
 
 
 def _judge(networks: DataFrame, about: str) -> list[Claim]:
-    norms = [rises(networks, over_margin(norm), name, about) for norm, name in NORMS.items()]
-    return [*norms, sharpness_does_not_rise(networks, about)]
+    norms = [
+        rises(networks, over_margin(norm), f"the {name} over γ²", about)
+        for norm, name in NORMS.items()
+    ]
+    joint = f"the KL at expected sharpness {LEVEL}"
+    return [
+        error_rises(networks, about),
+        *norms,
+        rises(networks, LOG10_KL, joint, about),
+        sharpness_does_not_rise(networks, about),
+    ]
+
+
+def error_rises(networks: DataFrame, about: str = "") -> Claim:
+    """Holds if global minima of the true labels' loss differ in test error, by what else is fitted.
+
+    The 95 % interval over the seeds of the rank correlation of test error and confusion set is
+    above 0.
+    """
+    (with_set, _) = _both(networks, ERROR, RISES)
+    text = "networks without an error on the same true labels differ in test error, which rises "
+    return judge(
+        sentence(about, f"{text}with the confusion set."),
+        SOURCE,
+        [with_set],
+        f"Spearman's coefficient with the size of the confusion set {with_set.mean}; mean test "
+        f"error {_mean_errors(networks)}. Rule: {INTERVAL} above 0.",
+        runs=_runs(networks, ERROR),
+        least=FEWEST,
+    )
+
+
+def _mean_errors(networks: DataFrame) -> str:
+    means = by_seed(networks, ERROR, CONFUSION).mean()
+    return ", ".join(f"{value:.3g} (K = {size:g})" for size, value in means.items())
 
 
 def rank_correlations(networks: DataFrame, column: str, other: str) -> Series[Any]:
@@ -51,16 +90,14 @@ def rank_correlations(networks: DataFrame, column: str, other: str) -> Series[An
 
 
 def rises(networks: DataFrame, column: str, name: str, about: str = "") -> Claim:
-    """Holds if a norm rises with the confusion set and with the test error.
+    """Holds if a measure rises with the confusion set and with the test error.
 
     The 95 % intervals over the seeds of both rank correlations are above 0; does not hold if one is
     below 0.
     """
     both = _both(networks, column, RISES)
     return judge(
-        sentence(
-            about, f"the {name} over γ² rises with the confusion set and with the test error."
-        ),
+        sentence(about, f"{name} rises with the confusion set and with the test error."),
         SOURCE,
         both,
         f"Spearman's coefficient {_told(*both)}. Rule: {INTERVAL} of both above 0.",

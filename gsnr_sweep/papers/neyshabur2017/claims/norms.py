@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, seed_mean
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed, seed_mean
 from gsnr_sweep.papers.neyshabur2017.claims.labels import (
     DECADES,
     FEWEST,
+    RANDOM,
     above_at_every_size,
     gap_grows,
     gap_growth,
@@ -24,17 +25,18 @@ if TYPE_CHECKING:
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "Neyshabur et al. 2017, Fig. 1"
+FITTING = 0.9
 MOST, OTHERS = ("l2", "l2_path"), ("l1_path", "spectral")
 
 
 def norm_claims(analysis: Analysis) -> list[Claim]:
     """Judge what is said of the norms, by networks without a training error."""
-    networks = interpolating(trained_networks(analysis))
-    return judge_groups(analysis, networks, ("n", "p_random"), _judge)
+    return judge_groups(analysis, trained_networks(analysis), ("n", "p_random"), _judge)
 
 
-def _judge(networks: DataFrame, about: str) -> list[Claim]:
-    claims = []
+def _judge(trained: DataFrame, about: str) -> list[Claim]:
+    claims = [fits(trained, about)] if "train_error" in trained else []
+    networks = interpolating(trained)
     for norm, name in NORMS.items():
         column = over_margin(norm)
         text = sentence(about, f"the {name} over γ² is larger with random than with true labels.")
@@ -42,6 +44,24 @@ def _judge(networks: DataFrame, about: str) -> list[Claim]:
         text = sentence(about, f"the gap in the {name} grows with the training set.")
         claims.append(gap_grows(networks, column, text, SOURCE))
     return [*claims, most_pronounced(networks, about)]
+
+
+def fits(trained: DataFrame, about: str = "") -> Claim:
+    """Holds if more than 90 % of a seed's networks with random labels have no training error."""
+    random = trained[trained["p_random"] == RANDOM]
+    share = Condition(each_seed(random, _fitting), FITTING, 1.0)
+    return judge(
+        sentence(about, "networks fit random labels, too: their training error is zero."),
+        SOURCE,
+        [share],
+        f"networks with random labels without a training error {share.mean.written('.0%')}. Rule: "
+        f"{INTERVAL} above {FITTING:.0%}.",
+        runs=len(random),
+    )
+
+
+def _fitting(networks: DataFrame) -> float:
+    return len(interpolating(networks)) / len(networks)
 
 
 def most_pronounced(networks: DataFrame, about: str = "") -> Claim:

@@ -16,6 +16,7 @@ from gsnr_sweep.papers.neyshabur2017.claims.over_seeds import (
 from gsnr_sweep.papers.neyshabur2017.complexity_measures import (
     LEVEL,
     LOG10_KL,
+    MAX_SHARPNESS,
     NORMS,
     over_margin,
 )
@@ -53,6 +54,8 @@ def _judge(networks: DataFrame, about: str) -> list[Claim]:
     joint = f"the joint PAC-Bayes measure, KL at expected sharpness {LEVEL}, falls, then rises."
     text = sentence(about, joint)
     claims.append(falls_then_rises(fitting, LOG10_KL, text))
+    sharpness = sentence(about, "max sharpness rises with the width.")
+    claims.append(rises_on_the_whole(fitting, MAX_SHARPNESS, sharpness))
     for norm in FALLING:
         with_factors = f"with the factors of its capacity bound the {NORMS[norm]} rises in the end."
         text = sentence(about, with_factors)
@@ -120,6 +123,23 @@ def keeps_falling(networks: DataFrame, column: str, text: str) -> Claim:
         halves,
         f"log10, mean over the seeds: {_means(table)}; change up to {table.columns[middle]} units "
         f"{halves[0].mean}, after it {halves[1].mean}. Rule: {INTERVAL} of both below 0.",
+        runs=table.size,
+        least=FEWEST,
+    )
+
+
+def rises_on_the_whole(networks: DataFrame, column: str, text: str) -> Claim:
+    """Holds if a measure is higher for the widest network than for the narrowest."""
+    table = _widths(networks, column)
+    if table.shape[1] < FEWEST_WIDTHS:
+        return _too_few(text, table)
+    change = _change(table, 0, -1, DECADES)
+    return judge(
+        text,
+        SOURCE,
+        [change],
+        f"mean over the seeds: {_means(table)}; change {change.mean}. Rule: {INTERVAL} of the "
+        "change above 0.",
         runs=table.size,
         least=FEWEST,
     )

@@ -8,7 +8,7 @@ from tests.papers.neyshabur2017 import made_up
 from tests.papers.neyshabur2017.claims.judging import claim
 from tests.tables import make_run
 
-C1, C2 = ("C1 holds",), ("C2 holds",)
+C1, C2, C3 = ("C1 holds",), ("C2 holds",), ("C3 holds",)
 
 
 def runs(*constants: tuple[float, float], column: str) -> list[RunRecord]:
@@ -24,7 +24,8 @@ def runs(*constants: tuple[float, float], column: str) -> list[RunRecord]:
 
 
 @pytest.mark.parametrize(
-    ("words", "column", "bound"), [(C1, "c1_inverse_mu", 4), (C2, "c2_constant", 5)]
+    ("words", "column", "bound"),
+    [(C1, "c1_inverse_mu", 4), (C2, "c2_constant", 5), (C3, "c3_constant", 3)],
 )
 def test_a_seeds_largest_value_is_within_the_bound(words: tuple, column: str, bound: float) -> None:
     inside, outside = bound - 0.1, bound + 0.1

@@ -43,7 +43,7 @@ def test_rank_correlations_are_scipys() -> None:
 
 def test_all_hold_on_runs_like_the_papers() -> None:
     claims = judged("confusion", made_up.confusion())
-    assert len(claims) == 5
+    assert len(claims) == 7
     assert {c.verdict for c in claims} == {HOLDS}
 
 

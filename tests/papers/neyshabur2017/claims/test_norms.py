@@ -26,7 +26,7 @@ def shifted(by: dict[tuple[float, int], float], column: str = L2, spread: float 
 
 def test_all_hold_on_runs_like_those_of_a_small_perceptron() -> None:
     claims = judged("norms", made_up.labels())
-    assert len(claims) == 9
+    assert len(claims) == 10
     assert {c.verdict for c in claims} == {HOLDS}
     assert claim("norms", made_up.labels(), *LARGER).runs == 24
 

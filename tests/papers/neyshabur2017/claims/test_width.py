@@ -37,7 +37,7 @@ def with_values(column: str, values: list[float], spread: float = 0.02) -> list[
 def test_on_runs_like_those_of_a_small_perceptron() -> None:
     """The turn of the joint measure, 0.08 decades with seeds 0.02 apart, is not told from none."""
     verdicts = {c.text: c.verdict for c in judged("width", made_up.widths())}
-    assert len(verdicts) == 8
+    assert len(verdicts) == 9
     assert [text for text, verdict in verdicts.items() if verdict != HOLDS] == [
         "The joint PAC-Bayes measure, KL at expected sharpness 0.05, falls, then rises."
     ]
