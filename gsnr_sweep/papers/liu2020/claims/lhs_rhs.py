@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -199,14 +200,8 @@ def falls_below(known: DataFrame) -> Claim:
     first, last = epochs[0], epochs[-1]
     if first == last:
         return Claim(text, source, UNCLEAR, "Too few epochs.")
-
-    def growth(own: DataFrame) -> float:
-        wide = own.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
-        if not {first, last} <= set(wide.columns):
-            return math.nan
-        return float((wide[last] - wide[first]).mean())
-
-    grown = Condition(each_seed(known, growth), 0.0, WORTH_FINDING)
+    by_seed = each_seed(known, partial(growth, first=first, last=last))
+    grown = Condition(by_seed, 0.0, WORTH_FINDING)
     ends = {epoch: _at(known, epoch)["osgr_diff"] for epoch in (first, last)}
     told = ", ".join(
         f"mean {values.mean():+.3f} at epoch {describe_epoch(epoch)}"
@@ -222,15 +217,18 @@ def falls_below(known: DataFrame) -> Claim:
     )
 
 
+def growth(rows: DataFrame, first: float, last: float) -> float:
+    """Return by how much LHS − RHS grows between two epochs; NaN where one was not measured."""
+    wide = rows.pivot_table(index="run_id", columns="epoch", values="osgr_diff")
+    if not {first, last} <= set(wide.columns):
+        return math.nan
+    return float((wide[last] - wide[first]).mean())
+
+
 def more_data(known: DataFrame) -> Claim:
     """Holds if the ranks of n and of LHS are positively correlated among a seed's runs."""
     last = _at(known, _epochs(known)[-1])
     text, source = "Training on more data brings R closer to 1.", "2.3, eq. (22)"
-
-    def spearman(own: DataFrame) -> float:
-        if (own[["n", "osgr_lhs"]].nunique() < 2).any():
-            return math.nan
-        return float(own["n"].corr(own["osgr_lhs"], method="spearman"))
 
     rho = Condition(each_seed(last, spearman), 0.0, RISES)
     by_n = last.groupby("n")["osgr_lhs"].mean()
@@ -243,6 +241,13 @@ def more_data(known: DataFrame) -> Claim:
         f"{INTERVAL} of it above 0.",
         runs=len(last),
     )
+
+
+def spearman(rows: DataFrame) -> float:
+    """Return the rank correlation of n and LHS; NaN where one does not vary."""
+    if (rows[["n", "osgr_lhs"]].nunique() < 2).any():
+        return math.nan
+    return float(rows["n"].corr(rows["osgr_lhs"], method="spearman"))
 
 
 def _epochs(known: DataFrame) -> Sequence[float]:
