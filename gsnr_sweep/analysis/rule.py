@@ -23,8 +23,8 @@ from gsnr_sweep.analysis.standard_errors import half_width
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-DRAWS = 10_000
-"""Simulated sweeps: an error rate of 2.5 % is then known to 0.3 %."""
+DRAWS = 20_000
+"""Simulated sweeps: an error rate of 2.5 % is then known to 0.2 %."""
 _SKEWED = 4.0  # shape of the gamma distribution, whose skewness is then 1
 
 
@@ -37,11 +37,13 @@ class Condition:
         bound: What the mean is compared with.
         effect: A mean on the right side of the bound that the rule is meant to find: what a paper
             reports, or what is worth knowing.
+        told: The effect in words, where the number alone does not say it.
     """
 
     values: Series[Any]
     bound: float
     effect: float
+    told: str = ""
 
     @cached_property
     def mean(self) -> SeedMean:
@@ -77,7 +79,7 @@ class ErrorRates:
         false_positive: Share in which a claim is said to hold whose mean lies at the bound, if
             seeds vary normally.
         false_positive_skewed: The same if they vary with skewness 1, away from the claim.
-        effects: The means by which `false_negative` is found.
+        effects: The means by which `false_negative` is found, in words.
         false_negative: Share in which a claim with these means is not said to hold, if seeds vary
             normally, with the variances and correlations that were measured.
     """
@@ -85,17 +87,17 @@ class ErrorRates:
     seeds: int
     false_positive: float
     false_positive_skewed: float
-    effects: tuple[float, ...]
+    effects: tuple[str, ...]
     false_negative: float
 
     def __str__(self) -> str:
         """Write the rates as a sentence."""
-        effects = ", ".join(f"{effect:.3g}" for effect in dict.fromkeys(self.effects))
+        effects = ", ".join(dict.fromkeys(self.effects))
         return (
             f"Errors of the rule with {self.seeds} seeds, simulated: it holds wrongly in "
             f"{self.false_positive:.1%} of sweeps whose mean is at the bound "
             f"({self.false_positive_skewed:.1%} if seeds vary with skewness 1), and misses "
-            f"a mean of {effects} in {self.false_negative:.1%} if seeds differ as here."
+            f"{effects} in {self.false_negative:.1%} if seeds differ as here."
         )
 
 
@@ -155,7 +157,7 @@ def error_rates(conditions: Sequence[Condition]) -> ErrorRates | None:
     return ErrorRates(
         seeds,
         *_false_positives(seeds),
-        tuple(condition.effect for condition in conditions),
+        tuple(c.told or f"a mean of {c.effect:.3g}" for c in conditions),
         _false_negative(values, np.array([condition.distance for condition in conditions])),
     )
 

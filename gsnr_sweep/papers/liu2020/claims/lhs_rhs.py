@@ -67,7 +67,7 @@ def on_diagonal(known: DataFrame) -> Claim:
     The squares of the points' own errors are taken off, so that noise is no distance.
     """
     first = _at(known, _epochs(known)[0])
-    distance = Condition(each_seed(first, excess), CLOSE**2, 0.0)
+    distance = Condition(each_seed(first, excess), CLOSE**2, 0.0, "LHS = RHS")
     return judge(
         "At the beginning of training the points lie on LHS = RHS.",
         "2.4, Fig. 4",
@@ -87,7 +87,8 @@ def leaves_diagonal(known: DataFrame) -> Claim:
     if not later:
         return Claim(text, "A.2, Fig. 9", UNCLEAR, "Nothing was measured after the start.")
     first = _at(known, later[0])
-    distance = Condition(each_seed(first, excess), CLOSE**2, (2 * CLOSE) ** 2)
+    far = f"a distance of {2 * CLOSE:g}"
+    distance = Condition(each_seed(first, excess), CLOSE**2, (2 * CLOSE) ** 2, far)
     return judge(
         text,
         "A.2, Fig. 9",
@@ -129,7 +130,8 @@ def strongly_correlated(known: DataFrame) -> Claim:
 
 def correlated(rows: DataFrame) -> Condition:
     """Return the condition that Pearson's c is above 0.7, of Fisher's z."""
-    return Condition(each_seed(rows, fishers_z), math.atanh(STRONG), math.atanh(STRONGER))
+    z = each_seed(rows, fishers_z)
+    return Condition(z, math.atanh(STRONG), math.atanh(STRONGER), f"c = {STRONGER:g}")
 
 
 def fishers_z(rows: DataFrame) -> float:
