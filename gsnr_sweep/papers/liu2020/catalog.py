@@ -12,8 +12,10 @@ PAPER = (
 FIGURES = {
     LHS_RHS: FigureKind(
         "",
-        "Both sides of eq. (19) against each other, a point a run. Red: least-squares line; blue: "
-        "LHS = RHS; c: Pearson's correlation coefficient.",
+        "Both sides of eq. (19) against each other, a point a run; where seeds were swept, a pale "
+        "point a run and the mean over seeds of each setting. Red: least-squares line; pink: line "
+        "with errors in both sides (Deming); blue: LHS = RHS; c: Pearson's correlation "
+        "coefficient.",
     ),
     "own_lhs_rhs": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.own_lhs_rhs.draw_own_lhs_rhs",

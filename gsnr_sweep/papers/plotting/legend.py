@@ -59,6 +59,8 @@ class Legend:
         columns = [_joined([first, rest])] if rest else [first]
         if len(columns[0]) * LEGEND_LINE > figure.get_figheight() and rest:
             columns = [first, rest]
+        lines = max(sum(1 + label.count("\n") for label, _ in column) for column in columns)
+        figure.set_figheight(max(figure.get_figheight(), lines * LEGEND_LINE))
         look = {"handlelength": 1.6, "columnspacing": 1.0, "borderaxespad": 0.2}
         entries = _side_by_side(columns)
         legend = _put(figure, entries, len(columns), "outside right upper", **look)

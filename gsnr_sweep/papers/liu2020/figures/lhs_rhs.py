@@ -1,8 +1,9 @@
 """Both sides of eq. (19) of Liu et al. 2020 against each other: the paper's Fig. 4.
 
-One panel an epoch, one point a run. Colour and marker stand for what was swept: on the paper's
-grids the colour for the size of the training sets, n, and the marker for the width of the network,
-ch, while the noise is not told apart, as in the paper; the legend says what is not.
+One panel an epoch, one point a run; where seeds were swept, single runs are small and pale, and the
+mean over the seeds of a setting is its point. Colour and marker stand for what was swept: on the
+paper's grids the colour for the size of the training sets, n, and the marker for the width of the
+network, ch, while the noise is not told apart, as in the paper; the legend says what is not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from matplotlib.lines import Line2D
 from pandas import DataFrame
 
 from gsnr_sweep.analysis.analysis import DEFAULT_X, DEFAULT_Y
-from gsnr_sweep.analysis.axes import open_axes
+from gsnr_sweep.analysis.axes import SEEDS, open_axes
 from gsnr_sweep.analysis.statistics import PairStatistics
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.plotting.legend import Legend
@@ -47,8 +48,10 @@ PAPER_AXES = ("n", "ch")
 PAPER_NOISE = ({"p_random"}, {"data.eta"})
 MAX_PANELS = 16
 FIT: dict[str, Any] = {"color": "#d62728", "linestyle": ":", "linewidth": 1.6}
+DEMING: dict[str, Any] = {"color": "#e377c2", "linestyle": "-.", "linewidth": 1.2}
 DIAGONAL: dict[str, Any] = {"color": "#1f3fd1", "linestyle": ":", "linewidth": 1.3}
 ERROR_BAR: dict[str, Any] = {"color": "0.55", "linewidth": 0.6}
+_FULL, _PALE = 0.9, 0.3
 
 
 def draw_lhs_rhs(
@@ -86,7 +89,9 @@ def draw_lhs_rhs(
     epochs = panel_epochs(statistics)
     if not epochs:
         raise GsnrError(f"No run measured {x} or {y} at any epoch: there is nothing to draw.")
-    color, marker, others = channels(table, axes, hue, style)
+    repeats = [name for name in axes if name in SEEDS and name not in (hue, style)]
+    settings = [name for name in axes if name not in repeats]
+    color, marker, others = channels(table, settings, hue, style)
     told = table.assign(hue=table[color], style=combined(table, marker))
     columns |= {"hue": "hue", "style": "style"}
     colors = color_levels(table[color])
@@ -94,14 +99,20 @@ def draw_lhs_rhs(
     compares = (x, y) == (DEFAULT_X, DEFAULT_Y) or x.startswith("osgr_own_rhs")
     figure, panels = square_panels(len(epochs))
     for panel, epoch in zip(panels, epochs, strict=True):
-        points = _points_at(told, epoch, columns)
-        _draw_points(panel, points, colors, markers)
+        points = _points_at(told, epoch, columns, settings if repeats else None)
+        _draw_points(panel, points, colors, markers, _PALE if repeats else _FULL)
+        if repeats:
+            _draw_points(panel, _means(points), colors, markers, _FULL)
         if error_bars:
             _draw_error_bars(panel, points)
         _set_limits(panel, points, compares)
         _draw_fit(panel, points, statistics[epoch])
         panel.set_title(panel_title(epoch, statistics[epoch]), fontsize=SIZES["title"])
-    legend = _legend(colors, markers if marker else None, compares, error_bars)
+    has_deming = any(not math.isnan(statistics[epoch].deming_slope) for epoch in epochs)
+    legend = _legend(colors, markers if marker else None, compares, error_bars, has_deming)
+    if repeats:
+        seeds = table[repeats].drop_duplicates().shape[0]
+        legend.say(f"{seeds} seeds: mean;\npale: each")
     for name in others:
         legend.say(f"{name}: {table[name].nunique(dropna=False)} values,\nnot told apart")
     names = (AXIS_LABELS.get(name, name) for name in (x, y))
@@ -164,19 +175,35 @@ def _check_columns(table: DataFrame, names: Iterable[str]) -> None:
         )
 
 
-def _points_at(table: DataFrame, epoch: float, columns: Mapping[str, str]) -> DataFrame:
+def _points_at(
+    table: DataFrame, epoch: float, columns: Mapping[str, str], settings: Sequence[str] | None
+) -> DataFrame:
     """Return the finite points of one epoch, each column under the name of its part in the figure.
 
-    They come shuffled, always in the same way, so that no group covers another.
+    They come shuffled, always in the same way, so that no group covers another; with the name of
+    their setting, if there are several runs of each.
     """
     rows = table[table["epoch"] == epoch]
     points = DataFrame({part: rows[column] for part, column in columns.items()})
+    if settings is not None:
+        points["setting"] = combined(rows, settings) if settings else "all"
     finite = np.isfinite(points[["x", "y"]].to_numpy()).all(axis=1)
     shuffled: DataFrame = points.loc[finite].sample(frac=1, random_state=0)
     return shuffled
 
 
-def _draw_points(panel: Axes, points: DataFrame, colors: Levels, markers: Levels) -> None:
+def _means(points: DataFrame) -> DataFrame:
+    """Return the mean point of each setting."""
+    looks = {part: (part, "first") for part in ("hue", "style")}
+    means: DataFrame = points.groupby("setting", sort=False).agg(
+        x=("x", "mean"), y=("y", "mean"), **looks
+    )
+    return means
+
+
+def _draw_points(
+    panel: Axes, points: DataFrame, colors: Levels, markers: Levels, alpha: float
+) -> None:
     if points.empty:
         panel.text(0.5, 0.85, "no finite points", transform=panel.transAxes, ha="center", size=8)
         return
@@ -187,9 +214,9 @@ def _draw_points(panel: Axes, points: DataFrame, colors: Levels, markers: Levels
         style=labels_of(points["style"]),
         palette=colors.looks,
         markers=markers.looks,
-        s=24 if len(points) <= 60 else 16,
+        s=(24 if len(points) <= 60 else 16) * (1.0 if alpha == _FULL else 0.5),
         linewidth=0.25,
-        alpha=0.9,
+        alpha=alpha,
         legend=False,
         zorder=3,
         ax=panel,
@@ -232,13 +259,18 @@ def _extent(points: DataFrame, part: str) -> tuple[float, float]:
 
 
 def _draw_fit(panel: Axes, points: DataFrame, statistics: PairStatistics) -> None:
-    """Draw the least-squares line over the panel's points."""
+    """Draw the lines over the panel's points: least squares, and with errors in both sides."""
+    ends = points["x"].agg(["min", "max"]).to_numpy()
     if not math.isnan(statistics.slope):
-        ends = points["x"].agg(["min", "max"]).to_numpy()
         panel.plot(ends, statistics.intercept + statistics.slope * ends, **FIT, zorder=4)
+    if not math.isnan(statistics.deming_slope):
+        line = statistics.deming_intercept + statistics.deming_slope * ends
+        panel.plot(ends, line, **DEMING, zorder=4)
 
 
-def _legend(colors: Levels, markers: Levels | None, compares: bool, error_bars: bool) -> Legend:
+def _legend(
+    colors: Levels, markers: Levels | None, compares: bool, error_bars: bool, has_deming: bool
+) -> Legend:
     """Name the colours, the markers if they differ, and the lines."""
     legend = Legend()
     legend.start(colors.heading())
@@ -250,6 +282,8 @@ def _legend(colors: Levels, markers: Levels | None, compares: bool, error_bars: 
             legend.add(label, _point(color="0.35", marker=markers.looks[label]))
     legend.start()
     legend.add("least squares", Line2D([], [], **FIT))
+    if has_deming:
+        legend.add("Deming", Line2D([], [], **DEMING))
     if compares:
         legend.add("LHS = RHS", Line2D([], [], **DIAGONAL))
     if error_bars:

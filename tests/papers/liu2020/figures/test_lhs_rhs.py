@@ -128,7 +128,7 @@ def test_one_legend_names_all_values_and_lines():
     assert [text for text in texts if text] == [
         *("n", *map(str, PAPER_N)),
         *("ch", *map(str, PAPER_CH)),
-        *("least squares", "LHS = RHS", "p_random: 5 values,\nnot told apart"),
+        *("least squares", "Deming", "LHS = RHS", "p_random: 5 values,\nnot told apart"),
     ]
 
 
@@ -287,8 +287,8 @@ def test_files_are_sharp_vectors_with_real_text_and_no_window_state(tmp_path):
 
 
 def looks_of(panel):
-    """The looks of a panel's points: colour and marker."""
-    (collection,) = panel.collections
+    """The looks of a panel's points, of several seeds their means: colour and marker."""
+    *_, collection = panel.collections
     return [
         (tuple(face), path.vertices.tobytes())
         for face, path in zip(collection.get_facecolors(), collection.get_paths(), strict=True)
@@ -312,7 +312,7 @@ GRIDS = {
     "models": grid(model=("cnn", "mlp")),
     "sizes and rate": grid(n=(100, 200), lr=(0.1, 0.5)),
     "sizes, widths, rate": grid(n=(100, 200), ch=(6, 8), lr=(0.1, 0.5)),
-    "four axes": grid(n=(100, 200), p_random=(0.0, 0.5), lr=(0.1, 0.5), seed=(0, 1)),
+    "four axes": grid(n=(100, 200), p_random=(0.0, 0.5), lr=(0.1, 0.5), model=("a", "b")),
 }
 
 
@@ -320,22 +320,39 @@ GRIDS = {
 def test_points_of_every_grid_look_different(table):
     (panel,) = draw(table).axes
     looks = looks_of(panel)
-    assert len(set(looks)) == len(looks) == len(table)
+    assert (
+        len(set(looks))
+        == len(looks)
+        == len(
+            table.drop(columns="seed", errors="ignore")
+            .filter(["n", "ch", "p_random", "lr", "model"])
+            .drop_duplicates()
+        )
+    )
+
+
+def test_seeds_are_a_spread_around_the_mean_of_their_setting():
+    """A pale point a run, and one for each setting at the mean of its seeds."""
+    table = GRIDS["labels and seeds"]
+    (panel,) = draw(table).axes
+    pale, means = panel.collections
+    expected = table.groupby("p_random")[["osgr_rhs", "osgr_lhs"]].mean().to_numpy()
+    drawn = np.asarray(means.get_offsets())
+    assert drawn[np.lexsort(drawn.T)] == pytest.approx(expected[np.lexsort(expected.T)])
+    assert len(pale.get_offsets()) == len(table)
+    assert pale.get_facecolors()[:, 3].max() < means.get_facecolors()[:, 3].min()
+
+
+def test_a_seed_that_the_user_tells_apart_is_no_spread():
+    (panel,) = draw(GRIDS["labels and seeds"], style="seed").axes
+    (points,) = panel.collections
+    assert len(points.get_offsets()) == 12
 
 
 def test_the_legend_names_what_was_swept():
     _, texts = legend_of(draw(GRIDS["labels and seeds"]))
-    assert [t for t in texts if t][:9] == [
-        "p_random",
-        "0",
-        "0.2",
-        "0.5",
-        "seed",
-        "0",
-        "1",
-        "2",
-        "3",
-    ]
+    assert [t for t in texts if t][:5] == ["p_random", "0", "0.2", "0.5", "least squares"]
+    assert "4 seeds: mean;\npale: each" in texts
     _, texts = legend_of(draw(GRIDS["rate"]))
     assert [t for t in texts if t][:5] == ["lr", "0.001", "0.1", "0.5", "least squares"]
     _, texts = legend_of(draw(GRIDS["sizes, widths, rate"]))
@@ -343,9 +360,9 @@ def test_the_legend_names_what_was_swept():
 
 
 def test_axes_that_are_left_are_named_as_not_told_apart():
-    _, texts = legend_of(draw(grid(n=(1, 2), lr=range(1, 8), seed=range(3))))
-    assert "seed: 3 values,\nnot told apart" in texts
-    _, texts = legend_of(draw(GRIDS["four axes"], hue="lr", style="seed"))
+    _, texts = legend_of(draw(grid(n=(1, 2), lr=range(1, 8), model=("a", "b", "c"))))
+    assert "model: 3 values,\nnot told apart" in texts
+    _, texts = legend_of(draw(GRIDS["four axes"], hue="lr", style="model"))
     assert {"n: 2 values,\nnot told apart", "p_random: 2 values,\nnot told apart"} <= set(texts)
 
 
