@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pandas import DataFrame
 from rich.console import Console
@@ -24,7 +25,7 @@ from gsnr_sweep.analysis.standard_errors import half_width
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import excess, fishers_z, growth, spearman
 
 SEEDS = (3, 5, 10)
-_RUNS, _SWEEPS = 400, 20_000
+_RUNS, _SWEEPS = 120, 20_000
 
 Vector = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
     parser.add_argument("--seeds", type=int, default=_RUNS, help="of each setting")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     show(wrong_verdicts(statistics(toy_runs(options.seeds)), SEEDS, _SWEEPS), Console(width=120))
 
 
