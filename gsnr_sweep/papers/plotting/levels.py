@@ -21,6 +21,8 @@ MODEL_NAMES = {
     "resnet18": "ResNet18",
     "vgg": "VGG",
     "mlp": "MLP",
+    "linear": "linear model",
+    "strided_cnn": "strided CNN",
 }
 
 
