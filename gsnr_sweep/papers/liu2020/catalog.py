@@ -32,7 +32,7 @@ FIGURES = {
         "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",
     ),
     "shallow_gsnr": FigureKind(
-        "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_gsnr_curves",
+        "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_shallow_gsnr",
         "Mean GSNR of all parameters over training (eq. 25), of shallow and of deep models.",
     ),
     "layer_curves": FigureKind(

@@ -90,6 +90,8 @@ def named(name: str, label: str) -> str:
         return "random labels" if label == "1" else "real labels"
     if name == "model":
         return MODEL_NAMES.get(label, label)
+    if name == "loss.name":
+        return label.replace("_", " ")
     return f"init {label}" if name == "init" else f"{name} = {label}"
 
 
