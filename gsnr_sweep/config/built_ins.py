@@ -13,6 +13,7 @@ _FIRST_PATHS = (
     "gsnr_sweep.models.table2_cnn.Table2CNN",
     "gsnr_sweep.models.table3_cnn.Table3CNN",
     "gsnr_sweep.models.vgg.VGG",
+    "gsnr_sweep.models.strided_cnn.StridedCNN",
     "gsnr_sweep.measures.feature_target.feature_target",
     "gsnr_sweep.measures.first_term.first_term",
     "gsnr_sweep.measures.grad_moments.grad_moments",

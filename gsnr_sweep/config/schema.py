@@ -23,7 +23,12 @@ from gsnr_sweep.data.settings import (
     ToyConfig,
 )
 from gsnr_sweep.engine.settings import EngineSettings
-from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.losses.settings import (
+    CrossEntropyConfig,
+    CustomLossConfig,
+    HingeConfig,
+    LossConfig,
+)
 from gsnr_sweep.measures.complexity.settings import ComplexityConfig
 from gsnr_sweep.models.settings import ModelConfig
 from gsnr_sweep.settings import auto, default, key, names, off, unset
@@ -253,6 +258,7 @@ OPTIM_SCHEMAS: dict[str, type[OptimConfig]] = {
 LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
     **dict.fromkeys(("auto", "mse"), LossConfig),
     "cross_entropy": CrossEntropyConfig,
+    "hinge": HingeConfig,
     "custom": CustomLossConfig,
 }
 

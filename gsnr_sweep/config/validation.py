@@ -21,7 +21,7 @@ from gsnr_sweep.data.settings import (
     TorchvisionConfig,
     ToyConfig,
 )
-from gsnr_sweep.losses.settings import CrossEntropyConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig, HingeConfig
 from gsnr_sweep.wording import as_typed, printable
 
 _LARGEST_SIZE = 2**63 - 1  # what an index holds
@@ -222,6 +222,8 @@ def _choice_problems(cfg: Config) -> list[str]:
     if isinstance(cfg.data, NpzConfig | CustomDataConfig):
         choices.append(("data.layout", cfg.data.layout, LAYOUTS))
         choices.append(("data.task", cfg.data.task, TASKS))
+    if isinstance(cfg.loss, HingeConfig):
+        choices.append(("loss.others", cfg.loss.others, ("max", "sum")))
     for key, value, allowed in choices:
         if value not in allowed:
             found.append(not_allowed(key, value, allowed))
@@ -258,6 +260,8 @@ def _loss_problems(cfg: Config) -> list[str]:
             f"loss.label_smoothing={cfg.loss.label_smoothing}: {help_of('loss.label_smoothing')} "
             "must lie in [0, 1]."
         ]
+    if isinstance(cfg.loss, HingeConfig) and not 0 < cfg.loss.margin < math.inf:
+        return [f"loss.margin={cfg.loss.margin}: give a positive number."]
     return []
 
 

@@ -36,7 +36,8 @@ _ELSEWHERE = {
     ),
     **dict.fromkeys(
         ("loss_fn", "criterion", "objective"),
-        "The loss is a group: loss=cross_entropy, loss=mse, or loss=custom loss._target_=….",
+        "The loss is a group: loss=cross_entropy, loss=hinge, loss=mse, or loss=custom "
+        "loss._target_=….",
     ),
     "label_smoothing": "It belongs to loss=cross_entropy: loss.label_smoothing=0.1.",
     **dict.fromkeys(

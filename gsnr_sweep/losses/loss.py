@@ -17,7 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, LossConfig
+from gsnr_sweep.losses.settings import (
+    CrossEntropyConfig,
+    CustomLossConfig,
+    HingeConfig,
+    LossConfig,
+)
 from gsnr_sweep.user_code import UserCodeError, call, load
 
 Task = Literal["classification", "regression"]
@@ -111,6 +116,17 @@ def _squared_error_of_labels(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - (targets.unsqueeze(1) == classes).double()).square().sum(1)
 
 
+def _hinge(outputs: Tensor, labels: Tensor, margin: float, others: str) -> Tensor:
+    """Return max_{c≠y} h_c or Σ_{c≠y} h_c with h_c = max(0, margin + f_c − f_y).
+
+    A subgradient is taken where there are several: none at h_c = 0, equal parts of outputs that are
+    the largest together.
+    """
+    own = labels.unsqueeze(1)
+    violations = (margin + outputs - outputs.gather(1, own)).scatter(1, own, 0.0).relu()
+    return violations.amax(1) if others == "max" else violations.sum(1)
+
+
 CROSS_ENTROPY = Loss("classification", "cross_entropy", _cross_entropy)
 """−log softmax(f(x_i))[y_i]."""
 SQUARED_ERROR = Loss("regression", "mse", _squared_error)
@@ -137,12 +153,14 @@ def make_loss(cfg: LossConfig, task: Task, device: torch.device | None = None) -
     """
     if isinstance(cfg, CustomLossConfig):
         return _custom(cfg, task, device)
+    if isinstance(cfg, CrossEntropyConfig | HingeConfig) and task == "regression":
+        raise GsnrError(
+            f"loss={cfg.name}: these data have targets of a regression, not labels. Give loss=mse "
+            "or loss=custom."
+        )
+    if isinstance(cfg, HingeConfig):
+        return Loss(task, cfg.name, partial(_hinge, margin=cfg.margin, others=cfg.others))
     if isinstance(cfg, CrossEntropyConfig):
-        if task == "regression":
-            raise GsnrError(
-                "loss=cross_entropy: these data have targets of a regression, not labels. Give "
-                "loss=mse or loss=custom."
-            )
         if cfg.label_smoothing:
             smooth = partial(F.cross_entropy, reduction="none", label_smoothing=cfg.label_smoothing)
             return Loss(task, cfg.name, smooth)

@@ -14,7 +14,7 @@ class LossConfig:
 
     name: str = auto(
         "auto: cross entropy of labels, squared error of targets; cross_entropy; mse: squared "
-        "error summed over outputs, of labels to their one-hot rows; custom"
+        "error summed over outputs, of labels to their one-hot rows; hinge; custom"
     )
 
 
@@ -23,6 +23,17 @@ class CrossEntropyConfig(LossConfig):
     """Cross entropy of labels."""
 
     label_smoothing: float = key("share of each label that is spread evenly over all classes")
+
+
+@dataclass
+class HingeConfig(LossConfig):
+    """Hinge loss of labels."""
+
+    margin: float = key("by how much a label's output must exceed the others")
+    others: str = key(
+        "which other outputs count: max (the largest; Crammer & Singer 2001), sum (each of them; "
+        "Weston & Watkins 1999)"
+    )
 
 
 @dataclass

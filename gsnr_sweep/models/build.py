@@ -94,8 +94,8 @@ def _construct(constructor: Any, arguments: dict[str, Any], cfg: ModelConfig) ->
         told = str(error.__cause__) if speaks else str(error)
         raise GsnrError(
             f"{describe_model(cfg)}: {told}; it was given {given or 'no arguments'}. Choose a "
-            "model that fits the data (vgg, table2_cnn and table3_cnn: images; mlp: anything) or "
-            "other model.args."
+            "model that fits the data (mlp and linear: anything; most others: images) or other "
+            "model.args."
         ) from error.__cause__
     assert isinstance(model, nn.Module)
     return model

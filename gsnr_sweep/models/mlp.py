@@ -1,4 +1,4 @@
-"""Fully connected ReLU networks, among them the 2–N–1 network of Liu et al. 2020, A.3."""
+"""Fully connected ReLU networks: linear models, the 2–N–1 network of Liu et al. 2020, A.3."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from torch import nn
 
 
 class MLP(nn.Sequential):
-    """Inputs (flattened) → `depth` hidden layers of `ch` ReLU units → outputs."""
+    """Inputs (flattened) → `depth` hidden layers of `ch` ReLU units → outputs.
+
+    Without hidden layers it is a linear model: logistic regression with the cross entropy, a linear
+    support vector machine with the hinge loss (the shallow models of Liu et al. 2020, 3).
+    """
 
     def __init__(
         self,
@@ -26,14 +30,14 @@ class MLP(nn.Sequential):
             ch: Hidden units a layer (N in A.3).
             input_shape: Shape of one input; flattened.
             n_outputs: Number of outputs.
-            depth: Number of hidden layers.
+            depth: Number of hidden layers; of a linear model 0, which makes `ch` mean nothing.
             bias: Whether units have biases, the outputs too.
 
         Raises:
-            ValueError: `depth` is not positive.
+            ValueError: `depth` is negative.
         """
-        if depth < 1:
-            raise ValueError(f"needs at least one hidden layer, not depth={depth}")
+        if depth < 0:
+            raise ValueError(f"needs a number of hidden layers from 0 on, not depth={depth}")
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if len(input_shape) > 1:
             layers["flatten"] = nn.Flatten()
@@ -41,5 +45,5 @@ class MLP(nn.Sequential):
         for number, (narrow, wide) in enumerate(pairwise(widths), start=1):
             layers[f"fc{number}"] = nn.Linear(narrow, wide, bias)
             layers[f"relu{number}"] = nn.ReLU()
-        layers[f"fc{depth + 1}"] = nn.Linear(ch, n_outputs, bias)
+        layers[f"fc{depth + 1}"] = nn.Linear(widths[-1], n_outputs, bias)
         super().__init__(layers)

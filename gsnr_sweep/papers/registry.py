@@ -18,6 +18,7 @@ from gsnr_sweep.papers.liu2020.claims.gsnr_curves import gsnr_curve_claims
 from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.papers.liu2020.claims.mean_osgr import mean_osgr_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
+from gsnr_sweep.papers.liu2020.claims.shallow_gsnr import shallow_gsnr_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
 from gsnr_sweep.papers.neyshabur2017.claims.conditions import condition_claims
@@ -41,6 +42,7 @@ Judge = Callable[["Analysis"], list[Claim]]
 BY_FIGURE: dict[str, tuple[Judge, ...]] = {
     "lhs_rhs": (lhs_rhs_claims, mean_osgr_claims),
     "gsnr_curves": (gsnr_curve_claims,),
+    "shallow_gsnr": (shallow_gsnr_claims,),
     "same_sign": (same_sign_claims,),
     "frozen": (frozen_claims,),
     "weight_gradient": (weight_gradient_claims,),

@@ -21,7 +21,7 @@ from rich.text import Text
 from gsnr_sweep.config.schema import value_at
 from gsnr_sweep.data.settings import TOKENS, CustomDataConfig, NpzConfig
 from gsnr_sweep.data.targets import describe_values
-from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig
+from gsnr_sweep.losses.settings import CrossEntropyConfig, CustomLossConfig, HingeConfig
 from gsnr_sweep.preflight.check import CheckedPoint, passes_by_part
 from gsnr_sweep.preflight.cost import TIMED, Estimate
 from gsnr_sweep.wording import as_typed, describe_duration, describe_epoch
@@ -146,6 +146,9 @@ def _loss_line(point: CheckedPoint) -> str:
     loss, is_regression = point.cfg.loss, point.data is not None and point.data.task == "regression"
     if isinstance(loss, CustomLossConfig):
         return loss._target_
+    if isinstance(loss, HingeConfig):
+        over = ", summed over classes" if loss.others == "sum" else ""
+        return f"hinge{over}, margin {loss.margin:g}"
     if isinstance(loss, CrossEntropyConfig) and loss.label_smoothing:
         return f"cross entropy, labels smoothed by {loss.label_smoothing:g}"
     if loss.name == "mse" or is_regression:

@@ -75,7 +75,7 @@ def _refusal(*arguments: str) -> str:
         (["data=npz"], ["data.path has no value", "data.path=VALUE"]),
         (["model=custom"], ["model._target_ has no value", "model._target_=VALUE"]),
         (["chh=3"], ["'chh'", "Did you mean ch?"]),
-        (["model=vgg16"], ["'vgg16'", "custom, mlp, resnet18, table2_cnn, table3_cnn, vgg"]),
+        (["model=vgg16"], ["'vgg16'", "custom, linear, mlp, resnet18, strided_cnn"]),
         (
             ["data=imagenet"],
             ["'imagenet'", "cifar10, custom, digits, fashion_mnist, mnist, npz"],

@@ -151,7 +151,7 @@ def test_options_of_a_users_folder_are_listed_beside_ours(own: str) -> None:
     told = _told("--config-dir", own, "model=deeper")
     assert told == (
         "model=deeper: there is no option 'deeper'. "
-        "Allowed: custom, deep, mlp, resnet18, table2_cnn, table3_cnn, vgg."
+        "Allowed: custom, deep, linear, mlp, resnet18, strided_cnn, table2_cnn, table3_cnn, vgg."
     )
 
 
@@ -254,8 +254,8 @@ def test_a_folder_or_config_that_is_missing_is_named(
         (["-m", "n=10,20", "chh=3,4"], ["There is no key 'chh'"]),
         (["hydra.launcher.worker=2"], ["There is no key 'hydra.launcher.worker'"]),
         (["optm=gd"], ["There is no key 'optm'", "optim"]),
-        (["model=resnet"], ["'resnet'", "Allowed: custom, mlp, resnet18, table2_cnn"]),
-        (["-m", "model=mlp,resnet"], ["'resnet'", "Allowed: custom, mlp"]),
+        (["model=resnet"], ["'resnet'", "Allowed: custom, linear, mlp, resnet18"]),
+        (["-m", "model=mlp,resnet"], ["'resnet'", "Allowed: custom, linear, mlp"]),
         (["hydra/launcher=pbs"], ["'pbs'", "local"]),
         (["experiment=nothing_like_it"], ["'nothing_like_it'", "Allowed: "]),
         (["experiment=null"], ["experiment=null", "Allowed: "]),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.config.validation import problems
@@ -83,6 +84,23 @@ def _one_hot_squares(outputs: Tensor, labels: Tensor) -> Tensor:
     return _squares(outputs, nn.functional.one_hot(labels, CLASSES).double())
 
 
+def _hinge(others: Any, margin: float) -> Any:
+    """The largest violation of each sample (Crammer & Singer) or their sum (Weston & Watkins)."""
+
+    def mean(outputs: Tensor, labels: Tensor) -> Tensor:
+        losses = [
+            others([relu(margin + row[c] - row[y]) for c in range(len(row)) if c != y])
+            for row, y in zip(outputs, labels.tolist(), strict=True)
+        ]
+        return torch.stack(losses).mean()
+
+    return mean
+
+
+def _largest(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).max()
+
+
 EXPECTED: dict[str, tuple[tuple[str, ...], Task, Any]] = {
     "auto, labels": ((), "classification", nn.functional.cross_entropy),
     "auto, targets": ((), "regression", _squares),
@@ -91,6 +109,17 @@ EXPECTED: dict[str, tuple[tuple[str, ...], Task, Any]] = {
         ("loss=cross_entropy", "loss.label_smoothing=0.2"),
         "classification",
         nn.CrossEntropyLoss(label_smoothing=0.2),
+    ),
+    "hinge": (("loss=hinge",), "classification", _hinge(_largest, 1.0)),
+    "hinge, margin": (
+        ("loss=hinge", "loss.margin=0.3"),
+        "classification",
+        _hinge(_largest, 0.3),
+    ),
+    "hinge, sum": (
+        ("loss=hinge", "loss.others=sum", "loss.margin=2"),
+        "classification",
+        _hinge(sum, 2.0),
     ),
     "mse, targets": (("loss=mse",), "regression", _squares),
     "mse, labels": (("loss=mse",), "classification", _one_hot_squares),
@@ -126,6 +155,28 @@ def test_losses_are_those_of_each_sample_alone(name: str) -> None:
     assert gradient.dtype == torch.float32
     torch.testing.assert_close(gradient, expected.float(), rtol=1e-6, atol=1e-7)
     try_loss(loss, OUTPUTS, targets)
+
+
+@pytest.mark.parametrize("margin", [0.5, 2.0])
+def test_the_summed_hinge_is_pytorchs_times_the_classes(margin: float) -> None:
+    loss = _made("loss=hinge", "loss.others=sum", f"loss.margin={margin}")
+    torchs = nn.MultiMarginLoss(margin=margin, reduction="none")(OUTPUTS.double(), LABELS)
+    torch.testing.assert_close(loss(OUTPUTS, LABELS), CLASSES * torchs)
+
+
+@pytest.mark.parametrize("others", ["max", "sum"])
+def test_hinge_losses_where_they_have_no_derivative(others: str) -> None:
+    """Each gradient is a subgradient: the loss lies on or above the plane through its point."""
+    loss = _made("loss=hinge", f"loss.others={others}")
+    ties = [[0.0, 0, 0, 0], [2, 1, 1, 0], [1, 2, 2, 0], [0, 1, 0, 1], [3, 1, 0, 0], [2, 1, -9, 3]]
+    at, labels = torch.tensor(ties, dtype=torch.float64), torch.zeros(len(ties), dtype=torch.long)
+    gradient = loss.output_gradient(at, labels)
+    there = at + torch.randn(500, *at.shape, generator=torch.Generator().manual_seed(0)).double()
+    planes = loss(at, labels) + ((there - at) * gradient).sum(-1)
+    lowest = torch.stack([loss(each, labels) for each in there]) - planes
+    assert float(lowest.min()) > -1e-12
+    assert not gradient[1].any()  # on the margin, as MultiMarginLoss has it
+    assert not gradient[4].any()  # beyond it
 
 
 def test_what_is_correct() -> None:
@@ -218,9 +269,24 @@ def test_arguments_that_do_not_exist() -> None:
         _made("loss=custom", "loss._target_=torch.nn.L1Loss", "+loss.args.reductoin=none")
 
 
-def test_cross_entropy_is_of_labels() -> None:
-    with pytest.raises(GsnrError, match="loss=cross_entropy: these data have targets"):
-        _made("loss=cross_entropy", task="regression")
+@pytest.mark.parametrize("name", ["cross_entropy", "hinge"])
+def test_losses_of_labels(name: str) -> None:
+    with pytest.raises(GsnrError, match=f"loss={name}: these data have targets"):
+        _made(f"loss={name}", task="regression")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("loss.margin=0", "loss.margin=0.0: give a positive number."),
+        ("loss.margin=inf", "loss.margin="),
+        ("loss.margin=nan", "loss.margin="),
+        ("loss.others=mean", "Allowed: max, sum."),
+    ],
+)
+def test_a_hinge_is_at_a_positive_margin(override: str, words: str) -> None:
+    (problem,) = problems(typed_config("loss=hinge", override))
+    assert words in problem
 
 
 @pytest.mark.parametrize("smoothing", ["-0.1", "1.1"])

@@ -35,7 +35,10 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
 # --- initial weights
 
 
-@pytest.mark.parametrize("name", ["table2_cnn", "table3_cnn", "vgg", "mlp"])
+BUILT_IN = ["table2_cnn", "table3_cnn", "strided_cnn", "vgg", "mlp", "linear"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("init", ["torch", "he", "small"])
 def test_initial_weights_come_from_the_seed_alone(name: str, init: str) -> None:
     expected = _build(name, init=init)

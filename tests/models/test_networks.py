@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.models.mlp import MLP
+from gsnr_sweep.models.strided_cnn import StridedCNN
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
 
@@ -82,22 +83,43 @@ def test_an_mlp_without_biases() -> None:
     torch.testing.assert_close(small(3 * x), 3 * small(x))  # without biases it is homogeneous
 
 
-@pytest.mark.parametrize("network", [Table2CNN, Table3CNN])
+@pytest.mark.parametrize("network", [Table2CNN, Table3CNN, StridedCNN])
 def test_other_images_change_only_the_first_full_layer(network: type[nn.Module]) -> None:
     for shape in ((1, 28, 28), (3, 32, 32), (2, 16, 40)):
         assert network(4, shape, 5)(torch.zeros(3, *shape)).shape == (3, 5)
 
 
-@pytest.mark.parametrize("network", [Table2CNN, Table3CNN])
+@pytest.mark.parametrize("network", [Table2CNN, Table3CNN, StridedCNN])
 @pytest.mark.parametrize("shape", [(2,), (28, 28), (1, 15, 28), (1, 28, 15)])
 def test_what_is_no_image_is_refused(network: type[nn.Module], shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="at least 16x16"):
         network(4, shape, 10)
 
 
-def test_an_mlp_needs_a_hidden_layer() -> None:
-    with pytest.raises(ValueError, match="depth=0"):
-        MLP(4, (2,), 1, depth=0)
+def test_an_mlp_without_hidden_layers_is_linear() -> None:
+    model = MLP(4, DIGITS, 10, depth=0)
+    assert [type(layer) for layer in model] == [nn.Flatten, nn.Linear]
+    assert _size(model) == 784 * 10 + 10
+    x = torch.randn(3, *DIGITS)
+    by_hand = [[(w @ one.flatten()).item() for w in model.fc1.weight] for one in x]
+    torch.testing.assert_close(model(x), torch.tensor(by_hand) + model.fc1.bias)
+    with pytest.raises(ValueError, match="depth=-1"):
+        MLP(4, (2,), 1, depth=-1)
+
+
+@pytest.mark.parametrize(("p", "q"), [(1, 4), (8, 32)])
+def test_the_strided_network_halves_the_image_three_times(p: int, q: int) -> None:
+    model = StridedCNN(p, CIFAR, 10)
+    pairs = [(3, p), (p, 2 * p), (2 * p, q)]
+    size = sum(9 * a * b + b for a, b in pairs) + 4 * 4 * q * 10 + 10
+    assert _size(model) == size == {1: 28 + 20 + 76 + 650, 8: 11_162}[p]
+    x = torch.randn(2, *CIFAR)
+    weights = [m for m in model if isinstance(m, nn.Conv2d)]
+    expected = x
+    for conv in weights:  # every second place of the convolution without a stride
+        full = nn.functional.conv2d(expected, conv.weight, conv.bias, padding=1)
+        expected = full[..., ::2, ::2].relu()
+    torch.testing.assert_close(model(x), model.fc(expected.flatten(1)))
 
 
 # --- pooling before ReLU

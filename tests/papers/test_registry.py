@@ -14,7 +14,8 @@ from tests.tables import Curve, make_analysis, make_run
 
 METRICS = {
     "lhs_rhs": ("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"),
-    "gsnr_curves": ("gsnr_mean",),
+    "gsnr_curves": ("gsnr_mean", "train_loss"),
+    "shallow_gsnr": ("gsnr_mean",),
     "same_sign": ("p_same_sign",),
     "frozen": ("gsnr_followed_mean", "train_loss"),
     "weight_gradient": (*("corr_dg_w", "corr_dg_w_top10", "opposite_sign", "opposite_sign_top10"),),
@@ -70,7 +71,7 @@ def test_no_run_no_claim() -> None:
 
 def test_claims_come_in_the_order_of_the_figures() -> None:
     both = judge(make_analysis(run(), figures=["same_sign", "loss_shares", "gsnr_curves"]))
-    assert [claim.source for claim in both] == ["3.1, Fig. 5c", "3.1, Fig. 5"]
+    assert [claim.source for claim in both] == ["3.1, Fig. 5c", "3.1, Fig. 5", "3.1, Fig. 5"]
 
 
 @every_figure
@@ -152,7 +153,7 @@ def test_initial_weights_without_a_name(figure: str) -> None:
 @every_figure
 def test_evidence_is_escaped_nowhere_and_names_what_it_is_about(figure: str) -> None:
     for claim in judge(make_analysis(run(model="m<b>", init="i<b>"), figures=[figure])):
-        if figure in ("gsnr_curves", "same_sign"):
+        if figure in ("gsnr_curves", "shallow_gsnr", "same_sign"):
             assert claim.text.startswith("m<b>: ")
         elif figure in liu2020.FIGURES and figure != "lhs_rhs":
             assert claim.text.startswith("Initial weights 'i<b>': ")

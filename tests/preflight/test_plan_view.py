@@ -68,6 +68,22 @@ def test_swept_groups_and_long_schedules() -> None:
     assert "at epochs 0, 1, … 19 (20 in all)" in shown
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ((), "loss cross entropy "),
+        (("loss=hinge",), "loss hinge, margin 1 "),
+        (
+            ("loss=hinge", "loss.others=sum", "loss.margin=0.5"),
+            "loss hinge, summed over classes, margin 0.5 ",
+        ),
+        (("loss=mse",), "loss squared error to one-hot labels "),
+    ],
+)
+def test_the_loss_is_named(overrides: Sequence[str], told: str) -> None:
+    assert told in _shown("model=linear", *overrides)
+
+
 def pair() -> object:
     samples = [([float(i)], i % 2) for i in range(60)]
     return samples, samples

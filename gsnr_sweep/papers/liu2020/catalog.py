@@ -31,6 +31,10 @@ FIGURES = {
         "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_gsnr_curves",
         "Mean GSNR of all parameters over training (eq. 25), for real and random labels.",
     ),
+    "shallow_gsnr": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.gsnr_curves.draw_shallow_gsnr",
+        "Mean GSNR of all parameters over training (eq. 25), of shallow and of deep models.",
+    ),
     "layer_curves": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.layer_curves.draw_layer_curves",
         "Mean GSNR of each layer over training, from the first (dark) to the last (light).",

@@ -21,6 +21,8 @@ MODEL_NAMES = {
     "resnet18": "ResNet18",
     "vgg": "VGG",
     "mlp": "MLP",
+    "linear": "linear model",
+    "strided_cnn": "strided CNN",
 }
 
 
@@ -88,6 +90,8 @@ def named(name: str, label: str) -> str:
         return "random labels" if label == "1" else "real labels"
     if name == "model":
         return MODEL_NAMES.get(label, label)
+    if name == "loss.name":
+        return label.replace("_", " ")
     return f"init {label}" if name == "init" else f"{name} = {label}"
 
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from gsnr_sweep.data.samples import Samples, Standardization
 from gsnr_sweep.engine.batched import StackedMiniBatches, mini_batches
 from gsnr_sweep.gradients.parameters import row_views, trained_parameters
-from gsnr_sweep.losses.loss import CROSS_ENTROPY, SQUARED_ERROR_OF_LABELS, Loss
+from gsnr_sweep.losses.loss import CROSS_ENTROPY, SQUARED_ERROR_OF_LABELS, Loss, make_loss
+from gsnr_sweep.losses.settings import HingeConfig
 
 N, M = 9, 3
+HINGE = make_loss(HingeConfig("hinge", 1.0, "max"), "classification")
 
 
 def _mlp(*widths: int, bias: bool = True) -> nn.Sequential:
@@ -63,7 +65,9 @@ def _expected(
     return list(torch.autograd.grad(loss(own(x[places]), y[places]).mean(), parameters))
 
 
-@pytest.mark.parametrize("loss", [CROSS_ENTROPY, SQUARED_ERROR_OF_LABELS], ids=["ce", "mse"])
+@pytest.mark.parametrize(
+    "loss", [CROSS_ENTROPY, SQUARED_ERROR_OF_LABELS, HINGE], ids=["ce", "mse", "hinge"]
+)
 @pytest.mark.parametrize("together", [10**9, 0], ids=["one group", "one by one"])
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("name", NETWORKS)

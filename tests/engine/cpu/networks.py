@@ -16,6 +16,7 @@ from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, replace_batchnor
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.mlp import MLP
 from gsnr_sweep.models.resnet18 import ResNet18
+from gsnr_sweep.models.strided_cnn import StridedCNN
 from gsnr_sweep.models.table2_cnn import Table2CNN
 from gsnr_sweep.models.table3_cnn import Table3CNN
 from gsnr_sweep.models.vgg import VGG
@@ -90,6 +91,8 @@ CASES = {
     "vgg": Case(lambda: VGG(2, (3, 16, 16), 10, stages=2), (3, 16, 16)),
     "mlp": Case(lambda: MLP(9, (1, 6, 6), 10, depth=2), (1, 6, 6)),
     "without_biases": Case(lambda: MLP(9, (1, 6, 6), 10, depth=2, bias=False), (1, 6, 6)),
+    "strided": Case(lambda: StridedCNN(3, (3, 16, 17), 10), (3, 16, 17)),
+    "linear": Case(lambda: MLP(9, (1, 6, 6), 10, depth=0), (1, 6, 6)),
     "vectors": Case(lambda: MLP(9, (6,), 10), (6,)),
 }
 

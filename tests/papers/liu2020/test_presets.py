@@ -159,6 +159,16 @@ GRIDS: dict[str, tuple[dict[str, Any], Any, set[tuple[Any, ...]]]] = {
         lambda cfg: (cfg.p_random,),
         {(0.0,), (1.0,)},
     ),
+    "fig5_sgd": (
+        {"data.name": "cifar10", "n_sets": 1, "model.name": "strided_cnn", "optim.name": "sgd"},
+        lambda cfg: (cfg.p_random,),
+        {(0.0,), (1.0,)},
+    ),
+    "shallow_gsnr": (
+        {"data.name": "mnist", "n_sets": 1, "optim.name": "gd", "p_random": 0.0},
+        lambda cfg: (cfg.model.name, cfg.loss.name),
+        set(itertools.product(("linear", "mlp", "table2_cnn"), ("cross_entropy", "hinge"))),
+    ),
 }  # fmt: skip
 
 
@@ -217,10 +227,12 @@ _FEW = {
     "fig4_mnist": ("ch=2", "p_random=0.5"),
     "fig5_gsnr_curves": ("n=8", "n_test=8", "epochs=1", "p_random=1.0"),
     "fig5_same_sign": ("n=12", "n_test=20", "epochs=1"),
+    "fig5_sgd": ("n=12", "n_test=20", "epochs=2"),
     "fig6_frozen_toy": ("model.init=small", "epochs=40", "n_test=50"),
     "fig7_weight_gradient_mnist": ("n=30", "epochs=2"),
     "fig9_cifar10": ("n=8,12", "n_test=8", "ch=2", "p_random=0.4"),
     "fig11_toy": ("ch=6", "data.eta=2", "n_sets=4", "n_test=50"),
+    "shallow_gsnr": ("n=12", "n_test=20", "epochs=2"),
 }
 _ARRAYS = {
     "fig6_frozen_toy": {

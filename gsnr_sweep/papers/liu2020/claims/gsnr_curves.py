@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import RISE, is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import RISE, is_course, late, mean_curve, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
 from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 
@@ -19,6 +19,8 @@ CLEAR_RISE = 2.0
 """Factor by which the GSNR rises that the rule should find."""
 LOW, REPORTED = 0.5, 0.25
 """GSNR with random labels over that with real ones: low below it, and what should be found."""
+FITTED, WELL_FITTED = 0.1, 0.01
+"""Last training loss over the first: about zero below the one; the other should be found."""
 
 
 def gsnr_curve_claims(analysis: Analysis) -> list[Claim]:
@@ -27,9 +29,9 @@ def gsnr_curve_claims(analysis: Analysis) -> list[Claim]:
     for model, own in analysis.frame.groupby("model", sort=False):
         real, random = own[own["p_random"] == 0], own[own["p_random"] == 1]
         if not real.empty:
-            claims.append(rises(real, str(model)))
+            claims += [rises(real, str(model)), stays_high(real, str(model))]
         if not real.empty and not random.empty:
-            claims.append(stays_low(own, str(model)))
+            claims += [stays_low(own, str(model)), told_apart(own, str(model))]
     return claims
 
 
@@ -59,6 +61,67 @@ def rise(own: DataFrame) -> float:
     if not is_course(curve) or curve.iloc[0] <= 0:
         return math.nan
     return float(curve.max() / curve.iloc[0])
+
+
+def stays_high(real: DataFrame, model: str) -> Claim:
+    """Holds if the mean GSNR of the last quarter of the training is above its start."""
+    text = f"{model}: with real labels the GSNR stays high until the end of training."
+    curve = mean_curve(real, "gsnr_mean")
+    if not is_course(curve):
+        return too_short(text, "3.1, Fig. 5", "gsnr_mean")
+    factor = Condition(each_seed(real, late_level), 1.0, CLEAR_RISE)
+    return judge(
+        text,
+        "3.1, Fig. 5",
+        [factor],
+        f"mean GSNR {curve.iloc[0]:.4f} at epoch {curve.index[0]}, {late(curve).mean():.4f} in the "
+        f"last quarter; the latter over the former {factor.mean.written('.2f')}. Rule: {INTERVAL} "
+        "above 1.",
+        runs=real["run_id"].nunique(),
+    )
+
+
+def late_level(own: DataFrame) -> float:
+    """Return the mean GSNR of the last quarter of the training over the first value."""
+    curve = mean_curve(own, "gsnr_mean")
+    if not is_course(curve) or curve.iloc[0] <= 0:
+        return math.nan
+    return float(late(curve).mean() / curve.iloc[0])
+
+
+def told_apart(own: DataFrame, model: str) -> Claim:
+    """Holds if both training losses end below a tenth of their start and the GSNRs differ.
+
+    GSNRs differ if with random labels the mean over the measured epochs, above the floor 1/n, is
+    below that with real ones.
+    """
+    text = (
+        f"{model}: the training loss goes to zero with real and with random labels, while the GSNR "
+        "tells them apart."
+    )
+    losses = [
+        Condition(each_seed(own[own["p_random"] == p], _loss_left), FITTED, WELL_FITTED)
+        for p in (0, 1)
+    ]
+    ratio = Condition(each_seed(own, _ratio), 1.0, REPORTED)
+    conditions = [*losses, ratio]
+    if not all(condition.mean.seeds for condition in conditions):
+        return too_short(text, "3.1, Fig. 5", "train_loss or gsnr_mean")
+    real, random = (condition.mean.written(".3g") for condition in losses)
+    return judge(
+        text,
+        "3.1, Fig. 5",
+        conditions,
+        f"last over first training loss {real} with real and {random} with random labels; GSNR "
+        f"above the floor with random over that with real labels {ratio.mean.written('.2f')}. "
+        f"Rule: {INTERVAL} of the first two below {FITTED}, of the last below 1.",
+        runs=own["run_id"].nunique(),
+    )
+
+
+def _loss_left(own: DataFrame) -> float:
+    curve = mean_curve(own, "train_loss")
+    return float(curve.iloc[-1] / curve.iloc[0]) if is_course(curve) else math.nan
 
 
 def stays_low(own: DataFrame, model: str) -> Claim:

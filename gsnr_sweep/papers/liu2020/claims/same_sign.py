@@ -23,17 +23,24 @@ CLEAR, REPORTED = 0.02, 0.06
 def same_sign_claims(analysis: Analysis) -> list[Claim]:
     """Judge what 3.1 says of p_same_sign, for each model.
 
-    Holds if the mean share with real labels ends more than 0.02 above its start.
+    With real labels it holds if the mean share ends more than 0.02 above its start, with random
+    ones, where gradients have nothing in common to learn, if it ends by less above it.
     """
+    texts = {
+        0: "gradients become more consistent in sign (from about 50 % to 56 %).",
+        1: "with random labels gradients do not become more consistent in sign.",
+    }
     claims = []
-    real = analysis.frame[analysis.frame["p_random"] == 0]
-    for model, own in real.groupby("model", sort=False):
-        text = f"{model}: gradients become more consistent in sign (from about 50 % to 56 %)."
+    for (model, p_random), own in analysis.frame.groupby(["model", "p_random"], sort=False):
+        if p_random not in texts:
+            continue
+        text = f"{model}: {texts[p_random]}"
         curve = mean_curve(own, "p_same_sign")
         if not is_course(curve):
             claims.append(too_short(text, SOURCE, "p_same_sign"))
             continue
-        rise = Condition(each_seed(own, sign_rise), CLEAR, REPORTED)
+        side, effect = ("below", 0.0) if p_random else ("above", REPORTED)
+        rise = Condition(each_seed(own, sign_rise), CLEAR, effect)
         claims.append(
             judge(
                 text,
@@ -42,7 +49,7 @@ def same_sign_claims(analysis: Analysis) -> list[Claim]:
                 f"mean p_same_sign {curve.iloc[0]:.1%} at epoch {curve.index[0]}, lowest "
                 f"{curve.min():.1%} at epoch {curve.idxmin()}, highest {curve.max():.1%} at epoch "
                 f"{curve.idxmax()}, {curve.iloc[-1]:.1%} at the end; rise "
-                f"{rise.mean.written('+.1%')}. Rule: {INTERVAL} of the rise above {CLEAR:.0%}.",
+                f"{rise.mean.written('+.1%')}. Rule: {INTERVAL} of the rise {side} {CLEAR:.0%}.",
                 runs=own["run_id"].nunique(),
             )
         )

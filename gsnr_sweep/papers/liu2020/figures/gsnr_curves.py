@@ -23,12 +23,31 @@ def draw_gsnr_curves(analysis: Analysis) -> Figure:
     Raises:
         GsnrError: A column is missing.
     """
-    curves.require(analysis.frame, ["gsnr_mean"], "gsnr_curves")
+    return _drawn(analysis, "gsnr_curves")
+
+
+def draw_shallow_gsnr(analysis: Analysis) -> Figure:
+    """Draw the same with a logarithmic ordinate: shallow models fall by orders of magnitude.
+
+    Args:
+        analysis: The sweep's runs.
+
+    Raises:
+        GsnrError: A column is missing.
+    """
+    return _drawn(analysis, "shallow_gsnr", log=True)
+
+
+def _drawn(analysis: Analysis, name: str, log: bool = False) -> Figure:
+    curves.require(analysis.frame, ["gsnr_mean"], name)
     figure, legend, drawn = draw_by_labels(analysis, "gsnr_mean", "mean GSNR")
     for axes, own in drawn:
         for n in sorted(own["n"].unique()):
             axes.axhline(1 / n, **GUIDE, zorder=1)
-        axes.set_ylim(bottom=0)
+        if log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
     legend.add("floor 1/n of the estimate", Line2D([], [], **GUIDE))
     legend.below(figure)
     return figure

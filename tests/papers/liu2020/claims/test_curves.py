@@ -69,7 +69,39 @@ def test_early_and_late_are_quarters(epochs: list[int], first: list[int], last: 
     ],
 )
 def test_gsnr_rises(values: tuple[float, ...], verdict: str) -> None:
-    assert verdicts("gsnr_curves", gsnr(*values)) == [verdict]
+    assert verdicts("gsnr_curves", gsnr(*values))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),  # of five epochs the last two are in the last quarter
+    [((0.01, 0.0, 0.0, 0.02, 0.01), HOLDS), ((0.01, 0.09, 0.09, 0.01, 0.009), FAILS)],
+)
+def test_gsnr_stays_high(values: tuple[float, ...], verdict: str) -> None:
+    assert verdicts("gsnr_curves", gsnr(*values))[1] == verdict
+
+
+@pytest.mark.parametrize(
+    ("real_loss", "random_loss", "random_gsnr", "verdict"),
+    [
+        (0.19, 0.19, 0.039, HOLDS),  # 0.2 is a tenth of the first loss
+        (0.21, 0.19, 0.039, FAILS),
+        (0.19, 0.21, 0.039, FAILS),
+        (0.19, 0.19, 0.041, FAILS),
+    ],
+)
+def test_gsnr_tells_labels_apart_that_are_fitted(
+    real_loss: float, random_loss: float, random_gsnr: float, verdict: str
+) -> None:
+    """GSNR and its floor are 0.05 and 0.01 with real labels."""
+    runs = [
+        make_run(
+            {"gsnr_mean": 0.01 + level, "train_loss": (2.0, 0.01, loss)},
+            epochs=(0, 10, 20),
+            p_random=p,
+        )
+        for p, loss, level in ((0.0, real_loss, 0.04), (1.0, random_loss, random_gsnr))
+    ]
+    assert verdicts("gsnr_curves", *runs)[3] == verdict
 
 
 @pytest.mark.parametrize(
@@ -79,7 +111,7 @@ def test_gsnr_rises(values: tuple[float, ...], verdict: str) -> None:
 def test_gsnr_stays_low_with_random_labels(random: float, verdict: str) -> None:
     """The mean above the floor is 0.04 with real labels."""
     random_labels = gsnr(random, random, random, p_random=1.0)
-    assert verdicts("gsnr_curves", gsnr(0.02, 0.06, 0.04), random_labels)[1] == verdict
+    assert verdicts("gsnr_curves", gsnr(0.02, 0.06, 0.04), random_labels)[2] == verdict
 
 
 @pytest.mark.parametrize(("real", "random"), [(-0.005, -0.004), (-0.004, -0.005), (0.0, 0.0)])
@@ -88,19 +120,19 @@ def test_without_signal_there_is_nothing_to_compare_random_labels_with(
 ) -> None:
     """Half of less than nothing is more: the rule needs real labels above the floor."""
     runs = gsnr(real, real, real), gsnr(random, random, random, p_random=1.0)
-    assert verdicts("gsnr_curves", *runs)[1] != HOLDS
+    assert verdicts("gsnr_curves", *runs)[2] != HOLDS
 
 
 def test_each_n_has_its_own_floor() -> None:
     real = [gsnr(0.04, 0.04, 0.04), make_run({"gsnr_mean": 0.041}, epochs=(0, 10, 20), n=1000)]
     random = make_run({"gsnr_mean": 0.0209}, epochs=(0, 10, 20), n=1000, p_random=1.0)
-    assert verdicts("gsnr_curves", *real, random)[1] == HOLDS
+    assert verdicts("gsnr_curves", *real, random)[2] == HOLDS
 
 
 def test_models_are_judged_apart_and_part_of_random_labels_counts_for_nothing() -> None:
     good, flat = gsnr(0.01, 0.05), gsnr(0.05, 0.01, model="resnet18")
-    assert verdicts("gsnr_curves", good, flat) == [HOLDS, FAILS]
-    assert verdicts("gsnr_curves", good, gsnr(0.01, 0.01, p_random=0.5)) == [HOLDS]
+    assert verdicts("gsnr_curves", good, flat) == [HOLDS, HOLDS, FAILS, FAILS]
+    assert verdicts("gsnr_curves", good, gsnr(0.01, 0.01, p_random=0.5)) == [HOLDS, HOLDS]
     assert verdicts("gsnr_curves", gsnr(0.01, 0.05, p_random=1.0)) == []
 
 
@@ -108,7 +140,7 @@ def test_a_curve_does_not_rise_by_the_absence_of_a_run() -> None:
     """Neither run changes; one of them was not measured at epoch 5."""
     low = make_run({"gsnr_mean": 0.02}, epochs=(0, 10))
     high = make_run({"gsnr_mean": 0.06}, epochs=(0, 5, 10), n=200)
-    assert verdicts("gsnr_curves", low, high) == [FAILS]
+    assert verdicts("gsnr_curves", low, high)[0] == FAILS
 
 
 # --- Fig. 5c
@@ -126,8 +158,57 @@ def test_a_curve_does_not_rise_by_the_absence_of_a_run() -> None:
 )
 def test_samples_agree_more_in_sign(values: tuple[float, ...], verdict: str) -> None:
     run = make_run({"p_same_sign": values}, epochs=(0, 10, 20))
-    random = make_run({"p_same_sign": (0.9, 0.5, 0.1)}, epochs=(0, 10, 20), p_random=1.0)
-    assert verdicts("same_sign", run, random) == [verdict]
+    some = make_run({"p_same_sign": (0.9, 0.5, 0.1)}, epochs=(0, 10, 20), p_random=0.5)
+    assert verdicts("same_sign", run, some) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("end", "verdict"), [(0.4, HOLDS), (0.5199, HOLDS), (0.5201, FAILS), (0.56, FAILS)]
+)
+def test_samples_with_random_labels_do_not_agree_more(end: float, verdict: str) -> None:
+    run = make_run({"p_same_sign": (0.5, 0.6, end)}, epochs=(0, 10, 20), p_random=1.0)
+    assert verdicts("same_sign", run) == [verdict]
+
+
+# --- shallow and deep models, 3
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ((0.4, 0.2, 0.2, 0.1), HOLDS),
+        ((0.4, 0.1, 0.124, 0.1), HOLDS),  # 0.125 is 1.25 times 0.1
+        ((0.4, 0.1, 0.126, 0.05), FAILS),
+        ((0.4, 0.3, 0.35, 0.401), FAILS),
+        ((0.4, 0.0, 0.3, 0.1), UNCLEAR),
+    ],
+)
+def test_the_gsnr_of_a_shallow_model_falls(values: tuple[float, ...], verdict: str) -> None:
+    run = make_run({"gsnr_mean": values}, epochs=(0, 1, 2, 3), model="linear")
+    assert verdicts("shallow_gsnr", run) == [verdict]
+
+
+def test_losses_of_shallow_and_deep_models_are_judged_apart() -> None:
+    def run(model: str, loss: str, *values: float) -> RunRecord:
+        made = make_run({"gsnr_mean": values}, epochs=(0, 1, 2), model=model)
+        made.config["loss"] = {"name": loss}
+        return made
+
+    runs = [
+        run("linear", "cross_entropy", 0.4, 0.2, 0.1),
+        run("linear", "hinge", 0.4, 0.2, 0.3),
+        run("mlp", "cross_entropy", 0.1, 0.2, 0.2),
+        run("mlp", "hinge", 0.1, 0.2, 0.05),
+    ]
+    judged = judge(make_analysis(*over_seeds(*runs), figures=["shallow_gsnr"]))
+    assert [(claim.text.partition(":")[0], claim.verdict) for claim in judged] == [
+        ("linear, cross_entropy", HOLDS),
+        ("linear, hinge", FAILS),
+        ("mlp, cross_entropy", HOLDS),
+        ("mlp, cross_entropy", HOLDS),
+        ("mlp, hinge", HOLDS),
+        ("mlp, hinge", FAILS),
+    ]
 
 
 # --- Fig. 7

@@ -114,6 +114,7 @@ CASES: dict[str, tuple[str, list[RunRecord]]] = {
     "gsnr, one run": ("gsnr_curves", labels()[:1]),
     "gsnr, five p_random": ("gsnr_curves", labels((0.0, 0.25, 0.5, 0.75, 1.0))),
     "gsnr, evenly": ("gsnr_curves", labels(epochs=EVEN)),
+    "shallow, two models": ("shallow_gsnr", labels((0.0,), ["linear", "mlp"])),
     "sign, one model": ("same_sign", labels()),
     "sign, two models": ("same_sign", labels(models=["table2_cnn", "resnet18"], epochs=EVEN)),
     "layers, two models": ("layer_curves", labels(models=["table2_cnn", "resnet18"])),
@@ -128,7 +129,7 @@ CASES: dict[str, tuple[str, list[RunRecord]]] = {
 FIGURES_HERE = sorted({figure for figure, _ in CASES.values()})
 every_figure = pytest.mark.parametrize("figure", FIGURES_HERE)
 ALL_RUNS: dict[str, Callable[..., list[RunRecord]]] = {
-    **dict.fromkeys(("gsnr_curves", "same_sign", "layer_curves"), labels),
+    **dict.fromkeys(("gsnr_curves", "shallow_gsnr", "same_sign", "layer_curves"), labels),
     "frozen": freezing,
     **dict.fromkeys(("weight_gradient", "first_term"), signs),
 }
@@ -521,6 +522,7 @@ METRICS = (
 )
 DRAWN_OF = {
     "gsnr_curves": "gsnr_mean",
+    "shallow_gsnr": "gsnr_mean",
     "same_sign": "p_same_sign",
     "layer_curves": "gsnr_mean/fc1",
     "frozen": "gsnr_followed_mean",
@@ -545,7 +547,8 @@ every_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
         pytest.param(figure, grid, id=f"{figure}, {name}")
         for figure in FIGURES_HERE
         for name, grid in GRIDS.items()
-        if figure in ("gsnr_curves", "same_sign") or name != "four axes"  # rows on a page
+        if figure in ("gsnr_curves", "shallow_gsnr", "same_sign")
+        or name != "four axes"  # rows on a page
     ],
 )
 def test_every_grid_point_has_a_curve_of_its_own(
