@@ -51,7 +51,7 @@ class ErrorRates:
 
 
 def simulated(values: Matrix, distances: Sequence[float], effects: Sequence[str]) -> ErrorRates:
-    """Simulate how often a rule errs that asks that means over seeds lie beyond bounds, all of them.
+    """Simulate how often a rule errs that asks of means over seeds that all lie beyond bounds.
 
     False positives are those of a single condition whose mean lies at its bound while the others
     are met: no other case in which the claim is wrong has more. For false negatives every mean is
