@@ -13,7 +13,12 @@ from gsnr_sweep.papers.registry import BY_FIGURE, FIGURES
 from tests.tables import Curve, make_analysis, make_run
 
 METRICS = {
-    "lhs_rhs": ("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se"),
+    "lhs_rhs": (*("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se", "train_loss", "gen_gap"),),
+    "assumptions": (
+        *("own_over_fresh_sq_norm", "own_over_fresh_variance", "between_over_within_variance"),
+        *("taylor_ratio", "taylor_ratio_test", "osgr_lhs_of_sets", "osgr_rhs_of_sets"),
+        "osgr_rhs_weighted",
+    ),
     "gsnr_curves": ("gsnr_mean", "train_loss"),
     "shallow_gsnr": ("gsnr_mean",),
     "same_sign": ("p_same_sign",),
@@ -24,7 +29,7 @@ METRICS = {
     "sharpness": ("max_sharpness", "log10_kl_at_sharpness"),
     "confusion": ("log10_l2_over_margin2", "max_sharpness", "test_error"),
     "width": ("log10_l2_over_margin2", "log10_kl_at_sharpness", "test_error"),
-    "conditions": ("c1_inverse_mu", "c2_constant"),
+    "conditions": ("c1_inverse_mu", "c2_constant", "c3_constant"),
 }
 EVERY = sorted({name for names in METRICS.values() for name in names})
 RISING = tuple(0.2 + 0.1 * k for k in range(7))

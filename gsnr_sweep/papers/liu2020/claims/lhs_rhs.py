@@ -204,6 +204,8 @@ def falls_below(known: DataFrame) -> Claim:
         return Claim(text, source, UNCLEAR, "Too few epochs.")
     by_seed = each_seed(known, partial(growth, first=first, last=last))
     grown = Condition(by_seed, 0.0, WORTH_FINDING)
+    if not grown.mean.seeds:
+        return Claim(text, source, UNCLEAR, "No run has LHS − RHS at the first and the last epoch.")
     ends = {epoch: _at(known, epoch)["osgr_diff"] for epoch in (first, last)}
     told = ", ".join(
         f"mean {values.mean():+.3f} at epoch {describe_epoch(epoch)}"
