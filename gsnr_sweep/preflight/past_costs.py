@@ -79,7 +79,7 @@ def _of_record(record: RunRecord, points: dict[Network, CheckedPoint]) -> Observ
 
 
 def _ended_early(record: RunRecord) -> dict[str, Any]:
-    """Return the lengths of a training that a stopping rule ended, which its config does not say."""
+    """Return what a config does not say: how long a training was that a stopping rule ended."""
     epochs = round(record.summary.get("epochs_trained", record.config["epochs"]))
     if epochs >= record.config["epochs"]:
         return {}
