@@ -40,6 +40,8 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.fresh_sets.fresh_sets",
     "gsnr_sweep.measures.first_order.first_order",
     "gsnr_sweep.measures.ratio_of_expectations.ratio_of_expectations",
+    "gsnr_sweep.measures.step_direction.step_direction",
+    "gsnr_sweep.measures.osgr_step_rhs.osgr_step_rhs",
     "gsnr_sweep.measures.steps_to_loss.steps_to_loss",
     "gsnr_sweep.measures.layer_norms.layer_norms",
     "gsnr_sweep.measures.fisher_rao.fisher_rao",

@@ -263,7 +263,7 @@ LOSS_SCHEMAS: dict[str, type[LossConfig]] = {
 }
 
 MEASURES_SCHEMAS: dict[str, type[MeasuresConfig]] = {
-    **dict.fromkeys(("paper", "assumptions"), MeasuresConfig),
+    **dict.fromkeys(("paper", "assumptions", "step_direction"), MeasuresConfig),
     **dict.fromkeys(
         ("neyshabur", "neyshabur_conditions", "which_measure", "which_measure_extra"),
         NetworkMeasuresConfig,

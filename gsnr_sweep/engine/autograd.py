@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.func import functional_call
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.chunking import ChunkSizes
@@ -16,6 +18,7 @@ from gsnr_sweep.gradients import Method, Moments, gradient_moments
 from gsnr_sweep.gradients.batchnorm import (
     Mode,
     differentiate,
+    follow_full_batch_statistics,
     full_batch_gradient,
     norms_in_order,
     norms_of,
@@ -161,6 +164,48 @@ class AutogradEngine:
         """Go through the set: outputs and targets of each chunk, statistics fixed."""
         for x, y in self.batches(samples, self.chunks.losses):
             yield self.model(x), y
+
+    @torch.no_grad()
+    def slopes(
+        self, direction: Sequence[Tensor], sets: Iterable[Samples], moving: Samples | None = None
+    ) -> Tensor:
+        """Return the derivative of each sample's loss along a direction of the weights, [N].
+
+        d/dε ℓ_i(θ + ε u) at ε = 0, by differentiation in forward mode.
+
+        Args:
+            direction: u, one tensor a trained parameter.
+            sets: Their samples, one set after the other.
+            moving: Set whose statistics batch normalization takes as functions of θ, as losses are
+                evaluated; they are fixed at the present weights afterwards. None to leave the
+                statistics what they are now. Running statistics do not move in either case.
+        """
+        found: list[Tensor] = []
+        follows = moving is not None and bool(self._norms) and not self._uses_running
+        with forward_ad.dual_level():
+            named = ((n, p.detach()) for n, p in self.model.named_parameters() if p.requires_grad)
+            weights = {
+                name: forward_ad.make_dual(p, u.to(p))  # type: ignore[no-untyped-call]
+                for (name, p), u in zip(named, direction, strict=True)
+            }
+
+            def network(x: Tensor) -> Tensor:
+                outputs: Tensor = functional_call(self.model, weights, (x,))
+                return outputs
+
+            if moving is not None and follows:
+                batches = partial(self.batches, moving, self.chunks.step)
+                follow_full_batch_statistics(network, self._norms, batches, self._n_steps(moving))
+            for samples in sets:
+                for x, y in self.batches(samples, self.chunks.step):
+                    losses = self.loss(network(x), y)
+                    dual = forward_ad.unpack_dual(losses)  # type: ignore[no-untyped-call]
+                    found.append(dual.tangent)
+        if moving is not None and follows:
+            for norm in self._norms:
+                norm.stop_tracing()
+            self.fix_statistics(moving)
+        return torch.cat(found).cpu()
 
     def _n_steps(self, samples: Samples) -> int:
         return math.ceil(len(samples) / self.chunks.step)

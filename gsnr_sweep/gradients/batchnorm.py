@@ -16,6 +16,7 @@ Which gradient is stepped and which is measured (Liu et al. 2020, A.2):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import cast
 
@@ -37,6 +38,7 @@ class Mode(Enum):
     FIXED = "as remembered"
     COLLECT = "adds its input to the sums and stops the forward pass"
     TRACED = "as remembered, but as variables of the gradient"
+    FOLLOWED = "from its input, which is the full batch, as functions of the weights"
 
 
 class _ReachedError(Exception):
@@ -91,8 +93,12 @@ class FullBatchNorm(nn.Module):
                 x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
             )
         if self.mode is Mode.COLLECT:
-            self._add(x.detach())
+            self._add(x)
             raise _ReachedError
+        if self.mode is Mode.FOLLOWED:
+            self.start_collecting()
+            self._add(x)
+            self.finish_collecting(Mode.FOLLOWED)
         self.traced_input = x
         gain = torch.rsqrt(self.var + self.eps)
         if self.weight is not None:
@@ -157,13 +163,13 @@ class FullBatchNorm(nn.Module):
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self.count += x.numel() // x.shape[1]
 
-    def finish_collecting(self) -> None:
+    def finish_collecting(self, then: Mode = Mode.FIXED) -> None:
         """Turn the sums into mean and (biased) variance and normalize with them from now on."""
         mean, mean_square = (sums / self.count for sums in self._sums)
         var = (mean_square - mean.square()).clamp_min_(0)
         self.mean, self.var = mean.to(self.mean.dtype), var.to(self.var.dtype)
         self._sums = []
-        self.mode = Mode.FIXED
+        self.mode = then
 
     def start_tracing(self) -> None:
         """Make mean and variance variables of the gradient."""
@@ -281,7 +287,10 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
 
 @torch.no_grad()
 def use_full_batch_statistics(
-    model: nn.Module, norms: list[FullBatchNorm], batches: Batches, n_batches: int
+    model: Callable[[Tensor], Tensor],
+    norms: list[FullBatchNorm],
+    batches: Batches,
+    n_batches: int,
 ) -> None:
     """Set every layer's statistics to the training set's at the current weights, then fix them.
 
@@ -302,12 +311,37 @@ def use_full_batch_statistics(
         return
     for norm in norms:
         norm.start_collecting()
-        for x, _ in batches():
-            try:
-                model(x)
-            except _ReachedError:
-                continue
+        _collect(model, batches)
         norm.finish_collecting()
+
+
+def _collect(model: Callable[[Tensor], Tensor], batches: Batches) -> None:
+    for x, _ in batches():
+        with suppress(_ReachedError):
+            model(x)
+
+
+def follow_full_batch_statistics(
+    model: Callable[[Tensor], Tensor], norms: list[FullBatchNorm], batches: Batches, n_batches: int
+) -> None:
+    """Do so with statistics as functions of the weights, whose tangents reach them.
+
+    Args:
+        model: The network with dual numbers for weights.
+        norms: Its normalization layers, in the order of the forward pass.
+        batches: Starts a pass over the training set.
+        n_batches: Number of batches in a pass.
+    """
+    if n_batches == 1:
+        set_modes(norms, Mode.FOLLOWED)
+        for x, _ in batches():
+            model(x)
+        set_modes(norms, Mode.TRACED)
+        return
+    for norm in norms:
+        norm.start_collecting()
+        _collect(model, batches)
+        norm.finish_collecting(Mode.TRACED)
 
 
 def full_batch_gradient(

@@ -20,12 +20,12 @@ from rich.console import Console
 
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.grid import points_of
-from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.launcher.job_context import JobContext
 from gsnr_sweep.launcher.jobs import JobPool
 from gsnr_sweep.launcher.monitor import Monitor, Outcome
 from gsnr_sweep.launcher.prepare import (
     close_killed_runs,
+    open_tracking,
     plan_sweep,
     refuse_a_busy_folder,
     refuse_folders_of_others,
@@ -95,23 +95,27 @@ class Sweep:
         job_pool = JobPool(manifest, self.settings)
         self._show_plan(points, given, manifest, job_pool)
         with _heeding_interrupts() as interrupts:
-            tracker = start_tracking(manifest, points, given)
+            store = open_tracking(manifest)  # which may wait for a server, and leaves nothing open
+            tracker = None
             try:
+                with interrupts.held():  # until it is known here, nobody could close it
+                    tracker = start_tracking(store, manifest, points, given)
                 close_killed_runs(history, launch_folder)
                 send_reused_again(manifest, self.console)
                 self._write(manifest, given, tracker)
-                try:
-                    if self.settings.detach:
-                        return self._leave(points, manifest, job_pool, tracker)
-                    outcomes = self._follow(manifest, job_pool, interrupts)
-                except GsnrError:  # the jobs were not accepted
-                    if tracker is not None:
-                        tracker.finish("FAILED")
-                    raise
+                if self.settings.detach:
+                    return self._leave(points, manifest, job_pool, tracker, interrupts)
+                outcomes = self._follow(manifest, job_pool, interrupts)
                 if outcomes is not None:
-                    finish(manifest, outcomes, tracker, self.console)
+                    finish(manifest, outcomes, self.console)
+                    if tracker is not None:
+                        tracker.finish("FINISHED")
             except KeyboardInterrupt:
                 outcomes = None
+            except BaseException:
+                if tracker is not None:
+                    tracker.finish("FAILED")
+                raise
             if outcomes is None:
                 interrupt(manifest, tracker, self.console)
         folders = [manifest.folder_of(run) for run in manifest.runs]
@@ -189,23 +193,29 @@ class Sweep:
         manifest: Manifest,
         job_pool: JobPool,
         tracker: SweepTracker | None,
+        interrupts: _Interrupts,
     ) -> list[JobReturn]:
         """Submit everything and return at once."""
-        runs = manifest.to_run()
-        if runs:
-            manifest.jobs += job_pool.backend.submit(job_pool.workers(runs, job_pool.at_once))
-            path = manifest.write()
-            if tracker is not None:
-                tracker.log_file(path)
-        say_that_it_is_submitted(manifest, len(runs), self.console)
+        runs, backend = manifest.to_run(), job_pool.backend
+        try:
+            if runs:
+                with interrupts.held():  # until they are known here, nobody could cancel them
+                    manifest.jobs += backend.submit(job_pool.workers(runs, job_pool.at_once))
+                path = manifest.write()
+                if tracker is not None:
+                    tracker.log_file(path)
+            say_that_it_is_submitted(manifest, len(runs), self.console)
+        except KeyboardInterrupt:
+            backend.cancel(manifest.jobs)
+            raise
         return [_returned(point, self.folder, None) for point in points]
 
     def _follow(
         self, manifest: Manifest, job_pool: JobPool, interrupts: _Interrupts
     ) -> list[Outcome] | None:
         """Follow the runs to their end; None if the user stopped them."""
-        pool = job_pool
-        monitor = Monitor(manifest, pool.backend, pool.workers, pool.shared, pool.at_once)
+        pool, held = job_pool, interrupts.held
+        monitor = Monitor(manifest, pool.backend, pool.workers, pool.shared, pool.at_once, held)
         outcomes: list[Outcome] = []
         threading.Thread(target=_load_what_comes_last, daemon=True).start()
         progress = SweepProgress(manifest.to_run(), manifest.folder_of, self.console)
@@ -241,6 +251,19 @@ class _Interrupts:
     def __call__(self, *_: object) -> None:
         self.asked += 1
         if self.may_raise:
+            self.may_raise = False
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Act on what comes in this block at its end, when all that it makes is known."""
+        asked, may_raise = self.asked, self.may_raise
+        self.may_raise = False
+        try:
+            yield
+        finally:
+            self.may_raise = may_raise
+        if may_raise and self.asked > asked:
             self.may_raise = False
             raise KeyboardInterrupt
 

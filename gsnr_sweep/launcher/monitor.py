@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class Monitor:
         make_workers: Makes jobs for some runs, at most as many as the number given (0: no limit).
         shared: Whether all jobs work through one list, so that one can stand in for another.
         at_once: How many jobs are wanted side by side where they share a list.
+        held: Keeps interrupts back while jobs are made that nobody could cancel yet.
     """
 
     manifest: Manifest
@@ -59,6 +61,7 @@ class Monitor:
     make_workers: MakeWorkers
     shared: bool
     at_once: int
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
     _gone: dict[str, JobState] = field(default_factory=dict)
     _submitted: dict[int, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
@@ -175,7 +178,8 @@ class Monitor:
 
     def _submit(self, runs: Sequence[SweepRun], most: int) -> None:
         try:
-            jobs = self.backend.submit(self.make_workers(runs, most))
+            with self.held():
+                self.manifest.jobs += self.backend.submit(self.make_workers(runs, most))
         except GsnrError:
             self._refused += 1
             if not self.manifest.jobs or (self._refused > _MOST_REFUSALS and not self._working()):
@@ -184,7 +188,6 @@ class Monitor:
         self._refused = 0
         for run in runs:
             self._submitted[run.index] = self._submitted.get(run.index, 0) + 1
-        self.manifest.jobs += jobs
         self.manifest.write()
 
     def _may_start(self, run: SweepRun) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import other_run
 from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.store import open_store
 from gsnr_sweep.tracking.sweep_tracker import (
     COMMAND_TAG,
     GRID_TAG,
@@ -37,6 +38,11 @@ from gsnr_sweep.tracking.sweep_tracker import (
 )
 from gsnr_sweep.tracking.sync import send_again
 from gsnr_sweep.tracking.uri import recorded_uri, tracking_uri, uri_for_files, without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    Store = tuple[MlflowClient, str]
 
 _AXES_IN_NAME = 4
 
@@ -117,19 +123,33 @@ def _default_name(points: Sequence[CheckedPoint], overrides: Sequence[Sequence[s
     return f"{first.preset.name or first.data.name} sweep {now}{told}"
 
 
-def start_tracking(
-    manifest: Manifest, points: Sequence[CheckedPoint], overrides: Sequence[Sequence[str]]
-) -> SweepTracker | None:
-    """Create the sweep's own run in MLflow, if it is tracked, and name the sweep after it.
+def open_tracking(manifest: Manifest) -> Store | None:
+    """Open the sweep's store, if it is tracked; this leaves nothing that would have to be closed.
 
     Raises:
         GsnrError: The store cannot be opened.
     """
     if not manifest.uri:
         return None
+    uri = recorded_uri(manifest.uri, Path(manifest.launch_folder))
+    return open_store(uri, manifest.experiment)
+
+
+def start_tracking(
+    store: Store | None,
+    manifest: Manifest,
+    points: Sequence[CheckedPoint],
+    overrides: Sequence[Sequence[str]],
+) -> SweepTracker | None:
+    """Create the sweep's own run in MLflow, if it is tracked, and name the sweep after it.
+
+    Raises:
+        GsnrError: The store does not answer.
+    """
+    if store is None:
+        return None
     tracker = SweepTracker.start(
-        recorded_uri(manifest.uri, Path(manifest.launch_folder)),
-        manifest.experiment,
+        *store,
         manifest.name,
         _shared_params(points),
         {

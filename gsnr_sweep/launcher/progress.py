@@ -44,6 +44,19 @@ def _note(status: Status) -> str:
     return f"epoch {status.epoch} of {status.epochs}"
 
 
+def _work(run: SweepRun, status: Status | None) -> tuple[float, float]:
+    """Return what a run has cost so far, and what it costs up to its last epoch.
+
+    What an earlier launch has done of it counts for neither, for it says nothing about the pace.
+    """
+    if status is None or status.epochs <= run.resume_epoch:
+        over = status is not None and status.state.over
+        return (run.cost if over else 0.0), run.cost
+    an_epoch = run.cost / status.epochs
+    done = max(0, status.epoch - run.resume_epoch)
+    return done * an_epoch, (status.epochs - run.resume_epoch) * an_epoch
+
+
 class SweepProgress:
     """One bar for the grid and one for each run under way; a line for each run that ended.
 
@@ -67,7 +80,7 @@ class SweepProgress:
         self._failed = 0
         self._warned: set[str] = set()
         self._bars: dict[int, TaskID] = {}
-        self._total_cost = sum(run.cost for run in runs) or 1.0
+        self._finished: list[tuple[float, float]] = []  # work done, and up to the last epoch
         self._next_look = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -97,12 +110,22 @@ class SweepProgress:
         started = time.monotonic()
         if not self._console.is_terminal or started < self._next_look:
             return
-        done = 0.0
+        done = left = 0.0
+        expected = self._expected_share()
         for run in self._runs:
-            share = 1.0 if run.index in self._ended else self._look_at(run)
-            done += share * run.cost
-        self._progress.update(self._all, completed=done / self._total_cost)
+            own, whole = _work(run, self._look_at(run))
+            done += own
+            left += 0.0 if run.index in self._ended else max(0.0, expected * whole - own)
+        self._progress.update(self._all, completed=done / (done + left) if left else 1.0)
         self._next_look = time.monotonic() + max(0.25, 5 * (time.monotonic() - started))
+
+    def _expected_share(self) -> float:
+        """Return the share of its epochs that a run takes, as those have that are finished.
+
+        It is below 1 where stopping rules end runs before the last epoch.
+        """
+        done, whole = (sum(each[i] for each in self._finished) for i in (0, 1))
+        return done / whole if whole else 1.0
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
@@ -119,6 +142,8 @@ class SweepProgress:
         index = outcome.run.index
         self._ended.add(index)
         self._drop_bar(index)
+        if not outcome.error:
+            self._finished.append(_work(outcome.run, read_status(outcome.folder)))
         self._failed += bool(outcome.error)
         self._progress.update(self._all, description=self._headline())
         self._console.print(self._line(outcome), highlight=False)
@@ -131,21 +156,19 @@ class SweepProgress:
         failed = f", {self._failed} failed" if self._failed else ""
         return f"[bold]{len(self._ended)}/{len(self._runs)} runs{failed}"
 
-    def _look_at(self, run: SweepRun) -> float:
+    def _look_at(self, run: SweepRun) -> Status | None:
+        """Read a run's status, and draw its bar while it is under way."""
         status = read_status(self._folder_of(run))
-        if status is None or status.state.over:
-            return 0.0 if status is None else 1.0
-        done = status.epoch / max(status.epochs, 1)
-        if not status.state.under_way:
+        if status is None or not status.state.under_way or run.index in self._ended:
             self._drop_bar(run.index)
-            return done
+            return status
         if run.index not in self._bars:
             self._bars[run.index] = self._progress.add_task(
                 escape(run.name), total=max(status.epochs, 1), note="", eta=False
             )
         note = status.message or _note(status)
         self._progress.update(self._bars[run.index], completed=status.epoch, note=note)
-        return done
+        return status
 
     def _line(self, outcome: Outcome) -> Text:
         count = f"[{len(self._ended)}/{len(self._runs)}]"

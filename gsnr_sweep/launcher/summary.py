@@ -43,13 +43,8 @@ def say_that_it_is_submitted(manifest: Manifest, n_runs: int, console: Console) 
     )
 
 
-def finish(
-    manifest: Manifest,
-    outcomes: Sequence[Outcome],
-    tracker: SweepTracker | None,
-    console: Console,
-) -> None:
-    """Aggregate what came out, close the sweep's run in MLflow, and name what failed.
+def finish(manifest: Manifest, outcomes: Sequence[Outcome], console: Console) -> None:
+    """Aggregate what came out, and name what failed.
 
     Raises:
         SweepFailedError: Some runs failed, or they could not be aggregated.
@@ -61,8 +56,6 @@ def finish(
     tell_remarks_of_sweep(manifest, console)
     _tell_what_others_do(manifest, console)
     whole = table is not None or not any(map(_has_result, map(manifest.folder_of, manifest.runs)))
-    if tracker is not None:
-        tracker.finish("FAILED" if failed or not whole else "FINISHED")
     if failed:
         raise SweepFailedError(_failures(failed, len(manifest.runs)))
     if not whole:

@@ -46,12 +46,14 @@ class Estimate:
         memory_bytes: Largest memory: the process's, or the GPU's for a run on a GPU.
         seconds: Wall time from drawing the data to the record; None if unknown.
         basis: What `seconds` rests on: ``3 finished runs``, ``timing`` or ``unknown``.
+        at_most: Whether a stopping rule may end the run before the last epoch, which is counted.
     """
 
     flops: float
     memory_bytes: int
     seconds: float | None
     basis: str
+    at_most: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def estimate(
             memory_bytes=known.memory_bytes or memory,
             seconds=predicted if known.seconds is None else known.seconds,
             basis=known.basis or (UNKNOWN if predicted is None else TIMED),
+            at_most=bool(point.cfg.stop.rules),
         )
         for point, known, (memory, predicted) in zip(points, runs, counted, strict=True)
     ]

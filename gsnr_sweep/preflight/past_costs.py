@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.preflight.check import CheckedPoint, sample_passes
@@ -63,8 +64,7 @@ def _of_record(record: RunRecord, points: dict[Network, CheckedPoint]) -> Observ
         return None
     alike = dataclasses.replace(
         point.cfg,
-        **{key: ran[key] for key in _LENGTHS}
-        | {"epochs": round(summary.get("epochs_trained", ran["epochs"]))},
+        **{key: ran[key] for key in _LENGTHS} | _ended_early(record),
         measures=dataclasses.replace(point.cfg.measures, functions=ran["measures"]["functions"]),
     )
     return Observed(
@@ -76,6 +76,14 @@ def _of_record(record: RunRecord, points: dict[Network, CheckedPoint]) -> Observ
         peak_memory_bytes=round(summary["peak_memory_mb"] * 1e6),
         device=record.environment.get("device", ""),
     )
+
+
+def _ended_early(record: RunRecord) -> dict[str, Any]:
+    """Return what a config does not say: how long a training was that a stopping rule ended."""
+    epochs = round(record.summary.get("epochs_trained", record.config["epochs"]))
+    if epochs >= record.config["epochs"]:
+        return {}
+    return {"epochs": epochs, "measure_at": [f"step:{one.step}" for one in record.measurements]}
 
 
 def _network(cfg: Config) -> Network:

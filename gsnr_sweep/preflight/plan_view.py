@@ -326,9 +326,10 @@ def _cells(row: PlanRow | int) -> list[Text]:
     if row.estimate is None:
         cells += ["–"] * 3
     else:
-        seconds = row.estimate.seconds
-        time = "?" if seconds is None else _estimated(seconds)
-        cells += [_short_flops(row.estimate.flops), _bytes(row.estimate.memory_bytes), time]
+        seconds, bound = row.estimate.seconds, "≤ " if row.estimate.at_most else ""
+        time = "?" if seconds is None else bound + _estimated(seconds)
+        flops = bound + _short_flops(row.estimate.flops)
+        cells += [flops, _bytes(row.estimate.memory_bytes), time]
     cells.append("–" if row.job is None else str(row.job))
     return [Text(cell, style="" if row.job is not None else "dim") for cell in cells]
 
@@ -345,7 +346,7 @@ def _totals(rows: Sequence[PlanRow], workers: int) -> list[tuple[str, str]]:
     flops = sum(row.estimate.flops for row in due if row.estimate)
     return [
         *lines,
-        ("compute", f"about {_tera(flops)}; {_wall_time(due, 1)} one run after the other"),
+        ("compute", f"{_about(due)} {_tera(flops)}; {_wall_time(due, 1)} one run after the other"),
         ("wall time", f"{_wall_time(due, workers)} with {side_by_side}{_bases(due)}"),
         (
             "memory",
@@ -385,8 +386,13 @@ def _wall_time(due: Sequence[PlanRow], workers: int) -> str:
     busy = [0.0] * max(1, workers)
     for seconds in sorted(jobs.values(), reverse=True):
         heapq.heapreplace(busy, busy[0] + seconds)
-    said = f"about {_estimated(max(busy))}"
+    said = f"{_about(due)} {_estimated(max(busy))}"
     return f"{said} and {_count(unknown, 'run')} of unknown time" if unknown else said
+
+
+def _about(due: Sequence[PlanRow]) -> str:
+    """Say whether a sum of estimates counts epochs that a stopping rule may spare."""
+    return "at most about" if any(r.estimate and r.estimate.at_most for r in due) else "about"
 
 
 def _largest(due: Sequence[PlanRow], workers: int) -> int:

@@ -14,7 +14,7 @@ from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.tracking.data_sets import inputs_of
 from gsnr_sweep.tracking.query import readable_store_errors
 from gsnr_sweep.tracking.run_writer import LONGEST_NAME, RunWriter
-from gsnr_sweep.tracking.store import KIND_TAG, connect, open_store, store_problem, user_tags
+from gsnr_sweep.tracking.store import KIND_TAG, connect, store_problem, user_tags
 from gsnr_sweep.tracking.uri import recorded_uri
 
 if TYPE_CHECKING:
@@ -53,33 +53,37 @@ class SweepTracker:
     @classmethod
     def start(
         cls,
-        uri: str,
-        experiment: str,
+        client: MlflowClient,
+        experiment_id: str,
         name: str,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
     ) -> SweepTracker:
-        """Create the parent run.
+        """Create the parent run; one that cannot be described is closed again.
 
         Args:
-            uri: The store.
-            experiment: Collects the runs.
+            client: Connection to the store.
+            experiment_id: Collects the runs.
             name: Name of the parent run.
             params: What all runs of the sweep share, and the axes of the grid.
             tags: Further tags, such as the command line.
 
         Raises:
-            GsnrError: The store cannot be opened, or does not answer.
+            GsnrError: The store does not answer.
         """
-        client, experiment_id = open_store(uri, experiment)
-        with readable_store_errors(uri):
+        with readable_store_errors(client.tracking_uri):
             run = client.create_run(
                 experiment_id, run_name=name[:LONGEST_NAME], tags={KIND_TAG: "sweep", **user_tags()}
             )
-            writer = RunWriter(client, run.info.run_id)
-            writer.tags(tags)
-            writer.params(params)
-        return cls(client, run.info.run_id)
+            tracker = cls(client, run.info.run_id)
+            try:
+                writer = RunWriter(client, tracker.run_id)
+                writer.tags(tags)
+                writer.params(params)
+            except BaseException:
+                tracker.finish("FAILED")
+                raise
+        return tracker
 
     def finish(self, status: str) -> None:
         """Close the parent run with MLflow's FINISHED, FAILED or KILLED."""

@@ -94,6 +94,63 @@ def test_the_whole_grids_bar_counts_work_not_runs(tmp_path: Path) -> None:
     assert "run 0" in out.getvalue()
 
 
+def _bar(progress: SweepProgress) -> float:
+    _look(progress)
+    (task,) = [task for task in progress._progress.tasks if task.id == progress._all]
+    return task.completed
+
+
+def _report(folder: Path, run: SweepRun, state: State, epoch: int, epochs: int) -> Outcome:
+    own = folder / run.folder
+    own.mkdir(exist_ok=True)
+    StatusFile(own, Status(state, epoch, epochs))
+    return Outcome(run, own, state, "" if state == State.FINISHED else "why")
+
+
+def test_runs_that_ended_early_tell_what_the_others_will_take(tmp_path: Path) -> None:
+    """Of 400 epochs the finished runs took 70 and 50, for the cost of 20 and 10 to the last one."""
+    console, _ = _console(terminal=True)
+    runs = _runs(20, 10, 20, 40)
+    with _progress(runs, tmp_path, console) as progress:
+        _report(tmp_path, runs[0], State.RUNNING, 40, 400)
+        assert _bar(progress) == pytest.approx(0.1 * 20 / 90)
+        progress.ended(_report(tmp_path, runs[0], State.FINISHED, 70, 400))
+        done = 20 * 70 / 400
+        assert _bar(progress) == pytest.approx(done / (done + 70 * 70 / 400))
+        progress.ended(_report(tmp_path, runs[1], State.FINISHED, 50, 400))
+        _report(tmp_path, runs[2], State.RUNNING, 20, 400)
+        share = (20 * 70 + 10 * 50) / 400 / 30
+        done += 10 * 50 / 400 + 20 * 20 / 400
+        left = (20 * share - 20 * 20 / 400) + 40 * share
+        assert _bar(progress) == pytest.approx(done / (done + left))
+        _report(tmp_path, runs[2], State.RUNNING, 300, 400)  # longer than the others: no less left
+        done += 20 * 280 / 400
+        assert _bar(progress) == pytest.approx(done / (done + 40 * share))
+        progress.ended(_report(tmp_path, runs[2], State.FAILED, 300, 400))  # which tells nothing
+        assert _bar(progress) == pytest.approx(done / (done + 40 * share))
+        progress.ended(_report(tmp_path, runs[3], State.FINISHED, 70, 400))
+        assert _bar(progress) == 1
+
+
+def test_what_an_earlier_launch_did_says_nothing_about_the_pace(tmp_path: Path) -> None:
+    console, _ = _console(terminal=True)
+    runs = _runs(10, 10)
+    runs[0].resume_epoch = 60
+    with _progress(runs, tmp_path, console) as progress:
+        _report(tmp_path, runs[0], State.RUNNING, 60, 100)
+        assert _bar(progress) == 0
+        _report(tmp_path, runs[0], State.RUNNING, 70, 100)
+        assert _bar(progress) == pytest.approx(1 / 14)
+
+
+def test_a_run_that_is_measured_only_is_done_at_its_end(tmp_path: Path) -> None:
+    console, _ = _console(terminal=True)
+    runs = _runs(10, 10)
+    with _progress(runs, tmp_path, console) as progress:
+        progress.ended(_report(tmp_path, runs[0], State.FINISHED, 0, 0))
+        assert _bar(progress) == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("state", ["killed", "interrupted"])
 def test_a_run_that_stopped_has_no_bar_until_it_goes_on(tmp_path: Path, state: str) -> None:
     console, _ = _console(terminal=True)

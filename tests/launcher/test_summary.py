@@ -24,7 +24,7 @@ def sweep(tmp_path: Path) -> Manifest:
 
 def _finish(manifest: Manifest, *outcomes: Outcome) -> str:
     console = Console(file=io.StringIO(), width=200)
-    finish(manifest, outcomes, None, console)
+    finish(manifest, outcomes, console)
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 

@@ -309,6 +309,15 @@ def test_no_points() -> None:
 # --- the rest of an interrupted run
 
 
+def test_a_run_with_a_stopping_rule_costs_at_most_its_last_epoch(steady: list[int]) -> None:
+    stopping = ("data=toy", "epochs=400", "measure_at=[0,400]", "stop.train_loss=0.1")
+    (point,) = _points(*stopping)
+    (early,) = estimate([point], [])
+    assert early.at_most
+    assert remaining(early, point.cfg, 70).at_most
+    assert not estimate(_points("data=toy"), [])[0].at_most
+
+
 def test_what_remains_after_a_checkpoint() -> None:
     (point,) = _points("epochs=100", "measure_at=[20,100]")
     whole = Estimate(point.flops, 5, 100.0, "timing")

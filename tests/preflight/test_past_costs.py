@@ -10,6 +10,7 @@ import pytest
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.preflight.check import CheckedPoint, check
 from gsnr_sweep.preflight.past_costs import observed_runs
+from gsnr_sweep.records.record import Measurement
 from tests.conftest import TINY, expanded
 from tests.fakes import put_record, put_run
 
@@ -59,6 +60,17 @@ def test_measures_count(tmp_path: Path) -> None:
     _ran(tmp_path, "0", more.cfg)
     (found,) = observed_runs([plain], [tmp_path], _experiment([plain]))
     assert found.flops == more.flops
+
+
+@pytest.mark.parametrize("schedule", ["measure_at=[0,20,60,200,400]", "measure_at=log:30"])
+def test_a_run_that_ended_early_has_the_cost_of_what_it_did(tmp_path: Path, schedule: str) -> None:
+    (whole,) = _points("epochs=400", schedule, "stop.train_loss=0.1")
+    (same,) = _points("epochs=70", "measure_at=[0,20,60,70]", "stop.train_loss=0.1")
+    done = [Measurement(epoch, {}, step=epoch) for epoch in (0, 20, 60, 70)]
+    summary = {"wall_time_s": 7.0, "peak_memory_mb": 300.0, "epochs_trained": 70.0}
+    _ran(tmp_path, "0", whole.cfg, summary=summary, measurements=done)
+    (found,) = observed_runs([whole], [tmp_path], _experiment([whole]))
+    assert found.flops == same.flops
 
 
 def test_others_do_not_count(tmp_path: Path) -> None:

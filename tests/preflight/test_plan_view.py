@@ -185,6 +185,20 @@ def test_totals() -> None:
     assert "at most 0.7 GB a worker, 1.2 GB all workers together" in shown
 
 
+def test_where_a_stopping_rule_may_end_runs_early_times_are_bounds() -> None:
+    bounded = PlanRow("stops", "run", Estimate(2e12, 10**8, 600.0, "timing", at_most=True), 0)
+    shown = _table([bounded], 1)
+    assert "≤ 2.0 T" in shown
+    assert "≤ 10 min" in shown
+    assert "at most about 2.0 TFLOP; at most about 10 min one run after the other" in shown
+    assert "at most about 70 min with 1 worker" in summarize([bounded, MIXED[3], _last()], 1)
+    assert "at most" not in summarize([_last()], 1).partition(", at most 0.5 GB")[0]
+
+
+def _last() -> PlanRow:
+    return _row("goes on", job=0, seconds=3600)
+
+
 def test_summary() -> None:
     assert summarize(MIXED, 2) == (
         "3 runs in 2 jobs, about 50 min with 2 workers, at most 0.7 GB each"

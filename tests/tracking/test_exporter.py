@@ -63,7 +63,7 @@ def _send(folder: Path, record: RunRecord | None = None, by: Exporter | None = N
 
 def test_a_run_has_its_settings_its_values_and_its_files(store: MlflowClient, folder: Path) -> None:
     shared, tags = {"epochs": 2}, {"gsnr.command": "python launch.py"}
-    sweep = SweepTracker.start(store.tracking_uri, "tests", "the sweep", shared, tags)
+    sweep = SweepTracker.start(*open_store(store.tracking_uri, "tests"), "the sweep", shared, tags)
     record = _record(data=DATA, summary={"wall_time_s": 1.25})
     record.config["tracking"]["parent_run_id"] = sweep.run_id
     for epoch, value in ((0, 0.5), (2, 1 / 3)):
@@ -491,7 +491,7 @@ def test_a_folder_without_a_record_has_nothing_to_send(folder: Path) -> None:
 def test_a_sweep_outlives_its_store(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sweep = SweepTracker.start(store.tracking_uri, "tests", "the sweep", {}, {})
+    sweep = SweepTracker.start(*open_store(store.tracking_uri, "tests"), "the sweep", {}, {})
 
     def fail(*_: Any, **__: Any) -> None:
         raise MlflowException("gone")

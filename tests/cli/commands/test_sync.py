@@ -15,6 +15,7 @@ from gsnr_sweep.cli.commands.sync import sync
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.sent import Sent, read_sent, record_digest
 from gsnr_sweep.tracking.exporter import Exporter
+from gsnr_sweep.tracking.store import open_store
 from gsnr_sweep.tracking.sweep_tracker import SweepTracker
 from tests.conftest import tiny_config
 from tests.fakes import listing, put_run, put_sweep
@@ -85,7 +86,7 @@ def test_nothing_to_do(tmp_path: Path, store: list[str]) -> None:
 def tracked(client: MlflowClient, folder: Path) -> Manifest:
     """A sweep of two runs that is complete, and all of it in MLflow."""
     cfg = tiny_config("tracking.experiment=tests")
-    own = SweepTracker.start(client.tracking_uri, "tests", "mine", {}, {})
+    own = SweepTracker.start(*open_store(client.tracking_uri, "tests"), "mine", {}, {})
     manifest = put_sweep(
         folder / "multirun/day/time",
         **{"uri": "sqlite:///mlflow.db", "launch_folder": str(folder), "id": "mine"},
