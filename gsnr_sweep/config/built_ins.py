@@ -48,6 +48,9 @@ _FIRST_PATHS = (
     "gsnr_sweep.measures.flatness.flatness",
     "gsnr_sweep.measures.hessian.hessian",
     "gsnr_sweep.measures.weightwatcher.weightwatcher",
+    "gsnr_sweep.measures.squared_gradient.squared_gradient",
+    "gsnr_sweep.measures.sign_transitions.sign_transitions",
+    "gsnr_sweep.measures.linear_regression.linear_regression",
 )
 
 

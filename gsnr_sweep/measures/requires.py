@@ -19,6 +19,7 @@ def requires(
     signs: bool = False,
     weights: bool = False,
     gradient_change: bool = False,
+    previous: bool = False,
     own_steps: bool = False,
     milestones: Iterable[str] = (),
     probe: Probe | None = None,
@@ -30,6 +31,8 @@ def requires(
         signs: It reads ``snapshot.positive`` and ``snapshot.negative``.
         weights: It reads ``snapshot.weights``.
         gradient_change: It reads ``snapshot.step_gradient`` and ``snapshot.next_gradient``.
+        previous: It reads ``snapshot.previous``, ``snapshot.weights`` and
+            ``snapshot.step_gradient``.
         own_steps: It reads ``snapshot.own`` and ``snapshot.preconditioner``.
         milestones: It reads these of ``snapshot.milestones``.
         probe: Called as ``probe(replica, followed)`` before each replica's step; the measure reads
@@ -41,7 +44,7 @@ def requires(
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
         passes = probe_passes if probe else 0.0
-        asked = (signs, weights, gradient_change, own_steps, frozenset(milestones))
+        asked = (signs, weights, gradient_change, previous, own_steps, frozenset(milestones))
         setattr(measure, _MARK, Requirements(*asked, probes, passes))
         return measure
 

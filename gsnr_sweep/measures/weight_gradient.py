@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from gsnr_sweep.gradients.parameters import Parameter
 from gsnr_sweep.measures.ratio import correlation, finite_mean
 from gsnr_sweep.measures.requires import require, requires
+from gsnr_sweep.measures.weight_groups import weight_groups
 from gsnr_sweep.training.snapshot import Snapshot
-
-TOP_SHARE = 0.1
-"""Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""
 
 
 @requires(weights=True, gradient_change=True)
@@ -33,32 +29,13 @@ def weight_gradient(snapshot: Snapshot) -> dict[str, float]:
     """
     weights = require(snapshot.weights)
     gradient, after = require(snapshot.step_gradient), require(snapshot.next_gradient)
-    matrices = [p for p in snapshot.parameters if p.is_weight]
-    groups = {"": matrices}
-    for p in matrices:
-        groups.setdefault(f"/{p.layer}", []).append(p)
-    columns = {start: (_columns(some), _largest(weights, some)) for start, some in groups.items()}
     change = after - gradient
     values: dict[str, float] = {}
-    for suffix, (every, largest) in columns.items():
-        for name, chosen in (("", every.expand(len(weights), -1)), ("_top10", largest)):
-            w, g, dg = (t.gather(1, chosen) for t in (weights, gradient, change))
-            values[f"corr_dg_w{name}{suffix}"] = _averaged(correlation, dg, w)
-            values[f"opposite_sign{name}{suffix}"] = _averaged(_opposite, g, w)
+    for group, columns in weight_groups(snapshot.parameters, weights).items():
+        w, g, dg = (t.gather(1, columns) for t in (weights, gradient, change))
+        values[f"corr_dg_w{group}"] = _averaged(correlation, dg, w)
+        values[f"opposite_sign{group}"] = _averaged(_opposite, g, w)
     return values
-
-
-def _columns(parameters: list[Parameter]) -> Tensor:
-    return torch.cat([torch.arange(p.start, p.stop) for p in parameters] or [torch.arange(0)])
-
-
-def _largest(weights: Tensor, parameters: list[Parameter]) -> Tensor:
-    """Return the columns of the largest |W| of each parameter, [M, K]."""
-    found = [torch.empty(len(weights), 0, dtype=torch.long)]
-    for p in parameters:
-        count = max(1, math.floor(TOP_SHARE * (p.stop - p.start)))
-        found.append(weights[:, p.start : p.stop].abs().topk(count, dim=1).indices + p.start)
-    return torch.cat(found, dim=1)
 
 
 def _averaged(of_replica: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor) -> float:

@@ -18,13 +18,14 @@ from gsnr_sweep.engine.batched import BatchedReplicas, StackedMiniBatches
 from gsnr_sweep.engine.selection import EngineChoice, can_be_batched, may_be_batched
 from gsnr_sweep.gradients.parameters import followed_parameters, row_views, trained_parameters
 from gsnr_sweep.losses.loss import Task, make_loss
+from gsnr_sweep.training.last_look import LastLook
 from gsnr_sweep.training.measuring import Measuring
 from gsnr_sweep.training.milestones import Milestones
 from gsnr_sweep.training.replica import Losses, Replica
 from gsnr_sweep.training.requirements import Requirements
 from gsnr_sweep.training.rules import Rule, draws_random_numbers
 from gsnr_sweep.training.settings import RuleSettings, TrainingSettings
-from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Snapshot
+from gsnr_sweep.training.snapshot import GRADIENT_RESOLUTION, After, Look, Snapshot
 from gsnr_sweep.training.stepping import BatchedSteps, ReplicaMap, RuleSteps, Steps
 from gsnr_sweep.training.stopping import Stopping, TrainingLosses
 
@@ -91,6 +92,7 @@ class Ensemble:
         self._rules = [Rule(settings.rule, r, m, drawing) for m, r in numbered if settings.rule]
         losses = TrainingLosses(self.replicas)
         self._stopping, self._milestones = Stopping(settings.stop, losses), Milestones(losses)
+        self._last_look = LastLook(len(self.replicas))
         about = (self._rules, self.test, self.followed)
         self._measuring = Measuring(settings, self.replicas, *about)
 
@@ -137,7 +139,7 @@ class Ensemble:
         for state, rule in zip(own, self._rules, strict=False):
             state |= rule.state()
         for m, state in enumerate(own):
-            state |= self._milestones.state(m)
+            state |= self._milestones.state(m) | self._last_look.state(m)
         return {
             f"{m}.{name}": tensor for m, state in enumerate(own) for name, tensor in state.items()
         }
@@ -155,6 +157,7 @@ class Ensemble:
             for rule in self._rules[m : m + 1]:
                 rule.load_state(own)
             self._milestones.load_state(m, own)
+            self._last_look.load_state(m, own)
 
     def ends_at(self, epoch: int) -> bool:
         """Tell whether training is over after so many epochs, at the replicas' present weights."""
@@ -192,6 +195,7 @@ class Ensemble:
         settings = self._settings
         schedule = {round(epoch * settings.steps_an_epoch) for epoch in settings.measured_epochs}
         done = {round(epoch * settings.steps_an_epoch) for epoch in measured}
+        self._last_look.keep_if_of(done)
         for rule in self._rules:
             rule.start_at(first)
         with self.stepping() as steps:
@@ -200,27 +204,43 @@ class Ensemble:
                 self._milestones.judge(epoch, wanted.milestones)
                 ends = self.ends_at(epoch)
                 is_due = step in schedule or (ends and self._stopping.is_asked)
-                if is_due and step not in done:
-                    yield self._measured_step(step, ends, steps, wanted)
+                if is_due:
+                    yield from self._due(step, ends, steps, wanted, done)
                 if ends:
                     break
-                yield from self._epoch(step, schedule - done, steps, wanted)
+                yield from self._epoch(step, schedule, steps, wanted, done)
                 if on_epoch is not None:
                     on_epoch(epoch + 1)
 
+    def _due(
+        self, step: int, is_end: bool, steps: Steps, wanted: Requirements, done: Collection[int]
+    ) -> Iterator[Snapshot]:
+        """Measure a scheduled step; of one that was measured before, keep what the next needs."""
+        if step not in done:
+            yield self._measured_step(step, is_end, steps, wanted)
+        elif wanted.previous:
+            steps.prepare()
+            found = steps.each(partial(self._measuring.look, steps))
+            self._last_look.note(Look(step, *map(torch.stack, zip(*found, strict=True))))
+
     def _epoch(
-        self, first: int, schedule: Collection[int], steps: Steps, wanted: Requirements
+        self,
+        first: int,
+        schedule: Collection[int],
+        steps: Steps,
+        wanted: Requirements,
+        done: Collection[int],
     ) -> Iterator[Snapshot]:
         """Take the steps of an epoch; measure within it."""
         if not self._rules:
-            if first not in schedule:  # a measured step of gradient descent has been taken
-                steps.take()
+            if first not in schedule or first in done:
+                steps.take()  # else the measured step has been taken
             return
         step, last = first, first + self._settings.steps_an_epoch
         for next_step in sorted({s for s in schedule if first < s < last}):
             steps.take(next_step - step)
             step = next_step
-            yield self._measured_step(step, False, steps, wanted)
+            yield from self._due(step, False, steps, wanted, done)
         steps.take(last - step)
 
     @contextmanager
@@ -257,6 +277,10 @@ class Ensemble:
         taken = steps.each(partial(self._measuring.measure, moments, steps, wanted))
         after = _after([(each.train_next, each.test_next, each.test) for each in taken])
         rates = [each.preconditioner for each in taken]
+        rows = {name: torch.stack([each.rows[name] for each in taken]) for name in taken[0].rows}
+        previous = self._last_look.look
+        if wanted.previous:
+            self._last_look.note(Look(step, rows["weights"], rows["step_gradient"]))
         whole, within = divmod(step, self._settings.steps_an_epoch)
         return Snapshot(
             epoch=step / self._settings.steps_an_epoch if within else whole,
@@ -284,6 +308,7 @@ class Ensemble:
                 for mark in wanted.milestones
             },
             earlier=(),
+            previous=previous,
             parameters=self.parameters,
             followed=self.followed,
             probed={name: [each.probed[name] for each in taken] for name in wanted.probes},
@@ -292,7 +317,7 @@ class Ensemble:
                 for name in taken[0].own
             },
             preconditioner=None if None in rates else torch.stack(cast(list[Tensor], rates)),
-            **{name: torch.stack([each.rows[name] for each in taken]) for name in taken[0].rows},
+            **rows,
         )
 
     @contextmanager

@@ -81,6 +81,13 @@ class Measuring:
             measured = self._measured(replica, moments, steps, wanted, m)
         return self._with_own_steps(measured, m) if wanted.own_steps else measured
 
+    def look(self, steps: Steps, m: int) -> tuple[Tensor, Tensor]:
+        """Return a replica's weights and gradient [P] as a measured step would find them."""
+        replica = self._replicas[m]
+        with replica.unmoved():
+            replica.fix_statistics()
+            return flat(replica.weights).double(), flat(steps.gradient(m))
+
     def _with_own_steps(self, measured: MeasuredStep, m: int) -> MeasuredStep:
         """Add the losses after the rule's own next steps, which are taken and taken back."""
         replica, rule, settings = self._replicas[m], self._rules[m], self._settings
@@ -129,12 +136,15 @@ class Measuring:
             table[m] = getattr(found, kind)
         test = replica.losses(self._test)
         probed = {name: probe(replica, self._followed) for name, probe in wanted.probes.items()}
-        rows = {"weights": flat(replica.weights).double()} if wanted.weights else {}
+        rows: dict[str, Tensor] = {}
+        if wanted.weights or wanted.previous:
+            rows["weights"] = flat(replica.weights).double()
         gradient, lr = steps.gradient(m), self._settings.lr
+        if wanted.gradient_change or wanted.previous:
+            rows["step_gradient"] = flat(gradient)
         own = self._own_descent(replica) if wanted.own_steps and not self._rules else {}
         replica.descend(gradient, lr)
         if wanted.gradient_change:
-            rows["step_gradient"] = flat(gradient)
             rows["next_gradient"] = flat(replica.gradient())
         train_next, test_next = self._losses(replica)
         return MeasuredStep(

@@ -22,6 +22,7 @@ class Requirements:
         signs: How many per-sample gradients are positive, and how many negative.
         weights: The weights θ_t.
         gradient_change: The full-batch gradient before and after the step, one more pass.
+        previous: Weights and full-batch gradient, now and at the measured step before.
         milestones: Marks of `training.milestones` whose first epochs are to be known, for which
             the training set is judged after each epoch.
         own_steps: Losses after the training rule's own next steps, which are taken back.
@@ -33,6 +34,7 @@ class Requirements:
     signs: bool = False
     weights: bool = False
     gradient_change: bool = False
+    previous: bool = False
     own_steps: bool = False
     milestones: frozenset[str] = frozenset()
     probes: Mapping[str, Probe] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Requirements:
             any(part.signs for part in parts),
             any(part.weights for part in parts),
             any(part.gradient_change for part in parts),
+            any(part.previous for part in parts),
             any(part.own_steps for part in parts),
             frozenset[str]().union(*(part.milestones for part in parts)),
             probes,

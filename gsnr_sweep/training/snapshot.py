@@ -31,6 +31,21 @@ class After:
     test_loss_change: Tensor
 
 
+@dataclass(frozen=True)
+class Look:
+    """Weights and gradients of all replicas before a step that was measured.
+
+    Attributes:
+        step: Steps of the training rule before.
+        weights: [M, P].
+        gradient: [M, P] what a step of full-batch gradient descent goes along.
+    """
+
+    step: int
+    weights: Tensor
+    gradient: Tensor
+
+
 class Earlier(Protocol):
     """What a run measured at an earlier epoch."""
 
@@ -85,6 +100,8 @@ class Snapshot:
             there for the first time, judged after each epoch; NaN if it has not been. For
             measures that want them.
         earlier: What the run measured before, in the order of the epochs.
+        previous: Weights and gradients at the measured step before this one, for measures that want
+            them; None at the first one.
         pool: Number N of samples that the training sets were drawn from, without replacement within
             a set; None where every set is a fresh draw, or N is not known.
         preconditioner: [M, P] p_m,j of the rule's step u_j = p_j g_j, or [M, 1] where all are the
@@ -120,6 +137,7 @@ class Snapshot:
     is_end: bool = False
     milestones: Mapping[str, Tensor] = field(default_factory=dict)
     earlier: Sequence[Earlier] = ()
+    previous: Look | None = None
     pool: int | None = None
 
     @property

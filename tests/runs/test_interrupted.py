@@ -32,6 +32,9 @@ EPOCHS = 5
 SMALL = ("n=12", "n_test=16", f"epochs={EPOCHS}", "measure_at=[0,2,4,5]", "checkpoint_minutes=null")
 UNTRACKED = (*SMALL, "tracking=none")
 MLP = ("model=mlp", "ch=4", "lr=0.1")
+TRANSITIONS = (
+    "+measures.functions.transitions=gsnr_sweep.measures.sign_transitions.sign_transitions"
+)
 CASES = {
     "table2": ("lr=0.1",),
     "table3": ("model=table3_cnn", "ch=2", "lr=0.1"),
@@ -60,7 +63,7 @@ CASES = {
         "measures.parameters=[fc2.weight]",
         *(
             f"+measures.functions.{name}=gsnr_sweep.measures.{name}.{name}"
-            for name in ("feature_target", "weight_gradient", "first_term")
+            for name in ("feature_target", "weight_gradient", "first_term", "sign_transitions")
         ),
     ),
 }
@@ -177,6 +180,7 @@ def test_lists_are_among_what_is_compared() -> None:
         assert all(len(arrays[name]) == 5 for *_, arrays in undisturbed)
     assert len({str(arrays["gsnr/fc2.weight"]) for *_, arrays in undisturbed}) == 4
     assert all("corr_dg_w" in metrics for _, metrics, *_ in undisturbed)
+    assert ["changed" in metrics for _, metrics, *_ in undisturbed] == [False, True, True, True]
     assert all("first_term_corr/fc2" in metrics for _, metrics, *_ in undisturbed)
 
 
@@ -230,7 +234,11 @@ def test_time_spent_before_counts(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("saved", "killed"), [(1, 3), (2, 3), (2, 5), (4, 5), (None, 3), (None, 5)], ids=str
 )
-@pytest.mark.parametrize("overrides", [MLP, CASES["table3"]], ids=["mlp", "table3"])
+@pytest.mark.parametrize(
+    "overrides",
+    [MLP, CASES["table3"], CASES["followed"], (*CASES["adam"], TRANSITIONS)],
+    ids=["mlp", "table3", "followed", "adam"],
+)
 def test_a_run_whose_process_was_lost_keeps_what_it_measured(
     folder: Path, overrides: tuple[str, ...], saved: int | None, killed: int
 ) -> None:
