@@ -148,12 +148,16 @@ _GIVEN: dict[tuple[str, ...], tuple[str, str]] = {
     (
         *("experiment=fig6_frozen_toy", "scale=smoke", "model.init=small", "model.frozen=[fc1]"),
         *("n=20", "n_test=20", "ch=4", "epochs=4", "measure_at=every:2"),
+        "~measures.functions.linear_regression",
     ): ("b7d6a2183779736f", "f99c6c84712b4a4b"),
     ("experiment=fig4_mnist", "n=1000", "ch=6", "p_random=0"): (
         *("83be3be4d033926d", "8caedd26e711b79c"),
     ),
     ("experiment=fig9_cifar10",): ("a8e05eb3f09972a3", "e6b5d875b348e881"),
-    ("experiment=fig7_weight_gradient_mnist",): ("8351ac586188c570", "c99954c1b982ab26"),
+    (
+        "experiment=fig7_weight_gradient_mnist",
+        *("~measures.functions.sign_transitions", "~measures.functions.squared_gradient"),
+    ): ("8351ac586188c570", "c99954c1b982ab26"),
     ("data=mnist", "model=mlp", "+model.args.depth=3"): ("6e5b5b6dde1c3a8f", "5fec19d090cc9c90"),
     ("data=cifar10", "model=resnet18"): ("73ab1b08be19617e", "b2ef824262fd329e"),
     ("model=custom", "model._target_=my_models.Wide"): ("2eee3f1091fb9c4b", "450c54a7be0273a5"),

@@ -46,7 +46,8 @@ FIGURES = {
     "frozen": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.frozen.draw_frozen",
         "Mean GSNR of the second layer's weights (a) and training loss (b) with the first layer "
-        "trained and frozen, mean and range over the seeds; (c) GSNR of each weight, first layer "
+        "trained and frozen, mean and range over the seeds, dotted by the closed form of a linear "
+        "regression; (c) GSNR of each weight, first layer "
         "trained, first seed.",
     ),
     "weight_gradient": FigureKind(
@@ -58,6 +59,18 @@ FIGURES = {
         "gsnr_sweep.papers.liu2020.figures.first_term.draw_first_term",
         "The first term of eq. (28) against the whole change Δg of the gradient, by layer: how "
         "often the signs agree, how both correlate, and how large the term is.",
+    ),
+    "squared_gradient": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.squared_gradient.draw_squared_gradient",
+        "The squared gradient mean g², GSNR's numerator, averaged over all weights, those with "
+        "W·g < 0 and those with W·g > 0, and without its noise; over the 10 % of largest |W| too.",
+    ),
+    "sign_transitions": FigureKind(
+        "gsnr_sweep.papers.liu2020.figures.sign_transitions.draw_sign_transitions",
+        "From one measured epoch to the next, of the weights of either sign of W·g: the share "
+        "whose W·g has the other sign now, in all and by a change of the gradient's sign alone, "
+        "and the share whose |g| grew. Grey: of both together, which is what either would be if "
+        "the signs of the weights did not matter.",
     ),
     "loss_shares": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.loss_shares.draw_loss_shares",

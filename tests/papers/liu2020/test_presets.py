@@ -240,7 +240,9 @@ _ARRAYS = {
     },
 }  # fmt: skip
 _METRICS = {
-    "fig7_weight_gradient_mnist": {"corr_dg_w", "opposite_sign_top10", "first_term_same_sign"},
+    "fig7_weight_gradient_mnist": {
+        *("corr_dg_w", "opposite_sign_top10", "first_term_same_sign", "grad_sq_mean_top10"),
+    },
     "fig6_frozen_toy": {"gsnr_followed_mean"},
 }
 
@@ -307,7 +309,14 @@ def test_the_smoke_scale_runs(
             densities = ("noise_density", "noise_density_weighted", "p_same_sign_density")
             for name in densities:
                 assert sum(measurement.arrays[name]) == pytest.approx(1)
+    if experiment == "fig7_weight_gradient_mnist":
+        for record in records:
+            known = ["changed_from_same" in m.metrics for m in record.measurements]
+            assert known == [False, *[True] * (len(known) - 1)]
     if experiment == "fig6_frozen_toy":
+        for record in records:
+            regression = ["linear_regression_loss" in m.metrics for m in record.measurements]
+            assert set(regression) == {record.config["model"]["frozen"] == ["fc1"]}
         assert {tuple(record.config["model"]["frozen"]) for record in records} == {(), ("fc1",)}
         features = {
             record.config["model"]["frozen"] == ["fc1"]: [

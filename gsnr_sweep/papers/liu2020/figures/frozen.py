@@ -14,6 +14,7 @@ from gsnr_sweep.papers.plotting.panels import letter, panels
 from gsnr_sweep.papers.plotting.style import RANDOM, REAL, Look
 
 NOT_FROZEN, FROZEN = "first layer trained", "first layer frozen"
+CLOSED_FORM, CLOSED_LOOK = "frozen, by the closed form", Look("0.1", ":", 1.0)
 LOOKS = {NOT_FROZEN: Look(REAL), FROZEN: Look(RANDOM, "--")}
 
 
@@ -21,7 +22,8 @@ def draw_frozen(analysis: Analysis) -> Figure:
     """Draw three panels in a row, a row for each kind of initial weights and what else was swept.
 
     (a) mean GSNR of the followed parameters, (b) training loss, both with the first layer trained
-    and frozen; (c) GSNR of each followed parameter where it is trained, of the first seed.
+    and frozen, the latter by its closed form too where that was computed; (c) GSNR of each followed
+    parameter where it is trained, of the first seed.
 
     Args:
         analysis: The sweep's runs. Their table has ``gsnr_followed_mean``, ``train_loss`` and
@@ -44,6 +46,9 @@ def draw_frozen(analysis: Analysis) -> Figure:
                 if not points.empty:
                     curves.draw_mean(axes, points, column, look)
                     legend.add(kind, look.handle())
+        if "linear_regression_loss" in own and own["linear_regression_loss"].notna().any():
+            curves.draw_mean(row[1], own, "linear_regression_loss", CLOSED_LOOK)
+            legend.add(CLOSED_FORM, CLOSED_LOOK.handle())
         _draw_single(row[2], own, arrays)
         titles = ("mean GSNR", "training loss", "single weights")
         for index, (axes, title) in enumerate(zip(row, titles, strict=True)):

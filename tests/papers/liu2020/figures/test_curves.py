@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from gsnr_sweep.analysis.preset import LHS_RHS
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.papers.liu2020.catalog import FIGURES
+from gsnr_sweep.papers.liu2020.figures.frozen import CLOSED_FORM
 from gsnr_sweep.papers.plotting import curves
 from gsnr_sweep.papers.plotting.levels import labels_of, named
 from gsnr_sweep.papers.plotting.panels import save_figure
@@ -92,12 +93,26 @@ def freezing(
     ]
 
 
+BY_STATE = tuple(
+    f"{name}{of}"
+    for of in ("", "_top10")
+    for name in (
+        *(f"grad_sq_{square}" for square in ("mean", "mean_opposite", "mean_same", "debiased")),
+        *(
+            f"{event}{origin}"
+            for event in ("changed", "changed_by_g", "g_grew")
+            for origin in ("", "_from_same", "_from_opposite")
+        ),
+    )
+)
+
+
 def signs(
     layers: Sequence[str] = ("fc1", "fc2"), inits: Sequence[str] = ("he",), **settings: Any
 ) -> list[RunRecord]:
     settings = {"epochs": EVEN} | settings
     names = ("corr_dg_w", "corr_dg_w_top10", "opposite_sign", "opposite_sign_top10")
-    names += ("first_term_same_sign", "first_term_corr", "first_term_size")
+    names += ("first_term_same_sign", "first_term_corr", "first_term_size", *BY_STATE)
     keys = [name + layer for name in names for layer in ("", *(f"/{one}" for one in layers))]
     return [
         make_run(
@@ -123,15 +138,18 @@ CASES: dict[str, tuple[str, list[RunRecord]]] = {
     "frozen, three inits": ("frozen", freezing(["small", "torch", "he_normal"])),
     "weights, one layer": ("weight_gradient", signs(["fc1"], epochs=LOG)),
     "weights, three layers": ("weight_gradient", signs(["fc1", "fc2", "fc3"], ["torch", "he"])),
+    "squares": ("squared_gradient", signs(["fc1"], ["torch", "he"])),
+    "transitions": ("sign_transitions", signs(["fc1"], ["torch", "he"])),
     "term, two layers": ("first_term", signs()),
     "term, nine layers": ("first_term", signs([f"fc{k}" for k in range(9)], ["torch", "he"])),
 }
+BY_WEIGHT = ("weight_gradient", "first_term", "squared_gradient", "sign_transitions")
 FIGURES_HERE = sorted({figure for figure, _ in CASES.values()})
 every_figure = pytest.mark.parametrize("figure", FIGURES_HERE)
 ALL_RUNS: dict[str, Callable[..., list[RunRecord]]] = {
     **dict.fromkeys(("gsnr_curves", "shallow_gsnr", "same_sign", "layer_curves"), labels),
     "frozen": freezing,
-    **dict.fromkeys(("weight_gradient", "first_term"), signs),
+    **dict.fromkeys(BY_WEIGHT, signs),
 }
 
 
@@ -280,7 +298,7 @@ def test_the_axis_suits_the_schedule(figure: str) -> None:
 @every_figure
 def test_several_runs_are_a_band_around_their_mean(figure: str) -> None:
     runs = ALL_RUNS[figure]()
-    if figure in ("weight_gradient", "first_term"):
+    if figure in BY_WEIGHT:
         runs = [*runs, *signs(seed=1)]
     many, one = draw(figure, *runs).axes[0], draw(figure, runs[0]).axes[0]
     assert _bands(many) >= 1
@@ -422,6 +440,18 @@ def test_initial_weights_have_a_row_each() -> None:
     ]
 
 
+def test_the_closed_form_of_frozen_runs_is_beside_their_loss() -> None:
+    runs = freezing()
+    for run in runs[2:]:
+        for measured in run.measurements:
+            measured.metrics["linear_regression_loss"] = 0.1 + measured.epoch
+    drawn = draw("frozen", *runs)
+    closed = curves_of(drawn.axes[1], linestyle=":")
+    assert closed == [pytest.approx(mean(runs[2:], "linear_regression_loss"))]
+    assert CLOSED_FORM in legend_of(drawn)
+    assert not any(curves_of(axes, linestyle=":") for axes in drawn.axes[::2])
+
+
 def test_frozen_runs_alone_are_called_frozen() -> None:
     """The layer is frozen in all runs, so that it does not vary."""
     drawn = draw("frozen", *[run for run in freezing() if run.config["model"]["frozen"]])
@@ -471,6 +501,34 @@ def test_first_term_has_a_line_a_layer_in_three_panels() -> None:
     assert drawn.axes[2].get_ylim()[0] == 0
 
 
+def test_squared_gradients_by_the_sign_of_the_product() -> None:
+    (run,) = signs(["fc1"])
+    drawn = draw("squared_gradient", run)
+    assert titles_of(drawn) == ["(a) all weights", "(b) 10 % of largest |W|"]
+    for axes, of in zip(drawn.axes, ("", "_top10"), strict=True):
+        for state, color in (("opposite", REAL), ("same", RANDOM)):
+            expected = mean([run], f"grad_sq_mean_{state}{of}")
+            assert curves_of(axes, color=color) == [pytest.approx(expected)]
+        assert len(curves_of(axes)) == len(legend_of(drawn)) == 4
+
+
+def test_transitions_from_either_state_with_what_chance_gives_both() -> None:
+    (run,) = signs(["fc1"])
+    drawn = draw("sign_transitions", run)
+    names = ("changed", "changed_by_g", "g_grew")
+    for axes, name in zip(drawn.axes, names, strict=True):
+        for of, dashes in (("", "-"), ("_top10", "--")):
+            for origin, color in (("_from_same", RANDOM), ("_from_opposite", REAL)):
+                expected = mean([run], f"{name}{origin}{of}")
+                found = curves_of(axes, color=color, linestyle=dashes)
+                assert found == [pytest.approx(expected)]
+            chance = curves_of(axes, color=curves.NEUTRAL, linestyle=dashes)
+            known = [] if name == "changed" else [pytest.approx(mean([run], f"{name}{of}"))]
+            assert chance == known
+        assert axes.get_ylim()[0] == 0
+    assert len(legend_of(drawn)) == 6
+
+
 # --- schedules
 
 
@@ -518,7 +576,7 @@ METRICS = (
     *("gsnr_mean", "p_same_sign", "gsnr_mean/fc1", "gsnr_followed_mean", "train_loss"),
     *("corr_dg_w", "opposite_sign", "first_term_same_sign", "first_term_corr", "first_term_size"),
     *("first_term_same_sign/fc1", "first_term_corr/fc1", "first_term_size/fc1"),
-    *("corr_dg_w_top10", "opposite_sign_top10"),
+    *("corr_dg_w_top10", "opposite_sign_top10", *BY_STATE),
 )
 DRAWN_OF = {
     "gsnr_curves": "gsnr_mean",
@@ -528,6 +586,8 @@ DRAWN_OF = {
     "frozen": "gsnr_followed_mean",
     "weight_gradient": "corr_dg_w",
     "first_term": "first_term_corr/fc1",
+    "squared_gradient": "grad_sq_mean",
+    "sign_transitions": "changed_from_same",
 }
 GRIDS: dict[str, dict[str, Sequence[Any]]] = {
     "rate": {"lr": (0.001, 0.1, 0.5)},
