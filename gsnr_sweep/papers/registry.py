@@ -19,6 +19,8 @@ from gsnr_sweep.papers.liu2020.claims.lhs_rhs import lhs_rhs_claims
 from gsnr_sweep.papers.liu2020.claims.mean_osgr import mean_osgr_claims
 from gsnr_sweep.papers.liu2020.claims.same_sign import same_sign_claims
 from gsnr_sweep.papers.liu2020.claims.shallow_gsnr import shallow_gsnr_claims
+from gsnr_sweep.papers.liu2020.claims.sign_transitions import sign_transition_claims
+from gsnr_sweep.papers.liu2020.claims.squared_gradient import squared_gradient_claims
 from gsnr_sweep.papers.liu2020.claims.weight_gradient import weight_gradient_claims
 from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
 from gsnr_sweep.papers.neyshabur2017.claims.conditions import condition_claims
@@ -47,6 +49,8 @@ BY_FIGURE: dict[str, tuple[Judge, ...]] = {
     "frozen": (frozen_claims,),
     "weight_gradient": (weight_gradient_claims,),
     "first_term": (first_term_claims,),
+    "squared_gradient": (squared_gradient_claims,),
+    "sign_transitions": (sign_transition_claims,),
     "assumptions": (assumption_claims,),
     "norms": (norm_claims,),
     "sharpness": (sharpness_claims,),

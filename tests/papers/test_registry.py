@@ -12,6 +12,7 @@ from gsnr_sweep.papers.neyshabur2017 import catalog as neyshabur2017
 from gsnr_sweep.papers.registry import BY_FIGURE, FIGURES
 from tests.tables import Curve, make_analysis, make_run
 
+STATES, EVENTS = ("same", "opposite"), ("changed", "g_grew", "both_grew")
 METRICS = {
     "lhs_rhs": (*("osgr_lhs", "osgr_rhs", "osgr_diff", "osgr_diff_se", "train_loss", "gen_gap"),),
     "assumptions": (
@@ -22,9 +23,21 @@ METRICS = {
     "gsnr_curves": ("gsnr_mean", "train_loss"),
     "shallow_gsnr": ("gsnr_mean",),
     "same_sign": ("p_same_sign",),
-    "frozen": ("gsnr_followed_mean", "train_loss"),
+    "frozen": ("gsnr_followed_mean", "train_loss", "linear_regression_loss_error"),
     "weight_gradient": (*("corr_dg_w", "corr_dg_w_top10", "opposite_sign", "opposite_sign_top10"),),
     "first_term": ("first_term_same_sign", "first_term_corr", "first_term_size"),
+    "squared_gradient": (
+        *("grad_sq_mean", "grad_sq_mean_opposite", "grad_sq_mean_same", "grad_sq_debiased"),
+        "grad_sq_mean_opposite_top10",
+    ),
+    "sign_transitions": (
+        *(
+            f"{name}_from_{state}"
+            for name in ("changed", "g_grew", "both_grew")
+            for state in STATES
+        ),
+        *(f"changed_by_g_from_{state}{of}" for state in STATES for of in ("", "_top10")),
+    ),
     "norms": ("log10_l2_over_margin2", "log10_spectral_over_margin2"),
     "sharpness": ("max_sharpness", "log10_kl_at_sharpness"),
     "confusion": ("log10_l2_over_margin2", "max_sharpness", "test_error"),

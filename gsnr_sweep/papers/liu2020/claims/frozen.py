@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
@@ -27,6 +28,13 @@ CLEAR_RISE = 1.5
 """Factor by which the GSNR rises that the rule should find: less than any feature of Table 1."""
 FEATURES = 5
 """Features of a run in the comparison: those of largest GSNR, as many as Table 1 has."""
+CLOSED_FORM = {what: f"linear_regression_{what}_error" for what in ("loss", "gradient", "gsnr")}
+ROUNDING = 1e-4
+"""Relative difference from a closed form in float64 that computing in float32 explains.
+
+Sums of float32 products are known to some 1e-7 of their largest terms; late in training the
+gradient is a small difference of terms a thousand times larger.
+"""
 HALF, MOST = 0.5, 0.8
 """Share of the features that must be closer to the target, and the least that should be found."""
 
@@ -41,6 +49,7 @@ def frozen_claims(analysis: Analysis) -> list[Claim]:
             claims.append(rises(free, start))
         if not frozen.empty:
             claims.append(stays_low(frozen, start))
+            claims.append(is_linear_regression(frozen, start))
         if not free.empty:
             claims.append(learns_features(analysis.features, str(init), start))
     return claims
@@ -80,6 +89,26 @@ def stays_low(frozen: DataFrame, start: str) -> Claim:
     )
 
 
+def is_linear_regression(frozen: DataFrame, start: str) -> Claim:
+    """Holds if loss, gradient and GSNR follow the closed form throughout, to float32's rounding."""
+    text = f"{start}with the first layer frozen, training is that of a linear regression."
+    errors = {
+        what: Condition(each_seed(frozen, partial(_largest, name=name)), ROUNDING, 0.0)
+        for what, name in CLOSED_FORM.items()
+    }
+    if not all(error.mean.seeds for error in errors.values()):
+        return too_short(text, "3.2", CLOSED_FORM["loss"])
+    told = ", ".join(f"{what} {error.mean.written('.2g')}" for what, error in errors.items())
+    return judge(
+        text,
+        "3.2",
+        list(errors.values()),
+        "largest relative difference from w_t − w* = (I − λH)^t (w_0 − w*) over the training: "
+        f"{told}. Rule: {INTERVAL} of each below {ROUNDING:g}.",
+        runs=frozen["run_id"].nunique(),
+    )
+
+
 def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
     """Holds if most of the five features of largest GSNR correlate more with y at that maximum.
 
@@ -111,6 +140,11 @@ def learns_features(features: DataFrame | None, init: str, start: str) -> Claim:
 
 def _closer(later: DataFrame) -> float:
     return float((later["c_tmax"].abs() > later["c_t0"].abs()).mean())
+
+
+def _largest(own: DataFrame, name: str) -> float:
+    curve = mean_curve(own, name)
+    return float(curve.max()) if is_course(curve) else math.nan
 
 
 def _highest(own: DataFrame) -> float:

@@ -33,6 +33,7 @@ def run(*gsnr: float, features: Sequence[Feature] = (), **settings: Any) -> RunR
 
 def claims(*runs: RunRecord) -> dict[str, Claim]:
     words = {"rises": "rises significantly", "low": "remains low", "features": "are closer"}
+    words["regression"] = "of a linear regression"
     found = judge(make_analysis(*runs, figures=["frozen"]))
     return {key: c for c in found for key, word in words.items() if word in c.text}
 
@@ -75,6 +76,34 @@ def test_what_ends_as_high_as_it_began_has_not_decreased() -> None:
     assert claims(*seeds(ALL), *frozen)["low"].verdict == FAILS
 
 
+@pytest.mark.parametrize(
+    ("errors", "verdict"),
+    [
+        ((1e-6, 6e-5, 1e-6), HOLDS),
+        ((1e-6, 1.1e-4, 1e-6), FAILS),
+        ((1e-6, 1e-6, 2e-4), FAILS),
+        ((0.5, 0.5, 0.5), FAILS),
+    ],
+)
+def test_frozen_runs_follow_the_closed_form(errors: Sequence[float], verdict: str) -> None:
+    """Judged where they are furthest from it; each seed alike."""
+    frozen = seeds(NONE, frozen=["fc1"])
+    for one in frozen:
+        for measured in one.measurements:
+            for name, error in zip(("loss", "gradient", "gsnr"), errors, strict=True):
+                value = error if measured.epoch == 10 else 1e-9
+                measured.metrics[f"linear_regression_{name}_error"] = value
+    found = claims(*seeds(ALL), *frozen)["regression"]
+    assert found.verdict == verdict
+    assert found.seeds == 3
+
+
+def test_without_a_closed_form_nothing_is_told_of_it() -> None:
+    found = claims(*seeds(ALL), *seeds(NONE, frozen=["fc1"]))["regression"]
+    assert found.verdict == UNCLEAR
+    assert "linear_regression_loss_error was not measured" in found.evidence
+
+
 def test_runs_are_compared_with_their_own_start() -> None:
     """The mean over the runs does not rise."""
     runs = [run(1.0, 1.3, 0.1, seed=s) if s else run(10.0, 13.0, 0.1) for s in range(5)]
@@ -88,7 +117,7 @@ def test_without_frozen_runs_only_the_trained_ones_are_judged() -> None:
 def test_without_trained_runs_only_the_frozen_ones_are_judged() -> None:
     """All runs have the same frozen layer: it does not vary, and still is frozen."""
     found = claims(*seeds(NONE, frozen=["fc1"]))
-    assert set(found) == {"low"}
+    assert set(found) == {"low", "regression"}
     assert found["low"].verdict == HOLDS
 
 
@@ -154,4 +183,4 @@ def test_of_a_single_seed_nothing_is_told() -> None:
     found = claims(run(1.0, 2.0, 1.0, features=[LEARNED] * 5), *seeds(NONE[:1], frozen=["fc1"]))
     for claim in found.values():
         assert claim.verdict == UNCLEAR
-        assert claim.evidence.startswith("Not enough")
+        assert claim.evidence.startswith(("Not enough", "linear_regression_loss_error was not"))
