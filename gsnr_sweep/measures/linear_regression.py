@@ -52,9 +52,9 @@ class Regression:
         slow = -torch.expm1(step * torch.log1p(-x.clamp_max(0.5)))  # exact digits for small x
         gone = torch.where(x < 0.5, slow, 1 - (1 - x) ** step)
         factor = torch.where(x > 0, lr * gone / x, lr * float(step))
-        return self.initial - vectors @ (
-            factor[:, None] * (vectors.T @ self.gradient(self.initial))
-        )
+        gradient = vectors.T @ self.gradient(self.initial)
+        moved: Tensor = vectors @ (factor[:, None] * gradient)
+        return self.initial - moved
 
     def gradient(self, w: Tensor) -> Tensor:
         """Return ∂L/∂w [S, C]."""
