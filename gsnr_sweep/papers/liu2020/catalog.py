@@ -68,9 +68,9 @@ FIGURES = {
     "sign_transitions": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.sign_transitions.draw_sign_transitions",
         "From one measured epoch to the next, of the weights of either sign of W·g: the share "
-        "whose W·g has the other sign now, in all and by a change of the gradient's sign alone, "
-        "and the share whose |g| grew. Grey: of both together, which is what either would be if "
-        "the signs of the weights did not matter.",
+        "whose W·g has the other sign now; over the share of both together, those whose gradient "
+        "alone changed its sign, and those whose |g| grew. Dotted: the same for both, as it would "
+        "be if the signs of the weights did not matter.",
     ),
     "loss_shares": FigureKind(
         "gsnr_sweep.papers.liu2020.figures.loss_shares.draw_loss_shares",

@@ -52,20 +52,20 @@ def rises(own: DataFrame, start: str) -> Claim:
 
 
 def rises_more_for_large(own: DataFrame, start: str) -> Claim:
-    """Holds if, of the weights with W·g < 0, g² grows more for the 10 % largest than for all."""
+    """Holds if, of the weights with W·g < 0, g² of the 10 % largest grows, and more than of all."""
     text = f"{start}of the weights with W·g < 0, g² increases more for the 10 % largest."
     name = f"{METRIC}_opposite"
     every, top = _growth(own, name), _growth(own, f"{name}_top10")
-    ratio = Condition(top / every, 1.0, CLEAR_RISE)
+    growth, ratio = (Condition(one, 1.0, CLEAR_RISE) for one in (top, top / every))
     if not ratio.mean.seeds:
         return too_short(text, "3.3", f"{name}_top10")
     return judge(
         text,
         "3.3",
-        [ratio],
-        f"after a quarter of the training over the start {_written(own, f'{name}_top10')} for the "
+        [growth, ratio],
+        f"after a quarter of the training over the start {growth.mean.written('.2f')} for the "
         f"10 % largest, {_written(own, name)} for all, ratio {ratio.mean.written('.2f')}. Rule: "
-        f"{INTERVAL} of the ratio above 1.",
+        f"{INTERVAL} of the first and of the ratio above 1.",
         runs=own["run_id"].nunique(),
     )
 

@@ -43,6 +43,8 @@ def draw_squared_gradient(analysis: Analysis) -> Figure:
             letter(axes, len(SETS) * place + index, title)
             ylabel = f"{about}\nmean of g²" if about and not index else "mean of g²"
             curves.finish_axes(axes, ylabel, curves.is_log_scheduled(own))
+            if (own[f"grad_sq_mean{of}"] > 0).any():
+                axes.set_yscale("log")
     curves.say_repeats(analysis, legend)
     legend.below(figure)
     return figure

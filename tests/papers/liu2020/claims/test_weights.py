@@ -38,12 +38,16 @@ def test_squares_grow_over_the_first_quarter(quarter: float, verdict: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("largest", "verdict"), [((1.0, 0, 2.1, 0, 0), HOLDS), ((1.0, 0, 1.9, 0, 0), FAILS)]
+    ("largest", "every", "verdict"),
+    [(2.1, 2.0, HOLDS), (1.9, 2.0, FAILS), (0.5, 0.2, FAILS)],
+    ids=["more", "less", "they fall less"],
 )
-def test_squares_of_large_weights_grow_more(largest: Curve, verdict: str) -> None:
-    """Those of all double."""
-    runs = over_seeds(squares(grad_sq_mean_opposite_top10=largest))
-    assert judged("squared_gradient", runs)[1].verdict == verdict
+def test_squares_of_large_weights_grow_more(largest: float, every: float, verdict: str) -> None:
+    run = squares(
+        grad_sq_mean_opposite=(1.0, 0, every, 0, 0),
+        grad_sq_mean_opposite_top10=(1.0, 0, largest, 0, 0),
+    )
+    assert judged("squared_gradient", over_seeds(run))[1].verdict == verdict
 
 
 def test_seeds_that_differ_leave_it_open() -> None:

@@ -512,21 +512,32 @@ def test_squared_gradients_by_the_sign_of_the_product() -> None:
         assert len(curves_of(axes)) == len(legend_of(drawn)) == 4
 
 
-def test_transitions_from_either_state_with_what_chance_gives_both() -> None:
+def test_transitions_from_either_state_over_what_chance_gives_both() -> None:
     (run,) = signs(["fc1"])
     drawn = draw("sign_transitions", run)
     names = ("changed", "changed_by_g", "g_grew")
     for axes, name in zip(drawn.axes, names, strict=True):
         for of, dashes in (("", "-"), ("_top10", "--")):
+            both = mean([run], f"{name}{of}")
             for origin, color in (("_from_same", RANDOM), ("_from_opposite", REAL)):
                 expected = mean([run], f"{name}{origin}{of}")
+                if name != "changed":
+                    expected = {epoch: value / both[epoch] for epoch, value in expected.items()}
                 found = curves_of(axes, color=color, linestyle=dashes)
                 assert found == [pytest.approx(expected)]
-            chance = curves_of(axes, color=curves.NEUTRAL, linestyle=dashes)
-            known = [] if name == "changed" else [pytest.approx(mean([run], f"{name}{of}"))]
-            assert chance == known
-        assert axes.get_ylim()[0] == 0
-    assert len(legend_of(drawn)) == 6
+        guides = [line for line in axes.lines if line.get_linestyle() == ":"]
+        assert [list(line.get_ydata()) for line in guides] == [[1, 1]] * (name != "changed")
+    assert len(legend_of(drawn)) == 5
+
+
+def test_seeds_that_differ_in_their_rates_alone_have_no_band_over_chance() -> None:
+    """What they have in common with chance cancels run by run."""
+    runs = [*signs(["fc1"]), *signs(["fc1"], seed=1)]
+    for measured in runs[1].measurements:
+        measured.metrics = {name: 2 * value for name, value in measured.metrics.items()}
+    first, second, third = draw("sign_transitions", *runs).axes
+    assert _bands(first) == 4
+    assert _bands(second) == _bands(third) == 0
 
 
 # --- schedules
@@ -658,7 +669,8 @@ def test_seeds_are_averaged_and_the_legend_says_of_how_many(figure: str) -> None
     runs = swept(lr=(0.1, 0.5), seed=(0, 1, 2))
     drawn = draw(figure, *runs)
     assert "mean and range of 3 seeds" in legend_of(drawn)
-    starts = {curve[0] for axes in drawn.axes for curve in curves_of(axes) if 0 in curve}
+    shown = [axes for axes in drawn.axes if not axes.get_ylabel().endswith("over chance")]
+    starts = {curve[0] for axes in shown for curve in curves_of(axes) if 0 in curve}
     assert starts == {2.0, 5.0}  # of 1, 2, 3 and of 4, 5, 6
     assert not any("mean" in name for name in legend_of(draw(figure, *swept(lr=(0.1, 0.5)))))
 
