@@ -92,7 +92,10 @@ def _refusal(*arguments: str) -> str:
         (["tracking.uri=file:///mlruns"], ["file:///mlruns", "sqlite:///FILE.db"]),
         (["--frobnicate"], ["--frobnicate", "--help"]),
         (["model=custom", "model._target_=no_such.Net"], ["No module named 'no_such'"]),
-        (["experiment=no_such"], ["'no_such'", "Allowed: fig11_toy, fig4_mnist, fig5_"]),
+        (
+            ["experiment=no_such"],
+            ["'no_such'", "Allowed: assumptions, fig11_toy, fig4_mnist, fig5_"],
+        ),
         (["scale=no_such"], ["'no_such'", "Allowed: laptop, paper, smoke."]),
         (["data=toy", "model=mlp", "model.frozen=[fc3]"], ["'fc3' is no layer", "fc1, fc2"]),
         (

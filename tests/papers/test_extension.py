@@ -219,7 +219,7 @@ def test_a_figure_that_fails_at_the_end_takes_nothing_with_it(name: str) -> None
 
 def test_claims_are_judged_with_and_without_an_experiment_of_a_paper() -> None:
     runs = [make_run({"gsnr_mean": 0.1}, seed=seed) for seed in (0, 1)]
-    for experiment, others in (("an_experiment", 1), ("", 0)):
+    for experiment, others in (("an_experiment", 2), ("", 0)):
         about = {"figures": ["gsnr_curves"], "claims": [path("several")]}
         claims = judge(make_analysis(*runs, experiment=experiment, **about))
         assert [claim.source for claim in claims] == ["3.1, Fig. 5"] * others + ["my notes"] * 2

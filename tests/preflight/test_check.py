@@ -371,7 +371,7 @@ def test_model_and_data_must_fit() -> None:
     assert "model=table2_cnn: needs images" in told
     assert "input_shape=(2,)" in told
     assert "needs images" in _told("data=toy", "model=table3_cnn")
-    assert "depth=0" in _told("model=mlp", "+model.args.depth=0")
+    assert "depth=-1" in _told("model=mlp", "+model.args.depth=-1")
     assert "unexpected keyword argument 'deepness'" in _told("model=mlp", "+model.args.deepness=2")
 
 

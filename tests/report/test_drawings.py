@@ -113,7 +113,7 @@ def seeds(curves: dict[str, Any], count: int = 2, **settings: Any) -> list[RunRe
 
 def test_a_sweep_draws_the_figures_of_its_experiment(tmp_path: Path) -> None:
     result, out = aggregated(
-        tmp_path, make_table(*seeds(GSNR), figures=["gsnr_curves", "same_sign"])
+        tmp_path, make_table(*seeds(GSNR, 3), figures=["gsnr_curves", "same_sign"])
     )
     drawn = {f"{n}.{kind}" for n in ("gsnr_curves", "same_sign") for kind in ("png", "pdf")}
     assert named(tmp_path) == {*drawn, "table.csv", "table.parquet", "left_out.csv"}

@@ -60,7 +60,7 @@ def test_other_networks_have_none(name: str) -> None:
 def test_without_kernels_only_linear_layers_have_one(name: str) -> None:
     case = CASES[name]
     network = explicit_network(replace_batchnorm(case.build()), case.shape, None)
-    assert (network is not None) == (name in {"mlp", "vectors", "without_biases"})
+    assert (network is not None) == (name in {"linear", "mlp", "vectors", "without_biases"})
     if available():
         kernels = load_kernels()
         assert explicit_network(replace_batchnorm(case.build()), case.shape, kernels) is not None
