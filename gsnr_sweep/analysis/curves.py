@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
+from gsnr_sweep.analysis.seed_means import each_seed
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -32,6 +34,46 @@ def mean_curve(frame: DataFrame, name: str) -> Series[float]:
     wide = wide.dropna(axis="columns")
     curve: Series[float] = wide.mean().sort_index()
     return curve
+
+
+def read_by_seed(
+    frame: DataFrame,
+    name: str,
+    of: Callable[[Series[float]], float],
+    *,
+    relative: bool = False,
+    fewest: int = FEWEST_EPOCHS,
+) -> Series[Any]:
+    """Return what is read from each seed's mean curve of a metric, a value a seed.
+
+    Seeds whose curve has too few epochs are left out.
+
+    Args:
+        frame: One row a run and epoch.
+        name: The metric.
+        of: From a curve to a number.
+        relative: Whether curves are taken over their first value; those where it is not positive
+            are left out.
+        fewest: Epochs that a curve needs.
+    """
+
+    def read(own: DataFrame) -> float:
+        curve = mean_curve(own, name)
+        if len(curve) < fewest or (relative and curve.iloc[0] <= 0):
+            return math.nan
+        return float(of(curve / curve.iloc[0] if relative else curve))
+
+    return each_seed(frame, read)
+
+
+def first(curve: Series[float]) -> float:
+    """Return the first value."""
+    return float(curve.iloc[0])
+
+
+def last(curve: Series[float]) -> float:
+    """Return the last value."""
+    return float(curve.iloc[-1])
 
 
 def is_course(*curves: Series[float]) -> bool:

@@ -11,12 +11,13 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import Series
 from scipy import stats
 
 from gsnr_sweep.analysis.correlation import pearson, spearman
 from gsnr_sweep.analysis.lines import Moments
+from gsnr_sweep.analysis.seed_means import seed_mean
 from gsnr_sweep.analysis.seeds import Codes, Resamples, Statistic
-from gsnr_sweep.analysis.standard_errors import CONFIDENCE
 
 Vector = NDArray[np.float64]
 DRAWS = 1000
@@ -84,10 +85,9 @@ def mean_over_seeds(seeds: Codes, values: Vector) -> tuple[Statistic, float]:
     Returns:
         NaN for interval and p with fewer than two seeds, or means that are all the same.
     """
-    means = np.array([values[seeds == seed].mean() for seed in np.unique(seeds)])
-    if len(means) < 2 or np.ptp(means) <= 1e-13 * np.abs(means).max():
-        return Statistic(float(means.mean()) if len(means) else math.nan), math.nan
-    test = stats.ttest_1samp(means, 0.0)
-    interval = test.confidence_interval(CONFIDENCE)
-    value = Statistic(float(means.mean()), float(interval.low), float(interval.high))
-    return value, float(test.pvalue)
+    means = Series(values).groupby(np.asarray(seeds)).mean()
+    mean = seed_mean(means)
+    if mean.seeds < 2 or np.ptp(means) <= 1e-13 * np.abs(means).max():
+        return Statistic(mean.mean), math.nan
+    p = float(stats.ttest_1samp(means, 0.0).pvalue)
+    return Statistic(mean.mean, mean.low, mean.high), p

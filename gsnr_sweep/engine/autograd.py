@@ -18,7 +18,6 @@ from gsnr_sweep.gradients import Method, Moments, gradient_moments
 from gsnr_sweep.gradients.batchnorm import (
     Mode,
     differentiate,
-    follow_full_batch_statistics,
     full_batch_gradient,
     norms_in_order,
     norms_of,
@@ -195,7 +194,8 @@ class AutogradEngine:
 
             if moving is not None and follows:
                 batches = partial(self.batches, moving, self.chunks.step)
-                follow_full_batch_statistics(network, self._norms, batches, self._n_steps(moving))
+                steps = self._n_steps(moving)
+                use_full_batch_statistics(network, self._norms, batches, steps, follow=True)
             for samples in sets:
                 for x, y in self.batches(samples, self.chunks.step):
                     losses = self.loss(network(x), y)

@@ -291,6 +291,8 @@ def use_full_batch_statistics(
     norms: list[FullBatchNorm],
     batches: Batches,
     n_batches: int,
+    *,
+    follow: bool = False,
 ) -> None:
     """Set every layer's statistics to the training set's at the current weights, then fix them.
 
@@ -298,50 +300,25 @@ def use_full_batch_statistics(
     batch needs a single pass.
 
     Args:
-        model: The network.
+        model: The network; with dual numbers for weights where statistics follow them.
         norms: Its normalization layers, in the order of the forward pass.
         batches: Starts a pass over the training set.
         n_batches: Number of batches in a pass.
+        follow: Whether statistics are functions of the weights, whose tangents reach them.
     """
+    at_once, then = (Mode.FOLLOWED, Mode.TRACED) if follow else (Mode.BATCH, Mode.FIXED)
     if n_batches == 1:
-        set_modes(norms, Mode.BATCH)
+        set_modes(norms, at_once)
         for x, _ in batches():
             model(x)
-        set_modes(norms, Mode.FIXED)
+        set_modes(norms, then)
         return
     for norm in norms:
         norm.start_collecting()
-        _collect(model, batches)
-        norm.finish_collecting()
-
-
-def _collect(model: Callable[[Tensor], Tensor], batches: Batches) -> None:
-    for x, _ in batches():
-        with suppress(_ReachedError):
-            model(x)
-
-
-def follow_full_batch_statistics(
-    model: Callable[[Tensor], Tensor], norms: list[FullBatchNorm], batches: Batches, n_batches: int
-) -> None:
-    """Do so with statistics as functions of the weights, whose tangents reach them.
-
-    Args:
-        model: The network with dual numbers for weights.
-        norms: Its normalization layers, in the order of the forward pass.
-        batches: Starts a pass over the training set.
-        n_batches: Number of batches in a pass.
-    """
-    if n_batches == 1:
-        set_modes(norms, Mode.FOLLOWED)
         for x, _ in batches():
-            model(x)
-        set_modes(norms, Mode.TRACED)
-        return
-    for norm in norms:
-        norm.start_collecting()
-        _collect(model, batches)
-        norm.finish_collecting(Mode.TRACED)
+            with suppress(_ReachedError):
+                model(x)
+        norm.finish_collecting(then)
 
 
 def full_batch_gradient(

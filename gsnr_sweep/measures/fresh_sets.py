@@ -16,7 +16,7 @@ from gsnr_sweep.training.replica import Replica
 from gsnr_sweep.training.snapshot import Snapshot
 
 _PASSES = 30.0  # about ten other sets, forward and backward
-_ONE_SET = "with a single training set there is no other one: raise n_sets"
+ONE_SET = "with a single training set there is no other one: raise n_sets"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def look_at_fresh_sets(
     """
     del followed
     if not replica.others:
-        return Undefined(_ONE_SET)
+        return Undefined(ONE_SET)
     count = len(replica.others)
     total: Tensor | None = None
     sq_norm = variance = 0.0
@@ -91,7 +91,7 @@ def fresh_sets(snapshot: Snapshot) -> dict[str, float]:
         *("own_over_fresh_variance", "between_over_within_variance"),
     )
     if any(isinstance(one, Undefined) for one in found):
-        return {name: Undefined(_ONE_SET) for name in names if not name.endswith("_se")}
+        return {name: Undefined(ONE_SET) for name in names if not name.endswith("_se")}
     cross, own = _products(snapshot)
     unbiased = snapshot.plugin_variance.sum(1) * (snapshot.n / (snapshot.n - 1))
     variance = _vector([one.variance for one in found])
@@ -108,7 +108,7 @@ def fresh_sets(snapshot: Snapshot) -> dict[str, float]:
 def fresh_ratio(snapshot: Snapshot) -> float:
     """Return ``osgr_fresh`` of a snapshot that `fresh_sets` was asked of."""
     if any(isinstance(one, Undefined) for one in snapshot.probed[fresh_sets.__name__]):
-        return Undefined(_ONE_SET)
+        return Undefined(ONE_SET)
     return ratio(*_products(snapshot))
 
 

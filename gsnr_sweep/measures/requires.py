@@ -24,6 +24,7 @@ def requires(
     milestones: Iterable[str] = (),
     probe: Probe | None = None,
     probe_passes: float = 1.0,
+    probe_test_passes: float = 0.0,
 ) -> Callable[[F], F]:
     """Mark a measure, as a decorator.
 
@@ -39,13 +40,14 @@ def requires(
             what it returned, one entry a replica, from ``snapshot.probed[measure's __name__]``.
         probe_passes: About what the probe costs for each training sample, in units of a forward
             pass, for estimates.
+        probe_test_passes: The same for each test sample.
     """
 
     def mark(measure: F) -> F:
         probes = {measure.__name__: probe} if probe else {}
-        passes = probe_passes if probe else 0.0
+        passes = (probe_passes, probe_test_passes) if probe else (0.0, 0.0)
         asked = (signs, weights, gradient_change, previous, own_steps, frozenset(milestones))
-        setattr(measure, _MARK, Requirements(*asked, probes, passes))
+        setattr(measure, _MARK, Requirements(*asked, probes, *passes))
         return measure
 
     return mark

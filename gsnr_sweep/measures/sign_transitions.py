@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gsnr_sweep.measures.ratio import finite_mean, mean
 from gsnr_sweep.measures.requires import require, requires
-from gsnr_sweep.measures.weight_groups import weight_groups
+from gsnr_sweep.measures.weight_groups import mean_in_group, weight_groups
 from gsnr_sweep.training.snapshot import Snapshot
 
 
@@ -57,8 +56,5 @@ def sign_transitions(snapshot: Snapshot) -> dict[str, float]:
     for group, columns in weight_groups(snapshot.parameters, w_before).items():
         for name, event in events.items():
             for start, where in origins.items():
-                rows = zip(event.gather(1, columns), where.gather(1, columns), strict=True)
-                values[f"{name}{start}{group}"] = finite_mean(
-                    mean(one.double(), there) for one, there in rows
-                )
+                values[f"{name}{start}{group}"] = mean_in_group(event, where, columns)
     return values

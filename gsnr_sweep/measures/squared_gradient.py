@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gsnr_sweep.measures.ratio import finite_mean, mean
 from gsnr_sweep.measures.requires import require, requires
-from gsnr_sweep.measures.weight_groups import weight_groups
+from gsnr_sweep.measures.weight_groups import mean_in_group, weight_groups
 from gsnr_sweep.training.snapshot import Snapshot
 
 
@@ -32,6 +31,5 @@ def squared_gradient(snapshot: Snapshot) -> dict[str, float]:
             ("grad_sq_mean_same", squares, state > 0),
             ("grad_sq_debiased", squares - variance, every),
         ):
-            rows = zip(of.gather(1, columns), where.gather(1, columns), strict=True)
-            values[f"{name}{group}"] = finite_mean(mean(*row) for row in rows)
+            values[f"{name}{group}"] = mean_in_group(of, where, columns)
     return values

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.measures.fresh_sets import ONE_SET
 from gsnr_sweep.measures.ratio import leave_one_out, ratio, variance_over_sets
 from gsnr_sweep.measures.requires import requires
 from gsnr_sweep.measures.undefined import Undefined
+from gsnr_sweep.training.measuring import flat
 from gsnr_sweep.training.replica import Replica
 from gsnr_sweep.training.snapshot import Snapshot
 
 _PASSES = 36.0  # a gradient; values and tangents of statistics and of about ten other sets
-_ONE_SET = "with a single training set there is no other one: raise n_sets"
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def look_along_step(replica: Replica, followed: tuple[Parameter, ...] = ()) -> S
     del followed
     direction = replica.gradient()
     replica.fix_statistics()
-    fresh: float | Undefined = Undefined(_ONE_SET)
+    fresh: float | Undefined = Undefined(ONE_SET)
     if replica.others:
         fresh = float(replica.engine.slopes(direction, replica.others, replica.train).mean())
-    return StepDirection(torch.cat([part.flatten() for part in direction]).cpu(), fresh)
+    return StepDirection(flat(direction), fresh)
 
 
 @requires(probe=look_along_step, probe_passes=_PASSES)

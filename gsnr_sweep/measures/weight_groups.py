@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gsnr_sweep.gradients.parameters import Parameter
+from gsnr_sweep.measures.ratio import finite_mean, mean
 
 TOP_SHARE = 0.1
 """Share of a layer's weights that count as those of large absolute value (Liu et al. 2020, 3.3)."""
@@ -37,6 +38,20 @@ def weight_groups(parameters: Sequence[Parameter], weights: Tensor) -> dict[str,
         found[name] = _columns(some).expand(len(weights), -1)
         found[f"_top10{name}"] = _largest(weights, some)
     return found
+
+
+def mean_in_group(values: Tensor, where: Tensor, columns: Tensor) -> float:
+    """Return the mean over those weights of a group for which `where` is true.
+
+    Replica by replica, then averaged; NaN where there is no such weight.
+
+    Args:
+        values: [M, P].
+        where: [M, P] bool.
+        columns: [M, K] of `weight_groups`.
+    """
+    rows = zip(values.double().gather(1, columns), where.gather(1, columns), strict=True)
+    return finite_mean(mean(*row) for row in rows)
 
 
 def _columns(parameters: list[Parameter]) -> Tensor:

@@ -327,7 +327,7 @@ def passes_by_part(cfg: Config, first: int = 0) -> dict[str, float]:
     if cfg.stop.rules:
         training += max(cfg.epochs - first, 0) * n // cfg.n_sets  # mostly one replica is asked
     wanted, of_networks = _asked(cfg.measures)
-    a_measurement = (6 + wanted.passes) * n + 2 * cfg.n_test
+    a_measurement = (6 + wanted.passes) * n + (2 + wanted.probe_test_passes) * cfg.n_test
     if cfg.rule is not None and wanted.own_steps:
         own_epochs = max(1.0, cfg.measures.own_steps / cfg.rule.steps_an_epoch(n))
         a_measurement += (3 * own_epochs + _OWN_PASSES * 2) * n + _OWN_PASSES * cfg.n_test

@@ -29,6 +29,7 @@ class Requirements:
         probes: Looks at each replica before its step, by the measure's name.
         at_end: Names of the probes that look at the end of training only.
         probe_passes: What they cost for each training sample, in units of a forward pass.
+        probe_test_passes: The same for each test sample.
     """
 
     signs: bool = False
@@ -39,6 +40,7 @@ class Requirements:
     milestones: frozenset[str] = frozenset()
     probes: Mapping[str, Probe] = field(default_factory=dict)
     probe_passes: float = 0.0
+    probe_test_passes: float = 0.0
     at_end: frozenset[str] = frozenset()
 
     @property
@@ -78,5 +80,6 @@ class Requirements:
             frozenset[str]().union(*(part.milestones for part in parts)),
             probes,
             sum(part.probe_passes for part in parts),
+            sum(part.probe_test_passes for part in parts),
             frozenset[str]().union(*(part.at_end for part in parts)),
         )

@@ -1,6 +1,8 @@
 """Small float64 networks with given training sets, for measures that look at replicas."""
 
+import copy
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from gsnr_sweep.config.validation import problems
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.data.sampling import RunSets
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
+from gsnr_sweep.training.ensemble import Ensemble
+from gsnr_sweep.training.requirements import Requirements
+from gsnr_sweep.training.snapshot import Snapshot
 from tests.conftest import typed_config
 
 CPU = torch.device("cpu")
@@ -52,3 +57,14 @@ def mlp(*widths: int, outputs: int = CLASSES) -> nn.Sequential:
 
 def cross_entropy(outputs: Tensor, y: Tensor) -> Tensor:
     return CROSS_ENTROPY(outputs, y)
+
+
+def plain_and_watched(wanted: Requirements) -> Iterator[tuple[Snapshot, Snapshot]]:
+    """The measured steps of one training, not watched and watched for what measures want."""
+    cfg = config_of("epochs=3", "measure_at=[0,1,3]")
+    sets, model = sets_of(cfg), mlp()
+    plain, watched = (
+        Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU).run(wanted=what)
+        for what in (None, wanted)
+    )
+    return zip(plain, watched, strict=True)

@@ -1,6 +1,5 @@
 """Transitions between W·g < 0 and W·g > 0 against loops over weights; the looks they need."""
 
-import copy
 import itertools
 import math
 
@@ -15,7 +14,7 @@ from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.last_look import LastLook
 from gsnr_sweep.training.snapshot import Look, Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
-from tests.measures.networks import CPU, config_of, cross_entropy, mlp, sets_of
+from tests.measures.networks import CPU, config_of, cross_entropy, mlp, plain_and_watched, sets_of
 from tests.measures.snapshots import snapshot
 
 PARAMETERS = (
@@ -139,17 +138,7 @@ def test_looks_are_those_of_plain_pytorch(chunk: str) -> None:
 
 
 def test_looking_does_not_change_the_training() -> None:
-    cfg = config_of("epochs=3", "measure_at=[0,1,3]")
-    sets, model = sets_of(cfg), mlp()
-    plain, watched = (
-        list(
-            Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU).run(
-                wanted=wanted
-            )
-        )
-        for wanted in (None, WANTED)
-    )
-    for one, other in zip(plain, watched, strict=True):
+    for one, other in plain_and_watched(WANTED):
         assert one.previous is None
         assert torch.equal(one.train_loss_next, other.train_loss_next)
         assert torch.equal(one.gradient_sum, other.gradient_sum)

@@ -1,6 +1,5 @@
 """Fig. 7's values against loops over weights, and the gradients they need against plain PyTorch."""
 
-import copy
 import math
 from typing import Any
 
@@ -14,7 +13,7 @@ from gsnr_sweep.measures.weight_gradient import weight_gradient
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.gradients.oracles import gradient_descent, per_sample_gradients
-from tests.measures.networks import CPU, config_of, cross_entropy, mlp, sets_of
+from tests.measures.networks import CPU, config_of, cross_entropy, mlp, plain_and_watched, sets_of
 from tests.measures.snapshots import snapshot
 
 PARAMETERS = (
@@ -172,17 +171,8 @@ def test_weights_and_both_gradients_are_those_of_plain_pytorch(chunk: str) -> No
 
 
 def test_measuring_the_change_does_not_change_the_training() -> None:
-    cfg = config_of("epochs=3", "measure_at=[0,1,3]")
-    sets, model = sets_of(cfg), mlp()
-    plain, watched = (
-        list(
-            Ensemble(copy.deepcopy(model), sets, "classification", cfg.training, CPU).run(
-                wanted=wanted
-            )
-        )
-        for wanted in (None, requirements_of({"weight_gradient": weight_gradient}))
-    )
-    for one, other in zip(plain, watched, strict=True):
+    wanted = requirements_of({"weight_gradient": weight_gradient})
+    for one, other in plain_and_watched(wanted):
         assert one.weights is one.step_gradient is one.next_gradient is None
         assert torch.equal(one.train_loss_next, other.train_loss_next)
         assert torch.equal(one.gradient_sum, other.gradient_sum)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import first, is_course, last, mean_curve, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
 from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed, seed_mean
 
@@ -80,7 +80,7 @@ def holds_at_the_start(frame: DataFrame) -> Claim:
     source = "2.3, Assumption 2.3.1"
     if not is_course(*(mean_curve(frame, name) for name in FRESH)):
         return too_short(text, source, FRESH[0])
-    ratios = [each_seed(frame, partial(_first, name=name)) for name in FRESH]
+    ratios = [read_by_seed(frame, name, first) for name in FRESH]
     close = [Condition((ratio - 1).abs(), SAME, 0.0) for ratio in ratios]
     told = [seed_mean(ratio).written(".3f") for ratio in ratios]
     return judge(
@@ -100,7 +100,7 @@ def breaks_later(frame: DataFrame) -> Claim:
     curve = mean_curve(frame, FRESH[0])
     if not is_course(curve):
         return too_short(text, source, FRESH[0])
-    end = Condition(each_seed(frame, partial(_last, name=FRESH[0])), 1 - SAME, 1 - BROKEN)
+    end = Condition(read_by_seed(frame, FRESH[0], last), 1 - SAME, 1 - BROKEN)
     return judge(
         text,
         source,
@@ -151,13 +151,3 @@ def _apart(name: str, other: str) -> Distance:
 def _largest(own: DataFrame, of: Distance) -> float:
     curve = of(own)
     return float(curve.abs().max()) if len(curve) else math.nan
-
-
-def _first(own: DataFrame, name: str) -> float:
-    curve = mean_curve(own, name)
-    return float(curve.iloc[0]) if is_course(curve) else math.nan
-
-
-def _last(own: DataFrame, name: str) -> float:
-    curve = mean_curve(own, name)
-    return float(curve.iloc[-1]) if is_course(curve) else math.nan

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import early, mean_curve, too_short
+from gsnr_sweep.analysis.curves import early, mean_curve, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "3.3 and B, eqs. (28) and (34)"
@@ -34,7 +31,8 @@ def first_term_claims(analysis: Analysis) -> list[Claim]:
         if sign.empty or corr.empty or size.empty:
             claims.append(too_short(text, SOURCE, "first_term_same_sign"))
             continue
-        share = Condition(each_seed(own, _early_share), DOMINATES, CLEARLY)
+        shares = read_by_seed(own, "first_term_same_sign", lambda c: early(c).mean(), fewest=1)
+        share = Condition(shares, DOMINATES, CLEARLY)
         claims.append(
             judge(
                 text,
@@ -49,8 +47,3 @@ def first_term_claims(analysis: Analysis) -> list[Claim]:
             )
         )
     return claims
-
-
-def _early_share(own: DataFrame) -> float:
-    curve = mean_curve(own, "first_term_same_sign")
-    return math.nan if curve.empty else float(early(curve).mean())

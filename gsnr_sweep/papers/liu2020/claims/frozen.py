@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.analysis.curves import (
     RISE,
-    is_course,
     is_frozen,
-    mean_curve,
+    last,
+    read_by_seed,
     too_short,
     trained,
 )
@@ -58,7 +57,7 @@ def frozen_claims(analysis: Analysis) -> list[Claim]:
 def rises(free: DataFrame, start: str) -> Claim:
     """Holds if the second layer's mean GSNR reaches more than 1.25 times its start."""
     text = f"{start}with the first layer trained, the second layer's GSNR rises significantly."
-    highest = Condition(each_seed(free, _highest), RISE, CLEAR_RISE)
+    highest = Condition(_read(free, max), RISE, CLEAR_RISE)
     if not highest.mean.seeds:
         return too_short(text, "3.2, Fig. 6a", METRIC)
     return judge(
@@ -74,16 +73,16 @@ def rises(free: DataFrame, start: str) -> Claim:
 def stays_low(frozen: DataFrame, start: str) -> Claim:
     """Holds if the GSNR stays below 1.25 times its start and ends below it."""
     text = f"{start}with the first layer frozen, the GSNR decreases and remains low."
-    highest = Condition(each_seed(frozen, _highest), RISE, 1.0)
-    last = Condition(each_seed(frozen, _last), 1.0, 0.5)
+    highest = Condition(_read(frozen, max), RISE, 1.0)
+    left = Condition(_read(frozen, last), 1.0, 0.5)
     if not highest.mean.seeds:
         return too_short(text, "3.2, Fig. 6a", METRIC)
     return judge(
         text,
         "3.2, Fig. 6a",
-        [highest, last],
+        [highest, left],
         f"highest over first GSNR {highest.mean.written('.2f')}, seed by seed {_listed(highest)}; "
-        f"last over first {last.mean.written('.2f')}, {_listed(last)}. Rule: {INTERVAL} of the "
+        f"last over first {left.mean.written('.2f')}, {_listed(left)}. Rule: {INTERVAL} of the "
         f"highest below {RISE} and of the last below 1.",
         runs=frozen["run_id"].nunique(),
     )
@@ -93,7 +92,7 @@ def is_linear_regression(frozen: DataFrame, start: str) -> Claim:
     """Holds if loss, gradient and GSNR follow the closed form throughout, to float32's rounding."""
     text = f"{start}with the first layer frozen, training is that of a linear regression."
     errors = {
-        what: Condition(each_seed(frozen, partial(_largest, name=name)), ROUNDING, 0.0)
+        what: Condition(read_by_seed(frozen, name, max), ROUNDING, 0.0)
         for what, name in CLOSED_FORM.items()
     }
     if not all(error.mean.seeds for error in errors.values()):
@@ -142,23 +141,8 @@ def _closer(later: DataFrame) -> float:
     return float((later["c_tmax"].abs() > later["c_t0"].abs()).mean())
 
 
-def _largest(own: DataFrame, name: str) -> float:
-    curve = mean_curve(own, name)
-    return float(curve.max()) if is_course(curve) else math.nan
-
-
-def _highest(own: DataFrame) -> float:
-    curve = mean_curve(own, METRIC)
-    return float(curve.max() / curve.iloc[0]) if _has_start(curve) else math.nan
-
-
-def _last(own: DataFrame) -> float:
-    curve = mean_curve(own, METRIC)
-    return float(curve.iloc[-1] / curve.iloc[0]) if _has_start(curve) else math.nan
-
-
-def _has_start(curve: Series[float]) -> bool:
-    return is_course(curve) and bool(curve.iloc[0] > 0)
+def _read(own: DataFrame, of: Callable[[Series[float]], float]) -> Series[float]:
+    return read_by_seed(own, METRIC, of, relative=True)
 
 
 def _listed(condition: Condition) -> str:

@@ -6,7 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import RISE, is_course, late, mean_curve, too_short
+from gsnr_sweep.analysis.curves import (
+    RISE,
+    is_course,
+    last,
+    late,
+    mean_curve,
+    read_by_seed,
+    too_short,
+)
 from gsnr_sweep.analysis.rule import Condition, judge
 from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
 
@@ -41,7 +49,8 @@ def rises(real: DataFrame, model: str) -> Claim:
     curve = mean_curve(real, "gsnr_mean")
     if not is_course(curve):
         return too_short(text, source, "gsnr_mean")
-    factor = Condition(each_seed(real, rise), RISE, CLEAR_RISE)
+    highest = read_by_seed(real, "gsnr_mean", max, relative=True)
+    factor = Condition(highest, RISE, CLEAR_RISE)
     floor = (1 / real["n"]).mean()
     return judge(
         text,
@@ -55,21 +64,14 @@ def rises(real: DataFrame, model: str) -> Claim:
     )
 
 
-def rise(own: DataFrame) -> float:
-    """Return the highest mean GSNR over the first."""
-    curve = mean_curve(own, "gsnr_mean")
-    if not is_course(curve) or curve.iloc[0] <= 0:
-        return math.nan
-    return float(curve.max() / curve.iloc[0])
-
-
 def stays_high(real: DataFrame, model: str) -> Claim:
     """Holds if the mean GSNR of the last quarter of the training is above its start."""
     text = f"{model}: with real labels the GSNR stays high until the end of training."
     curve = mean_curve(real, "gsnr_mean")
     if not is_course(curve):
         return too_short(text, "3.1, Fig. 5", "gsnr_mean")
-    factor = Condition(each_seed(real, late_level), 1.0, CLEAR_RISE)
+    levels = read_by_seed(real, "gsnr_mean", lambda c: late(c).mean(), relative=True)
+    factor = Condition(levels, 1.0, CLEAR_RISE)
     return judge(
         text,
         "3.1, Fig. 5",
@@ -79,14 +81,6 @@ def stays_high(real: DataFrame, model: str) -> Claim:
         "above 1.",
         runs=real["run_id"].nunique(),
     )
-
-
-def late_level(own: DataFrame) -> float:
-    """Return the mean GSNR of the last quarter of the training over the first value."""
-    curve = mean_curve(own, "gsnr_mean")
-    if not is_course(curve) or curve.iloc[0] <= 0:
-        return math.nan
-    return float(late(curve).mean() / curve.iloc[0])
 
 
 def told_apart(own: DataFrame, model: str) -> Claim:
@@ -99,10 +93,9 @@ def told_apart(own: DataFrame, model: str) -> Claim:
         f"{model}: the training loss goes to zero with real and with random labels, while the GSNR "
         "tells them apart."
     )
-    losses = [
-        Condition(each_seed(own[own["p_random"] == p], _loss_left), FITTED, WELL_FITTED)
-        for p in (0, 1)
-    ]
+    kinds = (own[own["p_random"] == p] for p in (0, 1))
+    left = (read_by_seed(rows, "train_loss", last, relative=True) for rows in kinds)
+    losses = [Condition(values, FITTED, WELL_FITTED) for values in left]
     ratio = Condition(each_seed(own, _ratio), 1.0, REPORTED)
     conditions = [*losses, ratio]
     if not all(condition.mean.seeds for condition in conditions):
@@ -117,11 +110,6 @@ def told_apart(own: DataFrame, model: str) -> Claim:
         f"Rule: {INTERVAL} of the first two below {FITTED}, of the last below 1.",
         runs=own["run_id"].nunique(),
     )
-
-
-def _loss_left(own: DataFrame) -> float:
-    curve = mean_curve(own, "train_loss")
-    return float(curve.iloc[-1] / curve.iloc[0]) if is_course(curve) else math.nan
 
 
 def stays_low(own: DataFrame, model: str) -> Claim:

@@ -12,7 +12,7 @@ import numpy as np
 from gsnr_sweep.analysis.claim import UNCLEAR, Claim
 from gsnr_sweep.analysis.curves import mean_curve
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed, seed_mean
 from gsnr_sweep.wording import describe_epoch
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _distance(rows: DataFrame, squared: Condition) -> str:
     root = math.sqrt(max(squared.mean.mean, 0.0))
     return (
         f"epoch {describe_epoch(rows['epoch'].iloc[0])}: distance {root:.3f} (square "
-        f"{squared.mean}), mean of LHS − RHS {Condition(difference, 0.0, 1.0).mean}."
+        f"{squared.mean}), mean of LHS − RHS {seed_mean(difference)}."
     )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import first, is_course, last, mean_curve, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from gsnr_sweep.analysis.analysis import Analysis
 
 SOURCE = "3.1, Fig. 5c"
@@ -40,7 +37,8 @@ def same_sign_claims(analysis: Analysis) -> list[Claim]:
             claims.append(too_short(text, SOURCE, "p_same_sign"))
             continue
         side, effect = ("below", 0.0) if p_random else ("above", REPORTED)
-        rise = Condition(each_seed(own, sign_rise), CLEAR, effect)
+        rises = read_by_seed(own, "p_same_sign", lambda c: last(c) - first(c))
+        rise = Condition(rises, CLEAR, effect)
         claims.append(
             judge(
                 text,
@@ -54,9 +52,3 @@ def same_sign_claims(analysis: Analysis) -> list[Claim]:
             )
         )
     return claims
-
-
-def sign_rise(own: DataFrame) -> float:
-    """Return by how much the mean share ends above its start."""
-    curve = mean_curve(own, "p_same_sign")
-    return float(curve.iloc[-1] - curve.iloc[0]) if is_course(curve) else math.nan

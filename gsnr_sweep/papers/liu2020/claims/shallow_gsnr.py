@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import RISE, is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import RISE, is_course, last, mean_curve, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL
 from gsnr_sweep.papers.liu2020.claims.gsnr_curves import rises, stays_high
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
     from gsnr_sweep.analysis.analysis import Analysis
 
@@ -42,31 +42,21 @@ def falls(own: DataFrame, name: str) -> Claim:
     curve = mean_curve(own, "gsnr_mean")
     if not is_course(curve):
         return too_short(text, SOURCE, "gsnr_mean")
-    gain = Condition(each_seed(own, regained), RISE, 1.0)
-    last = Condition(each_seed(own, _last), 1.0, LEFT)
+    gain = Condition(read_by_seed(own, "gsnr_mean", regained), RISE, 1.0)
+    left = Condition(read_by_seed(own, "gsnr_mean", last, relative=True), 1.0, LEFT)
     return judge(
         text,
         SOURCE,
-        [gain, last],
+        [gain, left],
         f"mean GSNR {curve.iloc[0]:.4f} at epoch {curve.index[0]}, lowest {curve.min():.4f} at "
         f"epoch {curve.idxmin()}, {curve.iloc[-1]:.4f} at the end; largest rise above an earlier "
         f"value, as a factor, {gain.mean.written('.2f')}; last over first "
-        f"{last.mean.written('.2f')}. Rule: {INTERVAL} of the rise below {RISE} and of the last "
+        f"{left.mean.written('.2f')}. Rule: {INTERVAL} of the rise below {RISE} and of the last "
         "below 1.",
         runs=own["run_id"].nunique(),
     )
 
 
-def regained(own: DataFrame) -> float:
+def regained(curve: Series[float]) -> float:
     """Return max over t of GSNR_t / min_{s ≤ t} GSNR_s: 1 for a curve that never rises."""
-    curve = mean_curve(own, "gsnr_mean")
-    if not is_course(curve) or curve.min() <= 0:
-        return math.nan
-    return float((curve / curve.cummin()).max())
-
-
-def _last(own: DataFrame) -> float:
-    curve = mean_curve(own, "gsnr_mean")
-    if not is_course(curve) or curve.iloc[0] <= 0:
-        return math.nan
-    return float(curve.iloc[-1] / curve.iloc[0])
+    return float((curve / curve.cummin()).max()) if curve.min() > 0 else math.nan

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import early, is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import early, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed, seed_mean
+from gsnr_sweep.analysis.seed_means import INTERVAL, seed_mean
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -107,15 +106,8 @@ def _ratio(own: DataFrame, name: str, of: str = "") -> Series[float]:
 
 
 def _early(own: DataFrame, name: str) -> Series[float]:
-    return each_seed(own, lambda rows: _mean(rows, name, only_early=True))
+    return read_by_seed(own, name, lambda curve: early(curve).mean())
 
 
 def _whole(own: DataFrame, name: str) -> Series[float]:
-    return each_seed(own, lambda rows: _mean(rows, name))
-
-
-def _mean(rows: DataFrame, name: str, only_early: bool = False) -> float:
-    curve = mean_curve(rows, name)
-    if not is_course(curve):
-        return math.nan
-    return float((early(curve) if only_early else curve).mean())
+    return read_by_seed(own, name, lambda curve: curve.mean())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import early, is_course, mean_curve, too_short
+from gsnr_sweep.analysis.curves import early, last, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL, seed_mean
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -72,15 +71,8 @@ def rises_more_for_large(own: DataFrame, start: str) -> Claim:
 
 def _growth(own: DataFrame, name: str) -> Series[float]:
     """Return each seed's growth of a metric over the first quarter of the training."""
-
-    def growth(rows: DataFrame) -> float:
-        curve = mean_curve(rows, name)
-        if not is_course(curve) or curve.iloc[0] <= 0:
-            return math.nan
-        return float(early(curve).iloc[-1] / curve.iloc[0])
-
-    return each_seed(own, growth)
+    return read_by_seed(own, name, lambda curve: last(early(curve)), relative=True)
 
 
 def _written(own: DataFrame, name: str) -> str:
-    return Condition(_growth(own, name), 1.0, CLEAR_RISE).mean.written(".2f")
+    return seed_mean(_growth(own, name)).written(".2f")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
-from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, too_short
+from gsnr_sweep.analysis.curves import early, is_course, late, mean_curve, read_by_seed, too_short
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL, each_seed
+from gsnr_sweep.analysis.seed_means import INTERVAL
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -115,9 +114,4 @@ def nearly_80(own: DataFrame, start: str) -> Claim:
 
 def _over(own: DataFrame, name: str, part: Part) -> Series[float]:
     """Return each seed's mean of a metric over a part of the training."""
-
-    def mean(rows: DataFrame) -> float:
-        curve = mean_curve(rows, name)
-        return math.nan if curve.empty else float(part(curve).mean())
-
-    return each_seed(own, mean)
+    return read_by_seed(own, name, lambda curve: part(curve).mean(), fewest=1)

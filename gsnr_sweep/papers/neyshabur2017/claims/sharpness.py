@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gsnr_sweep.analysis.claim import Claim
 from gsnr_sweep.analysis.rule import Condition, judge
-from gsnr_sweep.analysis.seed_means import INTERVAL
+from gsnr_sweep.analysis.seed_means import INTERVAL, seed_mean
 from gsnr_sweep.papers.neyshabur2017.claims.labels import (
     FEWEST,
     above_at_every_size,
@@ -58,7 +58,7 @@ def crosses(networks: DataFrame, about: str = "") -> Claim:
             Condition(gap[sizes[0]], 0.0, -WORTH_FINDING),
             Condition(gap[sizes[-1]], 0.0, WORTH_FINDING),
         ]
-    means = {n: Condition(gap[n], 0.0, WORTH_FINDING).mean for n in sizes}
+    means = {n: seed_mean(gap[n]) for n in sizes}
     told = "; ".join(f"n = {n}: {mean}" for n, mean in means.items())
     return judge(
         sentence(
