@@ -261,7 +261,7 @@ def _loss_problems(cfg: Config) -> list[str]:
             "must lie in [0, 1]."
         ]
     if isinstance(cfg.loss, HingeConfig) and not 0 < cfg.loss.margin < math.inf:
-        return [f"loss.margin={cfg.loss.margin}: give a positive number."]
+        return [f"loss.margin={cfg.loss.margin}: {help_of('loss.margin')} must be positive."]
     return []
 
 

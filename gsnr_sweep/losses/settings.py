@@ -29,7 +29,7 @@ class CrossEntropyConfig(LossConfig):
 class HingeConfig(LossConfig):
     """Hinge loss of labels."""
 
-    margin: float = key("by how much a label's output must exceed the others")
+    margin: float = key("margin by which a label's output is to exceed the others")
     others: str = key(
         "which other outputs count: max (the largest; Crammer & Singer 2001), sum (each of them; "
         "Weston & Watkins 1999)"

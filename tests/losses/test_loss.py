@@ -278,7 +278,10 @@ def test_losses_of_labels(name: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("loss.margin=0", "loss.margin=0.0: give a positive number."),
+        (
+            "loss.margin=0",
+            "loss.margin=0.0: margin by which a label's output is to exceed the others",
+        ),
         ("loss.margin=inf", "loss.margin="),
         ("loss.margin=nan", "loss.margin="),
         ("loss.others=mean", "Allowed: max, sum."),

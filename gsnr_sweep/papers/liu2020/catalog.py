@@ -92,7 +92,7 @@ FIGURES = {
         "Ratios that are 1 where an assumption behind eq. (19) holds: the squared gradient norm "
         "and the gradient variance of the own training set over those of sets that did not "
         "train the replica (Assumption 2.3.1), the variance of gradients between sets over that "
-        "within them (eq. 8), and a step's decrease of the training loss over its first order "
-        "(eqs. 9, 10).",
+        "within them (eq. 8), and a step's decrease of the training and of the test loss over its "
+        "first order (eqs. 9, 10).",
     ),
 }

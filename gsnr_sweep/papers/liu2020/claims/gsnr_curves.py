@@ -87,7 +87,7 @@ def told_apart(own: DataFrame, model: str) -> Claim:
     """Holds if both training losses end below a tenth of their start and the GSNRs differ.
 
     GSNRs differ if with random labels the mean over the measured epochs, above the floor 1/n, is
-    below that with real ones.
+    below that with real ones. Cannot be told where labels are not fitted yet.
     """
     text = (
         f"{model}: the training loss goes to zero with real and with random labels, while the GSNR "
@@ -104,7 +104,7 @@ def told_apart(own: DataFrame, model: str) -> Claim:
     return judge(
         text,
         "3.1, Fig. 5",
-        conditions,
+        conditions if all(loss.is_met for loss in losses) else [],
         f"last over first training loss {real} with real and {random} with random labels; GSNR "
         f"above the floor with random over that with real labels {ratio.mean.written('.2f')}. "
         f"Rule: {INTERVAL} of the first two below {FITTED}, of the last below 1.",

@@ -14,7 +14,8 @@ PANELS = {
     "own_over_fresh_sq_norm": ("2.3.1: ‖g_D‖²", "own over fresh sets"),
     "own_over_fresh_variance": ("2.3.1: Σ ρ²", "own over fresh sets"),
     "between_over_within_variance": ("eq. (8): σ² = ρ²/n", "between over within"),
-    "taylor_ratio": ("eqs. (9), (10)", "ΔL / λ‖g‖²"),
+    "taylor_ratio": ("eq. (9)", "ΔL[D] / λ‖g_D‖²"),
+    "taylor_ratio_test": ("eq. (10)", "ΔL[D′] / λ g_D·g_D′"),
 }
 
 
