@@ -278,7 +278,7 @@ def test_losses_of_labels(name: str) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("loss.margin=0", "margin by which a label's output is to exceed the others must be positive."),
+        (
             "loss.margin=0",
             "loss.margin=0.0: margin by which a label's output is to exceed the others",
         ),
