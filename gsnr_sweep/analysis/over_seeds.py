@@ -12,7 +12,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from pandas import Series
-from scipy import stats
 
 from gsnr_sweep.analysis.correlation import pearson, spearman
 from gsnr_sweep.analysis.lines import Moments
@@ -89,5 +88,7 @@ def mean_over_seeds(seeds: Codes, values: Vector) -> tuple[Statistic, float]:
     mean = seed_mean(means)
     if mean.seeds < 2 or np.ptp(means) <= 1e-13 * np.abs(means).max():
         return Statistic(mean.mean), math.nan
+    from scipy import stats  # takes half a second
+
     p = float(stats.ttest_1samp(means, 0.0).pvalue)
     return Statistic(mean.mean, mean.low, mean.high), p

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 Vector = NDArray[np.float64]
@@ -48,5 +47,7 @@ def degrees_of_freedom(
 
 def half_width(error: ArrayLike, freedom: ArrayLike) -> Vector:
     """Return half the width of the 95 % interval: Student's quantile times the standard error."""
+    from scipy import stats  # takes half a second, which a launch's checks need not wait for
+
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, np.asarray(freedom, dtype=float))
     return np.asarray(quantile * np.asarray(error, dtype=float), dtype=float)

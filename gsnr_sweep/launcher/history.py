@@ -16,7 +16,7 @@ from gsnr_sweep.records.manifest import Manifest, read_manifests
 from gsnr_sweep.records.sent import read_sent
 from gsnr_sweep.records.state import Action, State
 from gsnr_sweep.records.status import Status, read_status
-from gsnr_sweep.tracking.background_query import StoredRun
+from gsnr_sweep.tracking.finished_runs import StoredRun
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.leases import standing
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.records.state import Action, State
-from gsnr_sweep.tracking.background_query import LookUp, read_finished_runs, store_to_read
+from gsnr_sweep.tracking.background_query import LookUp
+from gsnr_sweep.tracking.finished_runs import read_finished_runs, store_to_read
 
 if TYPE_CHECKING:
     from gsnr_sweep.preflight.check import CheckedPoint

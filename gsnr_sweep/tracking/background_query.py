@@ -1,7 +1,8 @@
-"""The finished runs that a tracking store has, looked up by a process of its own.
+"""The finished runs that a tracking server has, looked up by a process of its own.
 
-Importing MLflow and opening a store take as long as importing PyTorch, which checking a grid needs.
-A dry run, which needs nothing else of MLflow, has both done side by side.
+Importing MLflow and asking a server take as long as importing PyTorch, which checking a grid needs.
+A dry run, which needs nothing else of MLflow, has both done side by side. A SQLite file is read in
+no time without MLflow.
 """
 
 from __future__ import annotations
@@ -13,83 +14,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.query import readable_store_errors, search_runs
-from gsnr_sweep.tracking.store import HASH_TAG, KIND_TAG, STATE_TAG
-from gsnr_sweep.tracking.uri import missing_file, tracking_uri, without_password
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from gsnr_sweep.tracking.finished_runs import StoredRun, read_finished_runs, store_to_read
+from gsnr_sweep.tracking.uri import sqlite_file, without_password
 
 _PACKAGES = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A finished run as the store knows it.
-
-    Attributes:
-        config_hash: Its identity.
-        run_id: Its MLflow run.
-        when: When it ended, seconds since 1970.
-        state: As in `gsnr_sweep.records.status.Status`.
-        code: Version of the code that computed it.
-    """
-
-    config_hash: str
-    run_id: str
-    when: float
-    state: str
-    code: str
-
-
-def store_to_read(tracking: TrackingConfig, launch_folder: Path) -> str:
-    """Return the URI of the store that may hold earlier runs, empty if there is none.
-
-    Raises:
-        GsnrError: MLflow no longer supports this kind of store.
-    """
-    if tracking.name != "mlflow":
-        return ""
-    uri = tracking_uri(tracking, launch_folder)
-    return "" if missing_file(uri) else uri
-
-
-def finished_runs(client: MlflowClient, experiment: str) -> list[StoredRun]:
-    """Return the finished runs of an experiment, none if it does not exist."""
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return []
-    condition = f"tags.`{KIND_TAG}` = 'run' and tags.`{STATE_TAG}` = 'finished'"
-    return [
-        StoredRun(
-            config_hash=run.data.tags.get(HASH_TAG, ""),
-            run_id=run.info.run_id,
-            when=(run.info.end_time or run.info.start_time or 0) / 1000,
-            state=run.data.tags.get(STATE_TAG, ""),
-            code=run.data.tags.get("gsnr.code", ""),
-        )
-        for run in search_runs(client, [found.experiment_id], condition)
-    ]
-
-
-def read_finished_runs(uri: str, experiment: str) -> list[StoredRun]:
-    """Return the finished runs of an experiment in the store at `uri`, which this process opens.
-
-    Raises:
-        GsnrError: The store cannot be read.
-    """
-    with loading_quickly():
-        from mlflow import MlflowClient
-
-        with readable_store_errors(uri):
-            return finished_runs(MlflowClient(uri), experiment)
 
 
 class LookUp:
@@ -137,12 +70,16 @@ class LookUp:
 
 @contextmanager
 def looking_up(tracking: TrackingConfig, launch_folder: Path) -> Iterator[LookUp | None]:
-    """Look up the finished runs of an experiment meanwhile; None if there is no store to read."""
+    """Look up the finished runs of an experiment meanwhile.
+
+    Yields:
+        What looks them up; None where there is no store, or one that is read in no time.
+    """
     try:
         uri = store_to_read(tracking, launch_folder)
     except GsnrError:  # whoever needs the store says so
         uri = ""
-    look_up = LookUp(uri, tracking.experiment) if uri else None
+    look_up = LookUp(uri, tracking.experiment) if uri and not sqlite_file(uri) else None
     try:
         yield look_up
     finally:

@@ -139,7 +139,7 @@ def test_a_store_that_is_there_stays_as_it_is(
 # --- as a user sees it
 
 
-HEAVY = {"mlflow", "sqlalchemy", "sklearn", "pandas", "torch._dynamo", "torch._inductor"}
+HEAVY = {"mlflow", "sqlalchemy", "sklearn", "pandas", "scipy", "torch._dynamo", "torch._inductor"}
 if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13):
     HEAVY.add("sympy")  # older ones (2.10 at least) import it themselves, to reason about shapes
 SCRIPT = f"""
@@ -163,15 +163,15 @@ def _in_a_process(*arguments: str) -> str:
 
 
 def test_nothing_is_imported_in_vain(folder: Path) -> None:
-    """Each would take a second: MLflow where there is no store, PyTorch's compiler for widths."""
+    """Each would take a second: MLflow, PyTorch's compiler for widths, SciPy's statistics."""
     out = _in_a_process("-m", "n=100,200", "ch=2,3", "dry_run=true")
     assert "by a short timing here" in out
     assert out.splitlines()[-1] == "HEAVY []"
     assert listing(folder) == {}
 
 
-def test_a_store_is_read_meanwhile(store: MlflowClient, folder: Path) -> None:
-    """Another process imports MLflow while this one imports PyTorch."""
+def test_a_store_in_a_file_is_read(store: MlflowClient, folder: Path) -> None:
+    """Without importing MLflow for it."""
     (key,) = {run_identity(_cfg("ch=2"))}
     tags = {"gsnr.kind": "run", "gsnr.state": "finished", "gsnr.config_hash": key}
     store.create_run(store.create_experiment("tests"), tags=tags)

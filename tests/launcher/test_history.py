@@ -13,7 +13,7 @@ from gsnr_sweep.launcher.history import Decision, Earlier, History
 from gsnr_sweep.records.layout import run_folders, search_roots
 from gsnr_sweep.records.state import State
 from gsnr_sweep.runs.runner import run_point
-from gsnr_sweep.tracking.background_query import finished_runs
+from gsnr_sweep.tracking.finished_runs import finished_runs
 from tests.conftest import tiny_config
 from tests.fakes import put_run, put_status, put_sweep, send
 

@@ -10,16 +10,12 @@ from mlflow import MlflowClient
 
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking import background_query as stored
-from gsnr_sweep.tracking.background_query import (
-    LookUp,
-    StoredRun,
-    finished_runs,
-    looking_up,
-    read_finished_runs,
-    store_to_read,
-)
+from gsnr_sweep.tracking import background_query
+from gsnr_sweep.tracking.background_query import LookUp, looking_up
+from gsnr_sweep.tracking.finished_runs import StoredRun, finished_runs
 from tests.conftest import tiny_config
+
+ON_A_SERVER = "tracking.uri=http://me:secret@127.0.0.1:9"
 
 
 @pytest.fixture
@@ -38,29 +34,25 @@ def known(store: MlflowClient) -> list[StoredRun]:
     return finished_runs(store, "tests")
 
 
+@pytest.mark.parametrize(("experiment", "count"), [("tests", 2), ("other", 0)])
 def test_another_process_finds_the_same(
-    known: list[StoredRun], tracking: TrackingConfig, folder: Path
+    store: MlflowClient, known: list[StoredRun], experiment: str, count: int
 ) -> None:
-    assert [run.config_hash for run in known] == ["hash0", "hash2"]
-    assert {(run.state, run.code) for run in known} == {("finished", "0.1.0+é")}
-    uri = store_to_read(tracking, folder)
-    assert read_finished_runs(uri, "tests") == known
-    with looking_up(tracking, folder) as look_up:
-        assert look_up is not None
-        assert look_up.runs() == known
-    with looking_up(tiny_config("tracking.experiment=other").tracking, folder) as look_up:
-        assert look_up is not None
-        assert look_up.runs() == []
+    look_up = LookUp(store.tracking_uri, experiment)
+    assert look_up.runs() == known[:count]
+    look_up.end()
 
 
-def test_there_is_nothing_to_look_up(folder: Path, tracking: TrackingConfig) -> None:
-    for cfg in (tracking, tiny_config("tracking=none").tracking):
-        with looking_up(cfg, folder) as look_up:
+def test_there_is_nothing_to_look_up(
+    folder: Path, tracking: TrackingConfig, store: MlflowClient
+) -> None:
+    """A file is read in no time: no process is worth it."""
+    for override in ("tracking=none", "tracking.uri=./mlruns", "tracking.experiment=tests"):
+        with looking_up(tiny_config(override).tracking, folder) as look_up:
             assert look_up is None
-    with looking_up(tiny_config("tracking.uri=./mlruns").tracking, folder) as look_up:
+    (folder / "mlflow.db").unlink()
+    with looking_up(tracking, folder) as look_up:
         assert look_up is None
-    with pytest.raises(GsnrError, match="no longer in plain folders"):
-        store_to_read(tiny_config("tracking.uri=./mlruns").tracking, folder)
     assert list(folder.iterdir()) == []
 
 
@@ -74,25 +66,23 @@ def test_what_cannot_be_read_is_said_without_the_password(tmp_path: Path, uri: s
     assert "secret" not in str(told.value)
 
 
-def test_the_process_ends_with_whoever_wants_to_know(
-    known: list[StoredRun], tracking: TrackingConfig, folder: Path
-) -> None:
-    with looking_up(tracking, folder) as look_up:
+def test_the_process_ends_with_whoever_wants_to_know(folder: Path) -> None:
+    with looking_up(tiny_config(ON_A_SERVER).tracking, folder) as look_up:
         assert look_up is not None
         process = psutil.Process(look_up._process.pid)
-        assert not any("mlflow.db" in word for word in process.cmdline())  # may hold a password
+        assert not any("secret" in word for word in process.cmdline())
     assert not process.is_running()
 
 
 def test_a_file_of_the_working_folder_is_not_taken_for_a_module(
-    known: list[StoredRun], tracking: TrackingConfig, folder: Path
+    known: list[StoredRun], store: MlflowClient, folder: Path
 ) -> None:
     (folder / "json.py").write_text("raise SystemExit(3)")
-    with looking_up(tracking, folder) as look_up:
-        assert look_up is not None
-        assert look_up.runs() == known
+    look_up = LookUp(store.tracking_uri, "tests")
+    assert look_up.runs() == known
+    look_up.end()
 
 
 def test_pytorch_is_not_imported_for_it() -> None:
-    script = f"import sys, {stored.__name__}; sys.exit('torch' in sys.modules)"
+    script = f"import sys, {background_query.__name__}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
