@@ -21,15 +21,12 @@ from gsnr_sweep.engine.autograd import image_format
 from gsnr_sweep.engine.chunking import bytes_per_sample, chunk_sizes
 from gsnr_sweep.errors import GsnrError, describe_exception
 from gsnr_sweep.gradients import Method, choose_method, gradient_moments
-from gsnr_sweep.gradients.batchnorm import (
-    full_batch_gradient,
-    norms_in_order,
-    norms_of,
-    use_full_batch_statistics,
-)
+from gsnr_sweep.gradients.batchnorm import norms_in_order, norms_of
+from gsnr_sweep.gradients.full_batch import full_batch_gradient, use_full_batch_statistics
 from gsnr_sweep.gradients.functional import network_gradients
 from gsnr_sweep.gradients.layer_io import NotTappableError, layerwise_gradients
 from gsnr_sweep.gradients.parameters import Parameter, trained_parameters
+from gsnr_sweep.gradients.parts import whole
 from gsnr_sweep.user_code import UserCodeError, call, told
 
 # Two right ways to one gradient may differ so much, in units of its norm.
@@ -227,7 +224,7 @@ class Measuring:
             batches = partial(self._chunks, samples, self._sizes.step, "step")
             with self._explained(samples):
                 found = full_batch_gradient(
-                    self.model, self._norms, batches, self._numerator_sum, self._trained
+                    whole(self.model, self._norms), batches, self._numerator_sum, self._trained
                 )
             return [part / moments.denominator for part in found]
         parts = torch.split(moments.gradient_sum / moments.n, [p.numel() for p in self._trained])

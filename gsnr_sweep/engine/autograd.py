@@ -17,15 +17,18 @@ from gsnr_sweep.engine.chunking import ChunkSizes
 from gsnr_sweep.gradients import Method, Moments, gradient_moments
 from gsnr_sweep.gradients.batchnorm import (
     Mode,
-    differentiate,
-    full_batch_gradient,
     norms_in_order,
     norms_of,
     replace_batchnorm,
     set_modes,
+)
+from gsnr_sweep.gradients.full_batch import (
+    differentiate,
+    full_batch_gradient,
     use_full_batch_statistics,
 )
 from gsnr_sweep.gradients.moments import OnChunk
+from gsnr_sweep.gradients.parts import CutNetwork, Part
 from gsnr_sweep.losses.loss import Loss
 
 
@@ -63,6 +66,7 @@ class AutogradEngine:
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._norms = norms_in_order(self.model, self.example)
         self._format = image_format(self.model)
+        self._cut: dict[int, list[Part]] = {}
 
     def batches(self, samples: Samples, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through a set in chunks (x, y), of as many as fit a backward pass if not told."""
@@ -93,10 +97,17 @@ class AutogradEngine:
         batches = partial(self.batches, samples, self.chunks.step)
         if self._norms and mode is Mode.BATCH and self._n_steps(samples) > 1:
             return full_batch_gradient(
-                self.model, self._norms, batches, self._loss_sum, self._parameters
+                self._parts(len(samples)), batches, self._loss_sum, self._parameters
             )
         set_modes(self._norms, mode)
-        return differentiate(self.model, batches, self._loss_sum, self._parameters, {})
+        return differentiate(self.model, batches, self._loss_sum, self._parameters)
+
+    def _parts(self, n: int) -> list[Part]:
+        """Cut the network at its normalizations, as far as there is memory for n samples."""
+        if n not in self._cut:
+            network = CutNetwork(self.model, self._norms, self.example)
+            self._cut = {n: network.parts(n, self.chunks.kept_bytes)}
+        return self._cut[n]
 
     def training_gradient(self, batch: Samples) -> list[Tensor]:
         """Return the gradient of a mini-batch's mean loss in training mode, in the run's dtype.
@@ -145,7 +156,9 @@ class AutogradEngine:
 
     def _fix_statistics_of(self, samples: Samples) -> None:
         batches = partial(self.batches, samples, self.chunks.step)
-        use_full_batch_statistics(self.model, self._norms, batches, self._n_steps(samples))
+        steps = self._n_steps(samples)
+        parts = self._parts(len(samples)) if steps > 1 else None
+        use_full_batch_statistics(self.model, self._norms, batches, steps, parts=parts)
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
         """Return the moments of per-sample gradients, statistics fixed.

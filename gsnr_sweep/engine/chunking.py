@@ -30,11 +30,14 @@ class ChunkSizes:
         moments: Forward and backward with per-sample gradients, one layer at a time where the
             method allows it.
         losses: Forward only; does not depend on n, since it serves the test set too.
+        kept_bytes: What may be kept of a whole set where batch normalization takes its statistics
+            from several passes.
     """
 
     step: int
     moments: int
     losses: int
+    kept_bytes: int = 0
 
 
 def chunk_sizes(

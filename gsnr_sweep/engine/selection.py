@@ -16,7 +16,13 @@ from gsnr_sweep.engine.agreement import close
 from gsnr_sweep.engine.autograd import AutogradEngine
 from gsnr_sweep.engine.batched.functional import can_batch
 from gsnr_sweep.engine.batched.layers import linear_layers
-from gsnr_sweep.engine.chunking import ChunkSizes, bytes_per_sample, chunk_sizes, explicit_chunks
+from gsnr_sweep.engine.chunking import (
+    ChunkSizes,
+    bytes_per_sample,
+    chunk_sizes,
+    even,
+    explicit_chunks,
+)
 from gsnr_sweep.engine.cpu import ExplicitNetwork, MomentOrder, Sums, Workspace, explicit_network
 from gsnr_sweep.engine.cpu.engine import CpuEngine
 from gsnr_sweep.engine.cpu.kernels import Kernels, load_kernels
@@ -148,9 +154,13 @@ class EngineChoice:
         else:
             cuda = self.examples.is_cuda
             sizes = chunk_sizes(activations, gradients, n, limit, wanted, cuda)
-        if wanted is None and self.normalizes and activations * n <= limit:
+        if not self.normalizes:
+            return sizes
+        if wanted is None and activations * n <= limit:
             return replace(sizes, step=n)
-        return sizes
+        if wanted is None:  # a GPU's chunks would take all there is
+            sizes = replace(sizes, step=min(sizes.step, even(n, limit // 4 // activations)))
+        return replace(sizes, kept_bytes=max(0, limit - sizes.step * activations))
 
     def engines(self, settings: EngineSettings, count: int) -> list[AutogradEngine]:
         """Make copies of the network, each with its way over samples."""

@@ -15,8 +15,7 @@ Which gradient is stepped and which is measured (Liu et al. 2020, A.2):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import cast
 
@@ -26,9 +25,6 @@ from torch import Tensor, nn
 
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.forward_hooks import listening
-
-Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
-LossSum = Callable[[Tensor, Tensor], Tensor]
 
 
 class Mode(Enum):
@@ -41,7 +37,7 @@ class Mode(Enum):
     FOLLOWED = "from its input, which is the full batch, as functions of the weights"
 
 
-class _ReachedError(Exception):
+class ReachedError(Exception):
     """Ends a forward pass at the layer whose statistics are being collected."""
 
 
@@ -85,7 +81,7 @@ class FullBatchNorm(nn.Module):
             return self._of_batch(x)
         if self.mode is Mode.BATCH:
             self.start_collecting()
-            self._add(x)
+            self.add(x)
             self.finish_collecting()
             self.mode = Mode.BATCH
         if self.mode in {Mode.BATCH, Mode.FIXED}:
@@ -93,11 +89,11 @@ class FullBatchNorm(nn.Module):
                 x, self.mean, self.var, self.weight, self.bias, False, 0.0, self.eps
             )
         if self.mode is Mode.COLLECT:
-            self._add(x)
-            raise _ReachedError
+            self.add(x)
+            raise ReachedError
         if self.mode is Mode.FOLLOWED:
             self.start_collecting()
-            self._add(x)
+            self.add(x)
             self.finish_collecting(Mode.FOLLOWED)
         self.traced_input = x
         gain = torch.rsqrt(self.var + self.eps)
@@ -157,7 +153,8 @@ class FullBatchNorm(nn.Module):
         self._sums, self.count = [], 0
         self.mode = Mode.COLLECT
 
-    def _add(self, x: Tensor) -> None:
+    def add(self, x: Tensor) -> None:
+        """Add a chunk of the layer's input to the sums."""
         axes, wide = _all_but_channels(x), x.double()
         sums = [wide.sum(axes), wide.square().sum(axes)]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
@@ -183,6 +180,16 @@ class FullBatchNorm(nn.Module):
         self.var = self.var.detach()
         self.traced_input = None
         self.mode = Mode.FIXED
+
+    def pull_back(self, x: Tensor, adjoint: Sequence[Tensor]) -> Tensor:
+        """Return what the statistics add to the loss's gradient by some samples' inputs.
+
+        Args:
+            x: [N, C, ...] the inputs.
+            adjoint: Two [C], the gradient by mean and variance.
+        """
+        of_mean, of_var = (as_channels(a.to(x.dtype) / self.count, x) for a in adjoint)
+        return of_mean + of_var * 2 * (x - as_channels(self.mean.detach(), x))
 
     def traced_statistics(self) -> tuple[Tensor, Tensor]:
         """Return this chunk's share in mean and variance, as functions of the layer's input.
@@ -283,106 +290,6 @@ def norms_in_order(model: nn.Module, example: Tensor) -> list[FullBatchNorm]:
             "layer has no single set of statistics. Give each place a layer of its own."
         )
     return met
-
-
-@torch.no_grad()
-def use_full_batch_statistics(
-    model: Callable[[Tensor], Tensor],
-    norms: list[FullBatchNorm],
-    batches: Batches,
-    n_batches: int,
-    *,
-    follow: bool = False,
-) -> None:
-    """Set every layer's statistics to the training set's at the current weights, then fix them.
-
-    Layer after layer, since a layer's input depends on the statistics of those before it; a single
-    batch needs a single pass.
-
-    Args:
-        model: The network; with dual numbers for weights where statistics follow them.
-        norms: Its normalization layers, in the order of the forward pass.
-        batches: Starts a pass over the training set.
-        n_batches: Number of batches in a pass.
-        follow: Whether statistics are functions of the weights, whose tangents reach them.
-    """
-    at_once, then = (Mode.FOLLOWED, Mode.TRACED) if follow else (Mode.BATCH, Mode.FIXED)
-    if n_batches == 1:
-        set_modes(norms, at_once)
-        for x, _ in batches():
-            model(x)
-        set_modes(norms, then)
-        return
-    for norm in norms:
-        norm.start_collecting()
-        for x, _ in batches():
-            with suppress(_ReachedError):
-                model(x)
-        norm.finish_collecting(then)
-
-
-def full_batch_gradient(
-    model: nn.Module,
-    norms: list[FullBatchNorm],
-    batches: Batches,
-    loss_sum: LossSum,
-    parameters: Sequence[Tensor],
-) -> list[Tensor]:
-    """Differentiate the summed loss by the parameters, through the full-batch statistics, exactly.
-
-    With statistics s_1 … s_L, each a sum over samples of functions t_l(θ, s_1 … s_{l−1}), the
-    adjoint a_l of s_l is the derivative by s_l of Σ_i loss_i + Σ_{k>l} a_k·t_k. One pass over the
-    chunks a layer gives them from the last to the first; a final pass gives the gradient of
-    Σ_i loss_i + Σ_k a_k·t_k by θ at fixed s. That is L + 1 backward and L + 1 forward passes in
-    the memory of one chunk, for any network.
-
-    Args:
-        model: The network; its statistics are set here.
-        norms: Its normalization layers in order.
-        batches: Starts a pass over the training set.
-        loss_sum: Sum over a batch of the losses, from outputs and targets.
-        parameters: By which to differentiate.
-
-    Returns:
-        One float64 tensor a parameter.
-    """
-    use_full_batch_statistics(model, norms, batches, n_batches=0)
-    for norm in norms:
-        norm.start_tracing()
-    adjoints: dict[FullBatchNorm, list[Tensor]] = {}
-    for norm in reversed(norms):
-        adjoints[norm] = differentiate(model, batches, loss_sum, [norm.mean, norm.var], adjoints)
-    gradient = differentiate(model, batches, loss_sum, parameters, adjoints)
-    for norm in norms:
-        norm.stop_tracing()
-    return gradient
-
-
-def differentiate(
-    model: nn.Module,
-    batches: Batches,
-    loss_sum: LossSum,
-    variables: Sequence[Tensor],
-    adjoints: Mapping[FullBatchNorm, list[Tensor]],
-) -> list[Tensor]:
-    """Differentiate the summed loss, and Σ_k a_k·t_k with the adjoints of some statistics.
-
-    Returns:
-        One float64 tensor a variable.
-    """
-    total = [torch.zeros_like(v, dtype=torch.float64) for v in variables]
-    for x, y in batches():
-        with torch.enable_grad():
-            objective = loss_sum(model(x), y)
-            for norm, adjoint in adjoints.items():
-                shares = norm.traced_statistics()
-                objective = objective + sum(
-                    (a * share.double()).sum() for a, share in zip(adjoint, shares, strict=True)
-                )
-        parts = torch.autograd.grad(objective, variables, materialize_grads=True)
-        for accumulated, part in zip(total, parts, strict=True):
-            accumulated += part
-    return total
 
 
 def set_modes(norms: Iterable[FullBatchNorm], mode: Mode) -> None:

@@ -10,11 +10,11 @@ from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.gradients.batchnorm import (
     FullBatchNorm,
     Mode,
-    full_batch_gradient,
     norms_in_order,
     replace_batchnorm,
-    use_full_batch_statistics,
 )
+from gsnr_sweep.gradients.full_batch import full_batch_gradient, use_full_batch_statistics
+from gsnr_sweep.gradients.parts import whole
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.table3_cnn import Table3CNN
 
@@ -51,7 +51,7 @@ def test_gradient_through_the_statistics_is_that_of_one_full_batch(size: int) ->
     expected = torch.autograd.grad(_loss_sum(reference(x), y), list(reference.parameters()))
     norms = norms_in_order(ours, x[:2])
     found = full_batch_gradient(
-        ours, norms, _batches(x, y, size), _loss_sum, list(ours.parameters())
+        whole(ours, norms), _batches(x, y, size), _loss_sum, list(ours.parameters())
     )
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, cast
@@ -15,14 +14,13 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from gsnr_sweep.errors import GsnrError, describe_exception
+from gsnr_sweep.gradients import tracing
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm
 
 Shape = tuple[int, ...]
 _BatchNorm = nn.modules.batchnorm._BatchNorm
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 WeightLayer = nn.Linear | Convolution
-
-_ONE_AT_A_TIME = threading.Lock()
 
 SAME = 1e-9
 """Relative difference up to which two float64 computations of an output count as the same."""
@@ -171,63 +169,20 @@ def _steps(
     return tuple(steps)
 
 
-class _LayerTracer(fx.Tracer):
-    """Traces down to the layers of torch.nn; notes the innermost module that cannot be traced.
-
-    While torch.fx traces, all calls of modules in the process come here. Those of other threads,
-    in which other replicas are trained or measured, are let through.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.failed = ""
-        self._thread = threading.get_ident()
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, FullBatchNorm) or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(
-        self,
-        m: nn.Module,
-        forward: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        if threading.get_ident() != self._thread:
-            return forward(*args, **kwargs)
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except Exception:
-            self.failed = self.failed or f"{self.path_of_module(m)} ({type(m).__name__})"
-            raise
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self._thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-
 def traced(model: nn.Module) -> fx.GraphModule:
     """Trace a network symbolically, down to the layers of torch.nn.
 
     Raises:
         GsnrError: It cannot be traced; the text names the innermost module.
     """
-    tracer = _LayerTracer()
-    root = nn.Sequential(model) if tracer.is_leaf_module(model, "") else model
     try:
-        with _ONE_AT_A_TIME:
-            graph = tracer.trace(root)
-    except Exception as error:
+        return tracing.traced(model)
+    except tracing.NotTraceableError as error:
         raise GsnrError(
-            f"The network cannot be traced at {tracer.failed or type(model).__name__}: "
-            f"{describe_exception(error)}. Its forward pass may not depend on the values or sizes "
-            "of its inputs; torch.fx lists the limits. Norms need to know which operations it "
-            "applies."
+            f"The network cannot be traced at {error}. Its forward pass may not depend on the "
+            "values or sizes of its inputs; torch.fx lists the limits. Norms need to know which "
+            "operations it applies."
         ) from error
-    module = fx.GraphModule(tracer.root, graph)
-    module.graph.eliminate_dead_code()
-    return module
 
 
 def describe(node: fx.Node, graph: fx.GraphModule) -> str:

@@ -9,7 +9,8 @@ from torch.func import functional_call
 from torch.nn.utils import parametrizations
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.gradients.batchnorm import norms_of, replace_batchnorm, use_full_batch_statistics
+from gsnr_sweep.gradients.batchnorm import norms_of, replace_batchnorm
+from gsnr_sweep.gradients.full_batch import use_full_batch_statistics
 from gsnr_sweep.measures.complexity.folding import folded
 from gsnr_sweep.models.resnet18 import ResNet18
 from gsnr_sweep.models.table3_cnn import Table3CNN
