@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class AutogradEngine:
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._norms = norms_in_order(self.model, self.example)
         self._format = image_format(self.model)
-        self._cut: dict[int, list[Part]] = {}
+        self._cut: dict[tuple[int, bool], list[Part]] = {}
 
     def batches(self, samples: Samples, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through a set in chunks (x, y), of as many as fit a backward pass if not told."""
@@ -102,12 +102,16 @@ class AutogradEngine:
         set_modes(self._norms, mode)
         return differentiate(self.model, batches, self._loss_sum, self._parameters)
 
-    def _parts(self, n: int) -> list[Part]:
+    @cached_property
+    def _cut_network(self) -> CutNetwork:
+        return CutNetwork(self.model, self._norms, self.example)
+
+    def _parts(self, n: int, forward_only: bool = False) -> list[Part]:
         """Cut the network at its normalizations, as far as there is memory for n samples."""
-        if n not in self._cut:
-            network = CutNetwork(self.model, self._norms, self.example)
-            self._cut = {n: network.parts(n, self.chunks.kept_bytes)}
-        return self._cut[n]
+        if (n, forward_only) not in self._cut:
+            parts = self._cut_network.parts(n, self.chunks.kept_bytes, forward_only)
+            self._cut[n, forward_only] = parts
+        return self._cut[n, forward_only]
 
     def training_gradient(self, batch: Samples) -> list[Tensor]:
         """Return the gradient of a mini-batch's mean loss in training mode, in the run's dtype.
@@ -157,7 +161,7 @@ class AutogradEngine:
     def _fix_statistics_of(self, samples: Samples) -> None:
         batches = partial(self.batches, samples, self.chunks.step)
         steps = self._n_steps(samples)
-        parts = self._parts(len(samples)) if steps > 1 else None
+        parts = self._parts(len(samples), forward_only=True) if steps > 1 else None
         use_full_batch_statistics(self.model, self._norms, batches, steps, parts=parts)
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:

@@ -48,7 +48,7 @@ class _Passes:
             for x, _ in batches():
                 total += len(x)
                 self._ends.append(total)
-        self.kept: list[_Kept] = []
+        self.kept: dict[int, _Kept] = {}  # what is alive at the start of a part
 
     @property
     def n(self) -> int:
@@ -60,7 +60,7 @@ class _Passes:
             yield from ([x] for x, _ in self._batches())
             return
         for start, end in self.bounds():
-            yield self.kept[place - 1].read(start, end)
+            yield self.kept[place].read(start, end)
 
     def bounds(self) -> Iterator[tuple[int, int]]:
         yield from zip([0, *self._ends[:-1]], self._ends, strict=True)
@@ -74,13 +74,14 @@ class _Passes:
         yield from zip(self.chunks(place), targets, strict=True)
 
     @torch.no_grad()
-    def set_statistics(self, then: Mode = Mode.FIXED) -> None:
+    def set_statistics(self, then: Mode = Mode.FIXED, forward_only: bool = False) -> None:
         """Set every layer's statistics to the set's at the present weights.
 
         Layer after layer, since a layer's input depends on the statistics of those before it.
 
         Args:
             then: Mode of the layers from then on.
+            forward_only: Whether nothing is kept that no later part needs.
         """
         for place, part in enumerate(self.parts):
             for norm in part.norms[1:] if part.begins_at_norm else part.norms:
@@ -91,6 +92,8 @@ class _Passes:
                 norm.finish_collecting(then)
             if place + 1 < len(self.parts):
                 self._go_on(place, then)
+            if forward_only:
+                self.kept.pop(place, None)
 
     def _go_on(self, place: int, then: Mode) -> None:
         """Compute what is alive at a part's end, and the statistics of the layer that is there."""
@@ -101,7 +104,7 @@ class _Passes:
             norm.add(reached[0])
             kept.write(start, reached)
         norm.finish_collecting(then)
-        self.kept.append(kept)
+        self.kept[place + 1] = kept
 
 
 @torch.no_grad()
@@ -134,7 +137,7 @@ def use_full_batch_statistics(
             model(x)
         set_modes(norms, then)
         return
-    _Passes(parts or whole(model, norms), batches).set_statistics(then)
+    _Passes(parts or whole(model, norms), batches).set_statistics(then, forward_only=True)
 
 
 def full_batch_gradient(
@@ -169,8 +172,7 @@ def full_batch_gradient(
     above: _Kept | None = None  # gradients by the values at the end of the part
     for place in reversed(range(len(parts))):
         above = _Backward(passes, place, above, loss_sum).by(parameters, gradient)
-        if place:
-            passes.kept.pop()
+        passes.kept.pop(place, None)
     for norm in norms:
         norm.stop_tracing()
     return gradient
@@ -209,7 +211,7 @@ class _Backward:
             start += len(leaves[0])
         with torch.no_grad():
             for bounds in self._passes.bounds():
-                x = self._passes.kept[self._place - 1].read(*bounds)[0]
+                x = self._passes.kept[self._place].read(*bounds)[0]
                 below.read(*bounds)[0].add_(first.pull_back(x, adjoint))
         return below
 

@@ -8,14 +8,15 @@ go through the layers before it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode, set_modes
+from gsnr_sweep.gradients.cutting import Cutting, Place
 from gsnr_sweep.gradients.tracing import NotTraceableError, traced
 
 Values = list[Tensor]
@@ -44,19 +45,6 @@ def whole(model: Callable[[Tensor], Tensor], norms: list[FullBatchNorm]) -> list
     return [Part(lambda values: [model(values[0])], norms, begins_at_norm=False)]
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """A place before a layer that normalizes.
-
-    Attributes:
-        place: Position of the layer among the graph's nodes.
-        alive: The nodes whose values are read at that place or later, the layer's input first.
-    """
-
-    place: int
-    alive: tuple[fx.Node, ...]
-
-
 class CutNetwork:
     """A network with the places at which it can be cut; none if it cannot be traced."""
 
@@ -69,21 +57,25 @@ class CutNetwork:
             example: [N, ...] two inputs.
         """
         self._model, self._norms = model, norms
-        self._cuts: list[_Cut] = []
-        self._sizes: dict[fx.Node, int] = {}
-        self._normalizing: list[int] = []
+        self._cutting: Cutting | None = None
         try:
             self._graph = traced(model)
         except NotTraceableError:
             return
         self._nodes = list(self._graph.graph.nodes)
         self._place = {node: place for place, node in enumerate(self._nodes)}
+        self._normalizing = [
+            place
+            for place, node in enumerate(self._nodes)
+            if node.op == "call_module" and isinstance(self._layer(node), FullBatchNorm)
+        ]
         values = self._values(example)
-        if values is not None:
-            self._cuts = self._usable_cuts(values, len(example))
-            self._costs = [self._cost_of(node, values[node]) for node in self._nodes]
-            if not self._agrees(example):
-                self._cuts = []
+        if values is None:
+            return
+        places = self._places(values, len(example))
+        if self._agrees(example, [place.position for place in places]):
+            costs = [self._cost_of(node, values.get(node)) for node in self._nodes]
+            self._cutting = Cutting(costs, self._normalizing, places)
 
     @torch.no_grad()
     def _values(self, example: Tensor) -> dict[fx.Node, Any] | None:
@@ -96,41 +88,38 @@ class CutNetwork:
             return None
         return dict(interpreter.env)
 
-    def _usable_cuts(self, values: Mapping[fx.Node, Any], n: int) -> list[_Cut]:
-        cuts = []
-        self._normalizing = [
-            place
-            for place, node in enumerate(self._nodes)
-            if node.op == "call_module" and isinstance(self._layer(node), FullBatchNorm)
-        ]
-        for place in self._normalizing:
-            node = self._nodes[place]
-            alive = self._alive(place, node.args[0])
-            if all(isinstance(v := values.get(a), Tensor) and v.shape[:1] == (n,) for a in alive):
-                cuts.append(_Cut(place, alive))
-        self._sizes = {a: values[a][0].nbytes for cut in cuts for a in cut.alive}
-        return cuts
+    def _places(self, values: Mapping[fx.Node, Any], n: int) -> list[Place]:
+        """List the places before which all that is alive has a value a sample."""
+        places = []
+        for position in self._normalizing:
+            alive = [values.get(node) for node in self._alive(position)]
+            if all(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in alive):
+                nodes = zip(self._alive(position), alive, strict=True)
+                kept: dict[Hashable, int] = {node: cast(Tensor, v)[0].nbytes for node, v in nodes}
+                places.append(Place(position, kept, sum(kept.values())))
+        return places
 
     def _layer(self, node: fx.Node) -> nn.Module:
         return self._graph.get_submodule(str(node.target))
 
-    def _alive(self, place: int, first: Any) -> tuple[fx.Node, ...]:
+    def _alive(self, position: int) -> tuple[fx.Node, ...]:
+        """Return the nodes that are read from a position on; what the layer there takes first."""
         later = (
             node
-            for node in self._nodes[:place]
-            if node.op != "get_attr" and any(self._place[user] >= place for user in node.users)
+            for node in self._nodes[:position]
+            if node.op != "get_attr" and any(self._place[user] >= position for user in node.users)
         )
-        return tuple(dict.fromkeys([first, *later]))
+        return tuple(dict.fromkeys([cast(fx.Node, self._nodes[position].args[0]), *later]))
 
     @torch.no_grad()
-    def _agrees(self, example: Tensor) -> bool:
-        """Check that the parts give what the network gives.
+    def _agrees(self, example: Tensor, positions: Sequence[int]) -> bool:
+        """Check that all parts give what the network gives.
 
         They do not where a hook of the network does something, or an operation in place changes
         what another node reads.
         """
         values = [example.clone()]
-        for part in self._parts(self._cuts):
+        for part in self._parts(positions):
             values = part.run([value.clone() for value in values])
         expected = self._model(example.clone())
         if not isinstance(expected, Tensor) or expected.shape != values[0].shape:
@@ -138,41 +127,12 @@ class CutNetwork:
         apart = (values[0] - expected).abs().max()
         return bool(apart <= _SAME * expected.abs().max().clamp_min(torch.finfo(apart.dtype).tiny))
 
-    def parts(self, n: int, memory: int) -> list[Part]:
-        """Cut the network where it saves most for the memory that it takes.
-
-        What is kept are, for n samples, the values that are alive at the cuts and, of one cut at a
-        time, their gradients twice.
-
-        Args:
-            n: Number of samples.
-            memory: Bytes that may be kept.
-        """
-        chosen: list[_Cut] = []
-        left = list(self._cuts)
-        while left:
-            costs = {cut.place: self._cost([*chosen, cut]) for cut in left}
-            now = self._cost(chosen)
-            best = max(left, key=lambda cut: (now - costs[cut.place]) / self._bytes([cut]))
-            left.remove(best)
-            if n * self._bytes([*chosen, best]) <= memory:
-                chosen.append(best)
-        return self._parts(chosen)
-
-    def _bytes(self, cuts: Sequence[_Cut]) -> int:
-        """Bytes a sample that are kept with these cuts."""
-        of = {a: self._sizes[a] for cut in cuts for a in cut.alive}
-        return sum(of.values()) + 2 * max(sum(of[a] for a in cut.alive) for cut in cuts)
-
-    def _cost(self, cuts: Sequence[_Cut]) -> float:
-        """Passes through the network: through each part as many as it has layers that normalize."""
-        ends = sorted(cut.place for cut in cuts)
-        total = 0.0
-        for start, end in zip([0, *ends], [*ends, len(self._nodes)], strict=True):
-            norms = sum(start <= place < end for place in self._normalizing)
-            passes = norms if start else norms + 1
-            total += passes * sum(self._costs[start:end])
-        return total
+    def parts(self, n: int, memory: int, forward_only: bool = False) -> list[Part]:
+        """Cut the network; see `Cutting.chosen` for the arguments."""
+        if self._cutting is None:
+            return whole(self._model, self._norms)
+        chosen = self._cutting.chosen(n, memory, forward_only)
+        return self._parts([place.position for place in chosen])
 
     def _cost_of(self, node: fx.Node, value: Any) -> float:
         """Multiplications of a node's weights with the inputs of a sample, or its values."""
@@ -183,37 +143,40 @@ class CutNetwork:
         positions = value[0, 0].numel() if value.dim() > 2 else 1
         return max(weights * positions, value.numel() / len(value) if value.dim() else 0)
 
-    def _parts(self, cuts: Sequence[_Cut]) -> list[Part]:
-        if not cuts:
+    def _parts(self, positions: Sequence[int]) -> list[Part]:
+        """Cut the network before the nodes at some positions."""
+        if not positions:
             return whole(self._model, self._norms)
-        ordered = sorted(cuts, key=lambda cut: cut.place)
+        last = len(self._nodes) - 1
         inputs = tuple(node for node in self._nodes if node.op == "placeholder")
-        starts = [_Cut(0, inputs), *ordered]
-        output = self._nodes[-1]
-        ends = [*ordered, _Cut(len(self._nodes) - 1, tuple(output.all_input_nodes))]
+        outputs = tuple(self._nodes[last].all_input_nodes)
+        alive = [inputs, *map(self._alive, positions), outputs]
+        bounds = [0, *positions, last]
         return [
-            self._part(start, end, begins_at_norm=start.place > 0)
-            for start, end in zip(starts, ends, strict=True)
+            self._part(bounds[i], bounds[i + 1], alive[i], alive[i + 1])
+            for i in range(len(bounds) - 1)
         ]
 
-    def _part(self, start: _Cut, end: _Cut, begins_at_norm: bool) -> Part:
-        inside = [n for n in self._nodes[start.place : end.place] if n.op != "placeholder"]
+    def _part(
+        self, start: int, end: int, given: tuple[fx.Node, ...], wanted: tuple[fx.Node, ...]
+    ) -> Part:
+        inside = [n for n in self._nodes[start:end] if n.op != "placeholder"]
         read = {source for node in inside for source in node.all_input_nodes}
         outside = [node for node in read if node.op == "get_attr" and node not in inside]
         nodes = [*sorted(outside, key=self._place.__getitem__), *inside]
         layers = [self._layer(node) for node in inside if node.op == "call_module"]
         norms = [layer for layer in layers if isinstance(layer, FullBatchNorm)]
         # Kept for later passes: nothing may change them in place.
-        copied = [begins_at_norm and len(node.users) > 1 for node in start.alive]
-        graph, alive = self._graph, end.alive
+        copied = [start > 0 and len(node.users) > 1 for node in given]
+        graph = self._graph
 
         def run(values: Values) -> Values:
             interpreter = fx.Interpreter(graph)
             env = interpreter.env
-            for node, value, copy in zip(start.alive, values, copied, strict=True):
+            for node, value, copy in zip(given, values, copied, strict=True):
                 env[node] = value.clone() if copy else value
             for node in nodes:
                 env[node] = interpreter.run_node(node)
-            return [env[node] for node in alive]
+            return [env[node] for node in wanted]
 
-        return Part(run, norms, begins_at_norm)
+        return Part(run, norms, begins_at_norm=start > 0)

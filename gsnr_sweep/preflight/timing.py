@@ -91,7 +91,7 @@ class Setup:
 
     @property
     def several_chunks(self) -> bool:
-        """Whether batch normalization takes a pass a layer for its statistics."""
+        """Whether batch normalization takes several passes for its statistics."""
         return self.plan.normalizes and self.chunks.step < self.cfg.train_size
 
     @cached_property

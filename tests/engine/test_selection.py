@@ -72,14 +72,14 @@ def test_kernels_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
 def test_kernels_that_compute_something_else_are_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    right = ConvBlock._convolve
+    right = ConvBlock.convolve
 
     def wrong(self: ConvBlock, *arguments: Any) -> Any:
         found = right(self, *arguments)
         found.data.mul_(-1)
         return found
 
-    monkeypatch.setattr(ConvBlock, "_convolve", wrong)
+    monkeypatch.setattr(ConvBlock, "convolve", wrong)
     with caplog.at_level(logging.WARNING):
         assert not _plan(CASES["plain"], _config()).explicit
     assert "compute something else than PyTorch: not used" in caplog.text

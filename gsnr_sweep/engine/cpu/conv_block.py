@@ -14,8 +14,8 @@ from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A forward pass.
+class Kept:
+    """A block's forward pass.
 
     Attributes:
         x: Input.
@@ -25,7 +25,7 @@ class _Kept:
         offset: By channel.
     """
 
-    x: Lanes
+    x: Lanes | None
     z: Lanes
     which: Tensor | None
     gain: Tensor
@@ -107,25 +107,47 @@ class ConvBlock(ConvStage):
         super().__init__(name, conv, norm)
         self._norm, self._pool, self._rectify = norm, pool, rectify
 
+    @property
+    def norm(self) -> FullBatchNorm | None:
+        """Its batch normalization."""
+        return self._norm
+
     @override
     def forward(self, x: Lanes, run: PassContext, border: int) -> Lanes:
-        z = self._convolve(x, run)
-        gain, offset = self._affine(z, run)
+        z = self.convolve(x, run)
+        if self._norm is not None and run.mode is Mode.BATCH:
+            sums = ChannelSums(z.channels)
+            sums.add(z, run)
+            sums.set_statistics(self._norm)
+        return self.activate(z, run, border, x)
+
+    def activate(self, z: Lanes, run: PassContext, border: int, x: Lanes | None = None) -> Lanes:
+        """Return what follows of the convolution's output; keep what going backward needs.
+
+        Args:
+            z: Output of the convolution.
+            run: The pass.
+            border: Wanted by the next stage.
+            x: Input of the convolution; None where `convolution_backward` is given it.
+        """
+        gain, offset = self._affine(z.channels)
         size = (z.height // 2, z.width // 2) if self._pool else (z.height, z.width)
-        y = run.workspace.images(f"{self._name}.y", x.n, z.channels, size, border)
+        y = run.workspace.images(f"{self._name}.y", z.n, z.channels, size, border)
         which = run.workspace.pixels(f"{self._name}.which", y) if self._pool else None
         shape = (z.blocks, z.channels, y.height, y.width)
         acts = (int(self._pool), int(self._rectify))
         run.kernels.call("normalize", z.view(), gain, offset, y.view(), which, *shape, *acts)
-        run.saved[self] = _Kept(x, z, which, gain, offset)
+        run.saved[self] = Kept(x, z, which, gain, offset)
         return y
 
-    def _convolve(self, x: Lanes, run: PassContext) -> Lanes:
+    def convolve(self, x: Lanes, run: PassContext, into: Lanes | None = None) -> Lanes:
+        """Return the convolution's output, written where it is wanted if that is said."""
         channels = self._conv.out_channels
         size = tuple(
             (s + 2 * self.border - self._k) // self._stride + 1 for s in (x.height, x.width)
         )
-        z = run.workspace.images(f"{self._name}.z", x.n, channels, (size[0], size[1]))
+        name = f"{self._name}.z"
+        z = into or run.workspace.images(name, x.n, channels, (size[0], size[1]))
         weight, bias, packed = self._weights(run)
         shape = (x.blocks, x.channels, channels, *size, self._k, self._stride)
         run.kernels.call(
@@ -133,14 +155,11 @@ class ConvBlock(ConvStage):
         )
         return z
 
-    def _affine(self, z: Lanes, run: PassContext) -> tuple[Tensor, Tensor]:
-        """Return gain and offset of the normalization by channel; first its statistics if due."""
+    def _affine(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return gain and offset of the normalization by channel."""
         norm = self._norm
         if norm is None:
-            return torch.ones(z.channels), torch.zeros(z.channels)
-        if run.mode is Mode.BATCH:
-            norm.mean, norm.var = full_batch_statistics(z, run)
-            norm.count = z.n * z.height * z.width
+            return torch.ones(channels), torch.zeros(channels)
         gain = torch.rsqrt(norm.var.double() + norm.eps)
         if norm.weight is not None:
             gain = gain * norm.weight.detach()
@@ -151,30 +170,32 @@ class ConvBlock(ConvStage):
 
     @override
     def backward(self, g: Lanes, run: PassContext, sums: Sums, wants_input: bool) -> Lanes | None:
-        kept: _Kept = run.saved[self]
-        slope, shift = self._through_normalization(kept, g, run, sums)
-        dz = self._gradient_buffer(kept, run)
-        shape = (kept.z.channels, kept.z.height, kept.z.width, int(self._pool), int(self._rectify))
-        affine = (kept.gain, kept.offset, g.view(), kept.which, slope, shift)
-        run.kernels.call("normalize_backward", kept.z.view(), *affine, dz.view(), kept.z.n, *shape)
-        self._sum_gradients(kept.x, dz, None, run, sums)
-        return self._input_gradient(kept.x, dz, run) if wants_input else None
+        kept = self.kept(run)
+        found = self.normalization_sums(g, run, sums)
+        if self._norm is not None and run.mode is Mode.BATCH:
+            run.totals[self._norm] = found
+        assert kept.x is not None
+        dz = self.through_normalization(g, kept.x, run)
+        return self.convolution_backward(dz, kept.x, run, sums, wants_input)
 
-    def _through_normalization(
-        self, kept: _Kept, g: Lanes, run: PassContext, sums: Sums
-    ) -> tuple[Tensor, Tensor]:
-        """Add to the normalization's sums; return what goes through its statistics.
+    def kept(self, run: PassContext) -> Kept:
+        """Return what it kept of a pass."""
+        found: Kept = run.saved[self]
+        return found
 
-        With dy the gradient by the normalized output, N values in a channel and x̂ = (z − μ)/s, the
-        gradient through the statistics is gain·(dy − Σdy/N − x̂ Σ(dy x̂)/N) = gain·dy + slope·z +
-        shift.
+    def normalization_sums(self, g: Lanes, run: PassContext, sums: Sums) -> Tensor:
+        """Add to the sums of the normalization's own parameters.
+
+        Returns:
+            [2, channels] Σ dy x̂ and Σ dy over the pass's samples and positions, with dy the
+            gradient by the normalized output; zeros without normalization.
         """
-        nothing = torch.zeros(kept.z.channels)
+        kept = self.kept(run)
         norm, z = self._norm, kept.z
-        if norm is None:
-            return nothing, nothing
-        deviation = torch.rsqrt(norm.var.double() + norm.eps).float()
         found = torch.zeros(2, sums.wanted, z.channels, dtype=torch.float64)
+        if norm is None:
+            return found[:, 0]
+        deviation = torch.rsqrt(norm.var.double() + norm.eps).float()
         shape = (z.blocks, z.channels, z.height, z.width, int(self._pool), int(self._rectify))
         affine = (kept.gain, kept.offset, g.view(), kept.which, norm.mean, deviation)
         run.kernels.call("normalize_sums", z.view(), *affine, found, int(sums.wanted), *shape)
@@ -182,16 +203,46 @@ class ConvBlock(ConvStage):
             total = sums.of(parameter)
             if total is not None:
                 total += own
-        if run.mode is not Mode.BATCH:
-            return nothing, nothing
-        values = z.n * z.height * z.width
-        slope = -kept.gain.double() * deviation * found[0, 0] / values
-        shift = -kept.gain.double() * found[1, 0] / values - slope * norm.mean.double()
-        return slope.float(), shift.float()
+        return found[:, 0]
 
-    def _gradient_buffer(self, kept: _Kept, run: PassContext) -> Lanes:
+    def through_normalization(self, g: Lanes, x: Lanes, run: PassContext) -> Lanes:
+        """Return the gradient by the convolution's output, with a border as its input's needs it.
+
+        With dy the gradient by the normalized output, N values of the whole set in a channel and
+        x̂ = (z − μ)/s, that through the statistics is gain·(dy − Σdy/N − x̂ Σ(dy x̂)/N) = gain·dy +
+        slope·z + shift. The sums are those of `PassContext.totals`, and zero if it has none.
+        """
+        kept = self.kept(run)
+        z, norm = kept.z, self._norm
+        slope = shift = torch.zeros(z.channels)
+        if norm is not None and (total := run.totals.get(norm)) is not None:
+            deviation = torch.rsqrt(norm.var.double() + norm.eps).float()
+            exact = -kept.gain.double() * deviation * total[0] / norm.count
+            shift = -kept.gain.double() * total[1] / norm.count - exact * norm.mean.double()
+            slope, shift = exact.float(), shift.float()
+        dz = self._gradient_buffer(x, z, run)
+        shape = (z.channels, z.height, z.width, int(self._pool), int(self._rectify))
+        affine = (kept.gain, kept.offset, g.view(), kept.which, slope, shift)
+        run.kernels.call("normalize_backward", z.view(), *affine, dz.view(), z.n, *shape)
+        return dz
+
+    def convolution_backward(
+        self, dz: Lanes, x: Lanes, run: PassContext, sums: Sums, wants_input: bool
+    ) -> Lanes | None:
+        """Add to the sums of the convolution's parameters; return the gradient by its input.
+
+        Args:
+            dz: As `through_normalization` returned it.
+            x: Input.
+            run: The pass.
+            sums: Of the network's trained parameters.
+            wants_input: Whether stages before this one are trained.
+        """
+        self._sum_gradients(x, dz, None, run, sums)
+        return self._input_gradient(x, dz, run) if wants_input else None
+
+    def _gradient_buffer(self, x: Lanes, z: Lanes, run: PassContext) -> Lanes:
         """Memory for the gradient by z, so that the input's gradient is a convolution of it."""
-        x, z = kept.x, kept.z
         left = [(s + 2 * self.border - self._k) % self._stride for s in (x.height, x.width)]
         outside = self._k - 1 - self.border
         size = (z.height, z.width)
@@ -208,17 +259,38 @@ class ConvBlock(ConvStage):
         return gx
 
 
-def full_batch_statistics(z: Lanes, run: PassContext) -> tuple[Tensor, Tensor]:
-    """Return mean and (biased) variance of each channel over all samples and positions.
+class ChannelSums:
+    """Sums of each channel's values and their squares, to which passes add.
 
-    Sums are taken around the mean of the first block, so that nothing cancels.
+    They are taken around the mean of the first block of samples, so that nothing cancels.
     """
-    pivot = torch.zeros(z.channels)
-    size = (z.channels, z.height, z.width)
-    for n in (min(z.n, run.workspace.lanes), z.n):
+
+    def __init__(self, channels: int) -> None:
+        """Start at zero."""
+        self._pivot: Tensor | None = None
+        self._sums = torch.zeros(2, channels, dtype=torch.float64)
+        self._count = 0
+
+    def add(self, z: Lanes, run: PassContext) -> None:
+        """Add a pass's samples and positions."""
+        if self._pivot is None:
+            first = min(z.n, run.workspace.lanes)
+            nothing = torch.zeros(z.channels)
+            total = self._around(nothing, z, first, run)
+            self._pivot = (total[0] / (first * z.height * z.width)).float()
+        self._sums += self._around(self._pivot, z, z.n, run)
+        self._count += z.n * z.height * z.width
+
+    @staticmethod
+    def _around(pivot: Tensor, z: Lanes, n: int, run: PassContext) -> Tensor:
         sums = torch.zeros(2, z.channels, dtype=torch.float64)
-        run.kernels.call("channel_sums", z.view(), pivot, sums, n, *size)
-        means = sums / (n * z.height * z.width)
-        centre, pivot = pivot.double(), (pivot.double() + means[0]).float()
-    var = (means[1] - means[0].square()).clamp_min(0)
-    return (centre + means[0]).float(), var.float()
+        run.kernels.call("channel_sums", z.view(), pivot, sums, n, z.channels, z.height, z.width)
+        return sums
+
+    def set_statistics(self, norm: FullBatchNorm) -> None:
+        """Give a layer mean and (biased) variance of each channel."""
+        assert self._pivot is not None
+        means = self._sums / self._count
+        norm.mean = (self._pivot.double() + means[0]).float()
+        norm.var = (means[1] - means[0].square()).clamp_min(0).float()
+        norm.count = self._count

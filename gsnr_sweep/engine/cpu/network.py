@@ -79,16 +79,43 @@ class ExplicitNetwork:
                 remembered) or `Mode.FIXED`.
             memory: Results live there until the next pass.
         """
-        kept: list[Tensor] = []
         if self._kernels is None or not self._stages:
+            kept: list[Tensor] = []
             features = self._standardized(samples)
             return ForwardPass(self._head.forward(features, kept), memory, None, None, kept)
         run = PassContext(self._kernels, memory, mode)
-        h = into_lanes(samples, run, "x", self._stages[0].border)
-        for stage, after in zip(self._stages, [*self._stages[1:], None], strict=True):
-            h = stage.forward(h, run, after.border if after else 0)
+        return self.leave(self.enter(samples, run, len(self._stages)), run)
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The convolutional stages."""
+        return self._stages
+
+    def context(self, memory: Workspace, mode: Mode) -> PassContext:
+        """Return what stages need in a pass of their own."""
+        assert self._kernels is not None
+        return PassContext(self._kernels, memory, mode)
+
+    def border_of(self, place: int) -> int:
+        """Return the border that a stage wants around its input; the head wants none."""
+        return self._stages[place].border if place < len(self._stages) else 0
+
+    def enter(self, samples: Samples, run: PassContext, end: int) -> Lanes:
+        """Bring samples into lanes and through the stages before one."""
+        h = into_lanes(samples, run, "x", self.border_of(0))
+        return self.go(h, run, 0, end)
+
+    def go(self, h: Lanes, run: PassContext, start: int, end: int) -> Lanes:
+        """Go through the stages from one to before another."""
+        for place in range(start, end):
+            h = self._stages[place].forward(h, run, self.border_of(place + 1))
+        return h
+
+    def leave(self, h: Lanes, run: PassContext) -> ForwardPass:
+        """Compute the outputs from what the last stage gave."""
+        kept: list[Tensor] = []
         outputs = self._head.forward(self._features(h), kept)
-        return ForwardPass(outputs, memory, run, h, kept)
+        return ForwardPass(outputs, run.workspace, run, h, kept)
 
     def _standardized(self, samples: Samples) -> Tensor:
         x = samples.x
@@ -116,13 +143,20 @@ class ExplicitNetwork:
             sums: Of the network's trained parameters.
         """
         trained = self._first_trained(sums)
-        pulled = self._head.backward(g, done.head, sums, trained < len(self._stages), done.memory)
-        if pulled is None or done.run is None or done.last is None:
-            return
-        inside: Lanes | None = self._gradient_into_lanes(pulled, done.last, done.run)
+        inside = self.leave_backward(done, g, sums, trained < len(self._stages))
         for place in reversed(range(trained, len(self._stages))):
-            assert inside is not None
+            if inside is None or done.run is None:
+                return
             inside = self._stages[place].backward(inside, done.run, sums, place > trained)
+
+    def leave_backward(
+        self, done: ForwardPass, g: Tensor, sums: Sums, wants_input: bool
+    ) -> Lanes | None:
+        """Add to the sums of the head; return the gradient by the last stage's output if wanted."""
+        pulled = self._head.backward(g, done.head, sums, wants_input, done.memory)
+        if pulled is None or done.run is None or done.last is None:
+            return None
+        return self._gradient_into_lanes(pulled, done.last, done.run)
 
     def _first_trained(self, sums: Sums) -> int:
         places = range(len(self._stages))

@@ -23,12 +23,15 @@ class PassContext:
         mode: Whether batch normalization takes its statistics from this pass (and the gradient
             goes through them) or from earlier on (and they are constants).
         saved: What stages keep for their backward pass, by stage.
+        totals: Sums over the whole set through which its statistics add to the gradient, by layer
+            (`ConvBlock.normalization_sums`).
     """
 
     kernels: Kernels
     workspace: Workspace
     mode: Mode
     saved: dict[object, Any] = field(default_factory=dict)
+    totals: dict[FullBatchNorm, Tensor] = field(default_factory=dict)
 
 
 class Stage(ABC):
