@@ -1,4 +1,4 @@
-"""How much memory this process may have."""
+"""How much memory this process may have, and how much is left."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
+_MEMINFO = Path("/proc/meminfo")
+_USAGES = {
+    "memory.max": ("memory.current", "inactive_file "),
+    "memory.limit_in_bytes": ("memory.usage_in_bytes", "total_inactive_file "),
+}
 
 
 def memory_limit() -> int:
@@ -43,3 +48,32 @@ def _limited_groups() -> Iterator[tuple[Path, str]]:
             yield _CGROUPS / path.lstrip("/"), "memory.max"
         elif "memory" in controllers.split(","):
             yield _CGROUPS / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
+
+
+def memory_left() -> int:
+    """Return the bytes that may still be taken: the machine's, or its control group's if fewer."""
+    return min([_available(), *_left_in_groups()])
+
+
+def _available() -> int:
+    """What the machine can give without swapping; on systems that do not tell, what is free."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+        (found,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+        return int(found) * 1024
+    except (OSError, ValueError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What limited groups have left; of the files in the cache as much counts as goes first."""
+    for folder, name in _limited_groups():
+        usage, cached = _USAGES[name]
+        for place in (folder, *folder.parents):
+            try:
+                limit, used = (int((place / file).read_text()) for file in (name, usage))
+                lines = (place / "memory.stat").read_text().splitlines()
+                cache = next(int(line.split()[1]) for line in lines if line.startswith(cached))
+            except (OSError, ValueError, StopIteration):  # none there, or "max"
+                continue
+            yield limit - used + cache

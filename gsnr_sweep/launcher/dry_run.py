@@ -58,7 +58,7 @@ def show_dry_run(
     tracking = describe_tracking(points[0].cfg.tracking, launch_folder)
     reuse = describe_reuse(runs)
     console.print(show_plan(points, axes, job_pool.describe(), sweep_dir, tracking, reuse=reuse))
-    console.print(show_table(rows, job_pool.side_by_side))
+    console.print(show_table(rows, job_pool.side_by_side, job_pool.memory))
     console.print(Text("dry_run=true: nothing was launched, nothing was written.", "bold"))
 
 

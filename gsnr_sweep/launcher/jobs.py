@@ -11,6 +11,7 @@ from pathlib import Path
 from gsnr_sweep.launcher.backends.base import Backend
 from gsnr_sweep.launcher.settings import LocalSettings, Settings, SlurmSettings
 from gsnr_sweep.launcher.worker import Worker
+from gsnr_sweep.machine import memory_limit
 from gsnr_sweep.records.manifest import Manifest, SweepRun
 from gsnr_sweep.runs.device import available_cores
 
@@ -38,6 +39,7 @@ class JobPool:
         self.backend = make_backend(manifest.folder, settings)
         runs = manifest.to_run()
         self._gpus = _gpus(settings)
+        self.sharing_memory = 1
         self.at_once = min(self._local_workers(), len(runs)) if self.shared else len(self._packs())
 
     @staticmethod
@@ -53,6 +55,11 @@ class JobPool:
             jobs = min(settings.array_parallelism or self.at_once, self.at_once)
             return max(1, jobs * (settings.workers or 1))
         return max(1, self.at_once)
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that the processes have together; None where they are elsewhere, or on GPUs."""
+        return memory_limit() if self.shared and not self._gpus else None
 
     @property
     def threads(self) -> int:
@@ -108,6 +115,7 @@ class JobPool:
             gpus=self._gpus,
             slot=slot,
             limit=settings.runs_per_job if self.shared else None,
+            sharing_memory=self.sharing_memory,
             grace=max(delay - _SECONDS_OF_MARGIN, _SHORTEST_GRACE),
         )
 

@@ -38,7 +38,7 @@ from gsnr_sweep.launcher.secrecy import fit_to_be_seen
 from gsnr_sweep.launcher.settings import Settings
 from gsnr_sweep.launcher.summary import finish, interrupt, relative, say_that_it_is_submitted
 from gsnr_sweep.preflight.check import CheckedPoint, check
-from gsnr_sweep.preflight.plan_view import show_plan, summarize
+from gsnr_sweep.preflight.plan_view import is_short, show_plan, summarize
 from gsnr_sweep.records.layout import search_roots
 from gsnr_sweep.records.manifest import Manifest
 from gsnr_sweep.records.state import Action
@@ -146,6 +146,8 @@ class Sweep:
         rows = plan_rows(
             points, manifest.runs, job_pool, search_roots(launch_folder, self.named_folder)
         )
+        if is_short(rows, job_pool.side_by_side, job_pool.memory):
+            job_pool.sharing_memory = job_pool.at_once
         self.console.print(
             show_plan(
                 points,
@@ -153,7 +155,7 @@ class Sweep:
                 job_pool.describe(),
                 relative(self.folder),
                 describe_tracking(points[0].cfg.tracking, launch_folder),
-                estimated=summarize(rows, job_pool.side_by_side),
+                estimated=summarize(rows, job_pool.side_by_side, job_pool.memory),
                 reuse=describe_reuse(manifest.runs),
             )
         )

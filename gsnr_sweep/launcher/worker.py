@@ -56,6 +56,7 @@ class Worker:
         gpus: GPUs to spread processes over, as CUDA numbers them; empty: leave it to the run.
         slot: Number of this process among those that share the GPUs.
         limit: Most runs in one process; None for no limit.
+        sharing_memory: As in `Attempt`.
         grace: Seconds that may pass between the signal to stop and the end.
     """
 
@@ -67,6 +68,7 @@ class Worker:
     gpus: list[int] = field(default_factory=list)
     slot: int = 0
     limit: int | None = None
+    sharing_memory: int = 1
     grace: float = 60.0
 
     def __call__(self) -> int:
@@ -215,7 +217,8 @@ class _Session:
             return
         other = (self._manifest.folder / run.resume_from).resolve()
         resume_from = other if run.resume_from else None
-        attempt = Attempt(lease.number, resume_from, self._request)
+        sharing = self._worker.sharing_memory
+        attempt = Attempt(lease.number, resume_from, self._request, sharing)
         with renewing(folder, lease):
             error = execute(job_context, run, attempt, self._device())
         if error:

@@ -246,28 +246,32 @@ class PlanRow:
     job: int | None
 
 
-def show_table(rows: Sequence[PlanRow], workers: int, *, full: bool = False) -> RenderableType:
+def show_table(
+    rows: Sequence[PlanRow], workers: int, memory: int | None = None, *, full: bool = False
+) -> RenderableType:
     """Draw one line a grid point, and the totals.
 
     Args:
         rows: The grid points in their order.
         workers: Jobs that are worked on side by side.
+        memory: Bytes that they have together; None if that is not known here.
         full: Show every line of a long table, too.
     """
     totals = Table.grid(padding=(0, 2))
     totals.add_column(style="bold")
     totals.add_column(overflow="fold")
-    for name, text in _totals(rows, workers):
+    for name, text in _totals(rows, workers, memory):
         totals.add_row(name, Text(text))
     return Group(_Lines(_ends(rows, full)), "", totals)
 
 
-def summarize(rows: Sequence[PlanRow], workers: int) -> str:
+def summarize(rows: Sequence[PlanRow], workers: int, memory: int | None = None) -> str:
     """Say in one line what a launch will cost.
 
     Args:
         rows: The grid points.
         workers: Jobs that are worked on side by side.
+        memory: Bytes that they have together; None if that is not known here.
     """
     due = _due(rows)
     if not due:
@@ -277,9 +281,36 @@ def summarize(rows: Sequence[PlanRow], workers: int) -> str:
         f"{_count(len(due), 'run')} in {_count(jobs, 'job')}",
         f"{_wall_time(due, workers)} with {_count(min(workers, jobs), 'worker')}",
     ]
-    if memory := _largest(due, 1):
-        parts.append(f"at most {_bytes(memory)} each")
-    return ", ".join(parts)
+    if each := _largest(due, 1):
+        parts.append(f"at most {_bytes(each)} each")
+    return ", ".join(parts) + _shortage(due, workers, memory)
+
+
+def is_short(rows: Sequence[PlanRow], workers: int, memory: int | None) -> bool:
+    """Say whether runs side by side may need more memory than there is.
+
+    Args:
+        rows: The grid points.
+        workers: Jobs that are worked on side by side.
+        memory: Bytes that they have together; None if that is not known here.
+    """
+    return memory is not None and _largest(_due(rows), workers) > memory
+
+
+def _shortage(due: Sequence[PlanRow], workers: int, memory: int | None) -> str:
+    """Say what to do where runs may need more memory than there is; nothing if they do not."""
+    if memory is None or not is_short(due, workers, memory):
+        return ""
+    fitting = next((k for k in range(workers - 1, 0, -1) if _largest(due, k) <= memory), 0)
+    advice = (
+        f"hydra.launcher.workers={fitting} keeps within that"
+        if fitting
+        else "a smaller memory_limit, fewer threads or smaller sets (n_sets, n, n_test) take less"
+    )
+    return (
+        f". This machine has {_bytes(memory)}: a run that finds it taken ends with an error and "
+        f"keeps its checkpoint; {advice}"
+    )
 
 
 @dataclass(frozen=True)
@@ -334,7 +365,9 @@ def _cells(row: PlanRow | int) -> list[Text]:
     return [Text(cell, style="" if row.job is not None else "dim") for cell in cells]
 
 
-def _totals(rows: Sequence[PlanRow], workers: int) -> list[tuple[str, str]]:
+def _totals(
+    rows: Sequence[PlanRow], workers: int, memory: int | None = None
+) -> list[tuple[str, str]]:
     due, others = _due(rows), [row for row in rows if row.job is None]
     lines = [("to do", f"{len(due):,} of {_count(len(rows), 'grid point')}{_kinds(due)}")]
     if others:
@@ -351,7 +384,7 @@ def _totals(rows: Sequence[PlanRow], workers: int) -> list[tuple[str, str]]:
         (
             "memory",
             f"at most {_bytes(_largest(due, 1))} a worker, {_bytes(_largest(due, workers))} "
-            "all workers together",
+            f"all workers together{_shortage(due, workers, memory)}",
         ),
     ]
 

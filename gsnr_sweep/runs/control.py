@@ -46,8 +46,11 @@ class Attempt:
         number: From 1.
         resume_from: Folder of an earlier launch's interrupted run with the same identity.
         request: What others want.
+        sharing_memory: Processes that may want at the same time what memory is left; 1 where all
+            of them are known to fit.
     """
 
     number: int = 1
     resume_from: Path | None = None
     request: RunControl = field(default_factory=RunControl)
+    sharing_memory: int = 1

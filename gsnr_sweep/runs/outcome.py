@@ -6,12 +6,11 @@ import dataclasses
 import errno
 from pathlib import Path
 
-import torch
-
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.records.record import RunRecord, read_record
 from gsnr_sweep.records.state import State
 from gsnr_sweep.records.status import read_status
+from gsnr_sweep.runs.memory_guard import OutOfMemoryError
 
 
 class DivergedError(GsnrError):
@@ -47,7 +46,7 @@ def may_pass(error: BaseException) -> bool:
     cause = error.__cause__ if isinstance(error, GsnrError) else error
     if isinstance(cause, OSError):
         return cause.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
-    return isinstance(cause, MemoryError | torch.OutOfMemoryError)
+    return isinstance(error, OutOfMemoryError)
 
 
 def run_result(folder: Path) -> RunResult | None:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from gsnr_sweep.runs.device import (
     set_exact_arithmetic,
 )
 from gsnr_sweep.runs.environment import describe_environment
+from gsnr_sweep.runs.memory_guard import within_memory
 from gsnr_sweep.runs.outcome import (
     DivergedError,
     RunResult,
@@ -142,7 +144,7 @@ class _Run:
             reset_peak_memory(self.device)
             own = "; ".join(own_code(run.record.config))
             try:
-                with working(own):
+                with working(own), self._within_memory():
                     self._train_and_measure()
                 run.record.state = State.FINISHED
             except BaseException as raised:
@@ -152,6 +154,9 @@ class _Run:
             finally:
                 self._close()
         return self._returned()
+
+    def _within_memory(self) -> AbstractContextManager[None]:
+        return within_memory(self.run.cfg, self.device, self.run.attempt.sharing_memory)
 
     def _returned(self) -> RunResult:
         run = self.run

@@ -90,6 +90,16 @@ def test_processes_of_this_machine_share_one_list() -> None:
     assert job_pool.describe() == "2 processes of 3 threads on this machine"
 
 
+def test_whose_memory_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gsnr_sweep.launcher.jobs.memory_limit", lambda: 7 * 10**9)
+    crew = _crew(LocalSettings(workers=3), 1, 2, 3, 4)
+    assert crew.memory == 7 * 10**9
+    crew.sharing_memory = 3  # they may not fit together
+    assert [worker.sharing_memory for worker in crew.workers(crew._manifest.runs, 3)] == [3] * 3
+    assert _crew(LocalSettings(workers=3, gpus=1), 1, 2).memory is None
+    assert _crew(SlurmSettings(), 1, 2).memory is None
+
+
 def test_only_what_is_to_be_run_is_counted() -> None:
     manifest = _manifest(Path("/sweep"), *[1.0] * 6)
     for run in manifest.runs[2:]:

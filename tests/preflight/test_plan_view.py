@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -287,3 +288,21 @@ def test_values_are_told_that_a_grid_refers_to(monkeypatch: pytest.MonkeyPatch) 
     assert "n ∈ {40, 77}" in _shown("-m", "n=40,'${oc.env:SIZE}'")
     labels = [point.label for point in expanded(*TINY, "-m", "n=40,'${oc.env:SIZE}'").points]
     assert labels == ["n=40", "n=77"]
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        (None, ""),
+        (2 * 10**9, ""),
+        (1.5 * 10**9, "This machine has 1.5 GB: .*; hydra.launcher.workers=2 keeps within that"),
+        (0.7 * 10**9, "hydra.launcher.workers=1 keeps within that"),
+        (0.5 * 10**9, "a smaller memory_limit, fewer threads or smaller sets"),
+    ],
+)
+def test_a_machine_too_small_is_said(there: float | None, told: str) -> None:
+    rows = [_row(f"n={k}", job=k, memory=0.6e9) for k in range(5)]
+    memory = None if there is None else int(there)
+    for shown in (summarize(rows, 3, memory), _drawn(show_table(rows, 3, memory), 80)):
+        plain = " ".join(shown.split())
+        assert re.search(told, plain) if told else "This machine" not in plain
