@@ -96,6 +96,29 @@ def ensemble(
     return Ensemble(workload.initial(), workload.sets(), workload.task, cfg.training, device)
 
 
+class Normalization:
+    """The gradient of one replica through its set's statistics, within a limit of memory."""
+
+    def __init__(self, workload: Workload, memory_limit: str) -> None:
+        """Build the replica."""
+        torch.set_num_threads(1)
+        built = ensemble(workload, more=(f"memory_limit={memory_limit}",))
+        self._replica = built.replicas[0]
+        self._chunk = built.chunks.step
+
+    def describe(self) -> str:
+        """Say how many samples go through the network at a time."""
+        return f"{self._chunk:,}"
+
+    def gradient(self) -> None:
+        """Compute it."""
+        self._replica.gradient()
+
+    def statistics(self) -> None:
+        """Compute the statistics alone."""
+        self._replica.engine.fix_statistics(self._replica.train)
+
+
 class Training:
     """The engine's training: epochs of M replicas in its own threads, nothing measured."""
 

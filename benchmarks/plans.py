@@ -21,6 +21,7 @@ class Plan:
         compiled_chunks: The same where each costs a compilation; empty for no compiling.
         sgd: Workloads of mini-batch training with the epochs of one turn.
         sgd_rounds: Turns of these.
+        normalization: Workloads whose sets are normalized as a whole, with limits of memory.
         moments: Workloads of the moments.
         api: Workloads of the Python interface, of one set each.
         api_chunks: Chunk sizes that peers may choose from there.
@@ -51,6 +52,7 @@ class Plan:
     compiled_chunks: tuple[int, ...]
     sgd: tuple[tuple[Workload, int], ...]
     sgd_rounds: int
+    normalization: tuple[tuple[Workload, tuple[str, ...]], ...]
     moments: tuple[Workload, ...]
     api: tuple[Workload, ...]
     api_chunks: tuple[int, ...]
@@ -103,6 +105,12 @@ def full(passes: int) -> Plan:
             (Workload("vgg_bn", 16, 512, 1), 1),
         ),
         sgd_rounds=5,
+        normalization=(
+            (Workload("table3_cnn", 6, 4000, 1), ("1GB",)),
+            (Workload("table3_cnn", 6, 15000, 1), ("1GB", "3GB")),
+            (Workload("resnet18", 8, 1500, 1), ("1GB",)),
+            (Workload("resnet18", 8, 4000, 1), ("1GB", "2GB")),
+        ),
         moments=(
             Workload("table2_cnn", 6, 1000, passes),
             Workload("table2_cnn", 20, 1000, passes),
@@ -170,6 +178,7 @@ def quick(passes: int) -> Plan:
         compiled_chunks=(),
         sgd=((Workload("perceptron", 4, 128, 2), 1),),
         sgd_rounds=2,
+        normalization=((Workload("table3_cnn", 2, 200, 1), ("10MB",)),),
         moments=(Workload("table3_cnn", 2, 32, passes),),
         api=(Workload("attention", 8, 20, 1),),
         api_chunks=(16,),

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.tables import Section, Table, markdown
 
-SECTIONS = ("step", "moments", "point", "sweep", "growth", "start", "api", "sgd")
+SECTIONS = ("step", "moments", "point", "sweep", "growth", "start", "api", "sgd", "normalization")
 PAGE = "performance.md"
 _TEMPLATE = Path(__file__).with_name("performance.md.template")
 _MISSING = "*Not measured here.*"

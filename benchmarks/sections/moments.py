@@ -11,6 +11,7 @@ from benchmarks import ours
 from benchmarks.agreement import EXACT
 from benchmarks.memory import NOT_HERE, resident
 from benchmarks.peers import moments as peers
+from benchmarks.peers.optional import has_jax, jax_moments
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Result
 from benchmarks.sections.contested import contested, facts_of, fill
@@ -25,6 +26,7 @@ _PEERS: dict[str, Any] = {
     "torch.func vmap(grad)": peers.VmapGrad,
     "sample loop": peers.SampleLoop,
 }
+_JAX = "JAX vmap(grad)"
 _COLUMNS = ["", "s a pass", "times ours", "gradient passes", "peak memory", "its setting", "apart"]
 
 
@@ -51,6 +53,7 @@ def _contenders(plan: Plan, workload: Workload, dtype: str) -> dict[str, Build]:
         OURS: (ours.MomentPasses, workload, dtype),
         GRADIENT: (peers.GradientPass, workload, plan.chunks, dtype),
         **{name: (peer, workload, plan.sample_chunks, dtype) for name, peer in _PEERS.items()},
+        **({_JAX: (jax_moments, workload, plan.sample_chunks, dtype)} if has_jax() else {}),
     }
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from benchmarks import ours
 from benchmarks.agreement import EXACT, Reference, small
 from benchmarks.machine import Peak, cores
+from benchmarks.peers.optional import has_jax, jax_replicas
 from benchmarks.peers.training import CompiledLoop, PlainLoop, VmapReplicas
 from benchmarks.plans import Plan
 from benchmarks.sections.contest import Build, Expected, Result, hold
@@ -19,6 +20,7 @@ from benchmarks.workers import working
 from benchmarks.workloads import Workload
 
 OURS, LOOP, VMAP, COMPILED = "gsnr-sweep", "plain loop", "torch.func vmap", "torch.compile"
+JAX = "JAX"
 _COMPILERS = ("g++", "clang++", "c++")
 _COLUMNS = ["", "s an epoch", "times ours", "GFLOP/s", "of the peak", "its setting", "apart"]
 
@@ -40,6 +42,7 @@ def run(plan: Plan, console: Console) -> Section:
         expected, flops = _expected(plan, workload)
         results = hold(_contenders(plan, workload, epochs), expected, plan.rounds, console)
         results |= _skipped(plan)
+        results |= {} if has_jax() else {JAX: Result(problem="skipped: it is not installed")}
         tables.append(_table(workload, results, epochs, flops, peak))
         known = facts_of(workload, results, "seconds", epochs)
         facts["workloads"].append({**known, "flops_an_epoch": flops})
@@ -67,6 +70,8 @@ def _contenders(
     }
     if not _skipped(plan):
         found[COMPILED] = (CompiledLoop, workload, epochs, plan.compiled_chunks, dtype)
+    if has_jax():
+        found[JAX] = (jax_replicas, workload, epochs, plan.chunks, dtype)
     return found
 
 

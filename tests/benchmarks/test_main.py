@@ -25,7 +25,7 @@ def test_quick_form_times_and_writes(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (workload,) = json.loads((tmp_path / "step.json").read_text())["facts"]["workloads"]
     compared = {name for name, one in workload["contenders"].items() if one["seconds"]}
-    assert compared == {"gsnr-sweep", "plain loop", "torch.func vmap"}
+    assert compared == {"gsnr-sweep", "plain loop", "torch.func vmap", "JAX"}
     assert "| gsnr-sweep |" in (tmp_path / "performance.md").read_text()
 
 
