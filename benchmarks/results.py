@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from benchmarks.summary import summary
 from benchmarks.tables import Section, Table, markdown
 
 SECTIONS = ("step", "moments", "point", "sweep", "growth", "start", "api", "sgd", "normalization")
@@ -51,6 +52,7 @@ def write_page(folder: Path) -> Path:
     there = [content for content in found.values() if content]
     page = _TEMPLATE.read_text(encoding="utf-8")
     page = page.replace("{machine}", _machines(there))
+    page = page.replace("{summary}", markdown(summary(found)).rstrip())
     for name, content in found.items():
         page = page.replace(f"{{{name}}}", _tables(content) if content else _MISSING)
     path = folder / PAGE

@@ -38,8 +38,8 @@ def run(plan: Plan, console: Console) -> Section:
         table.add(name, Spread.of(seconds).text(), ratio(seconds, times[TORCH]).text())
     table.notes.append(
         f"Whole commands, {plan.start_rounds} times in turn. The dry runs are of the README's "
-        "grid; where there are runs, of a grid that is like it but for the seed. To look up runs "
-        "takes MLflow, which a process of its own imports beside PyTorch."
+        "grid; where there are runs, of a grid that is like it but for the seed, and finished runs "
+        "are looked up in a SQLite store, too."
     )
     return Section("start", [main_job, table], {"main_job": whole.seconds, "seconds": times})
 
