@@ -17,13 +17,16 @@ _WIDTH = 150
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "sections", nargs="*", help=f"which to measure; there is {', '.join(SECTIONS)}"
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--only", default=",".join(SECTIONS), help="sections, with commas between")
+    parser.add_argument("--only", default="", help="the same, with commas between")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything work?")
     options = parser.parse_args()
-    chosen = options.only.split(",")
+    chosen = [*options.sections, *filter(None, options.only.split(","))] or list(SECTIONS)
     if unknown := [name for name in chosen if name not in SECTIONS]:
-        parser.error(f"--only: there is no section {unknown[0]}; there is {', '.join(SECTIONS)}")
+        parser.error(f"there is no section {unknown[0]}; there is {', '.join(SECTIONS)}")
     if options.quick:  # where cores are shared, as in CI, threads that wait actively cost minutes
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     console = Console()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,7 +68,11 @@ def grid_size(overrides: Sequence[str]) -> int:
 
 
 def config(
-    workload: Workload, epochs: int = 1, dtype: str = "float32", more: Sequence[str] = ()
+    workload: Workload,
+    epochs: int = 1,
+    dtype: str = "float32",
+    more: Sequence[str] = (),
+    device: str = "cpu",
 ) -> Config:
     """Return the config of a run of some epochs, one replica to a thread, on all cores."""
     return typed_config(
@@ -80,20 +85,24 @@ def config(
         f"measure_at=[{epochs}]",
         f"threads={cores()}",
         f"dtype={dtype}",
-        "device=cpu",
+        f"device={device}",
         "tracking=none",
     )
 
 
 def ensemble(
-    workload: Workload, epochs: int = 1, dtype: str = "float32", more: Sequence[str] = ()
+    workload: Workload,
+    epochs: int = 1,
+    dtype: str = "float32",
+    more: Sequence[str] = (),
+    device: str = "cpu",
 ) -> Ensemble:
     """Build the replicas."""
     from gsnr_sweep.training.ensemble import Ensemble
 
-    cfg = config(workload, epochs, dtype, more)
-    device = torch.device("cpu")
-    return Ensemble(workload.initial(), workload.sets(), workload.task, cfg.training, device)
+    cfg = config(workload, epochs, dtype, more, device)
+    place = torch.device(device)
+    return Ensemble(workload.initial(), workload.sets(), workload.task, cfg.training, place)
 
 
 class Normalization:
@@ -140,6 +149,63 @@ class Training:
     def work(self) -> None:
         """Train for the epochs, from wherever the weights are."""
         list(self._ensemble.run(measured=[self._epochs]))
+
+
+class GpuTraining:
+    """The engine's training on a GPU, or on a CPU to rehearse."""
+
+    def __init__(
+        self, workload: Workload, epochs: int, device: str, graphs: bool, tf32: bool
+    ) -> None:
+        """Build the replicas.
+
+        Args:
+            workload: What is trained.
+            epochs: Of a turn.
+            device: ``cuda`` or ``cpu``.
+            graphs: Whether steps may be captured as CUDA graphs.
+            tf32: Whether matrix products may round to TF32.
+        """
+        from gsnr_sweep.engine.batched import replicas
+        from gsnr_sweep.runs.device import set_exact_arithmetic
+
+        if not graphs:
+            replicas.captured = lambda step, *_: step
+        set_exact_arithmetic(tf32)
+        self._workload, self._device = workload, device
+        self._ensemble = ensemble(workload, 10**6, device=device)
+        self._epochs, self._stepping = epochs, contextlib.ExitStack()
+        self._steps = self._stepping.enter_context(self._ensemble.stepping())
+
+    def work(self) -> None:
+        """Train for the epochs, from wherever the weights are."""
+        self._steps.take(self._epochs * self._ensemble.steps_an_epoch)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+
+    def moments(self) -> float:
+        """Return the seconds of the moments of all replicas, the second time."""
+        for _ in range(2):
+            started = time.perf_counter()
+            for replica in self._ensemble.replicas:
+                replica.fix_statistics()
+                replica.moments(signs=True)
+            self._wait()
+        return time.perf_counter() - started
+
+    def flops(self) -> float:
+        """Return the operations of an epoch."""
+        from benchmarks.agreement import Reference
+
+        workload = self._workload
+        return float(Reference().flops(workload) * workload.n * workload.n_sets)
+
+    def memory(self) -> int:
+        """Return the bytes that the allocator held at most."""
+        return torch.cuda.max_memory_allocated() if self._device == "cuda" else 0
 
 
 class MiniBatches:
@@ -252,6 +318,16 @@ class Cost:
     seconds: float
     peak: float
     parameters: int
+
+
+def both_sides(*overrides: str) -> list[tuple[float, float, float]]:
+    """Run a grid point; return each measured epoch with both sides of eq. (19)."""
+    from gsnr_sweep.runs.runner import run_point
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = run_point(typed_config(*overrides, "tracking=none"), Path(folder)).record
+    keys = ("osgr_lhs", "osgr_rhs")
+    return [(one.epoch, *(one.metrics[key] for key in keys)) for one in found.measurements]  # type: ignore[misc]
 
 
 def _run(*overrides: str) -> dict[str, Any]:

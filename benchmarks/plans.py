@@ -39,6 +39,9 @@ class Plan:
         growth: Values by key, with what changes of the base for this key.
         growth_rounds: Turns of each.
         largest: The run whose memory is compared with the plan's.
+        gpu_peak: Sizes and repeats of a GPU's matrix products.
+        gpu_steps: Training workloads of a GPU with the epochs of one turn.
+        gpu_workers: Numbers of workers that share a GPU.
         main_job: Overrides of the README's command.
         start_rounds: Turns of what is timed until something is computed.
     """
@@ -70,6 +73,9 @@ class Plan:
     growth: dict[str, tuple[tuple[int, ...], dict[str, str]]]
     growth_rounds: int
     largest: dict[str, str]
+    gpu_peak: tuple[tuple[int, ...], int]
+    gpu_steps: tuple[tuple[Workload, int], ...]
+    gpu_workers: tuple[int, ...]
     main_job: tuple[str, ...]
     start_rounds: int
 
@@ -156,6 +162,19 @@ def full(passes: int) -> Plan:
         },
         growth_rounds=2,
         largest={"n": "15000", "ch": "20", "n_sets": "10", "epochs": "3", "measure_at": "[1]"},
+        gpu_peak=((2048, 4096, 8192), 20),
+        gpu_steps=(
+            *(
+                (Workload("table2_cnn", ch, n, 10), 20)
+                for n in (1000, 6000, 15000)
+                for ch in (6, 12, 20)
+            ),
+            *((Workload("table3_cnn", ch, 6000, 10), 5) for ch in (6, 12)),
+            (Workload("mlp", 512, 6000, 10), 20),
+            (Workload("resnet18", 64, 2000, 2), 2),
+            (Workload("vgg", 64, 5000, 2), 2),
+        ),
+        gpu_workers=(1, 2, 4),
         main_job=("n=1000,2000", "ch=6,8"),
         start_rounds=8,
     )
@@ -199,6 +218,9 @@ def quick(passes: int) -> Plan:
         },
         growth_rounds=1,
         largest={"n": "400", "ch": "2", "epochs": "2", "measure_at": "[1]", **small},
+        gpu_peak=((256,), 2),
+        gpu_steps=((Workload("table2_cnn", 2, 64, 2), 1), (Workload("vgg_bn", 2, 40, 2), 1)),
+        gpu_workers=(1,),
         main_job=("n=50,100", "ch=2", "epochs=2", "measure_at=[1]", "n_sets=2", "n_test=100"),
         start_rounds=1,
     )

@@ -11,7 +11,18 @@ from typing import Any
 from benchmarks.summary import summary
 from benchmarks.tables import Section, Table, markdown
 
-SECTIONS = ("step", "moments", "point", "sweep", "growth", "start", "api", "sgd", "normalization")
+SECTIONS = (
+    "step",
+    "moments",
+    "point",
+    "sweep",
+    "growth",
+    "start",
+    "api",
+    "sgd",
+    "normalization",
+    "gpu",
+)
 PAGE = "performance.md"
 _TEMPLATE = Path(__file__).with_name("performance.md.template")
 _MISSING = "*Not measured here.*"
