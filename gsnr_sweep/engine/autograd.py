@@ -23,6 +23,7 @@ from gsnr_sweep.gradients.batchnorm import (
     set_modes,
 )
 from gsnr_sweep.gradients.full_batch import (
+    Room,
     differentiate,
     full_batch_gradient,
     use_full_batch_statistics,
@@ -66,6 +67,7 @@ class AutogradEngine:
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._norms = norms_in_order(self.model, self.example)
         self._format = image_format(self.model)
+        self._room = Room()
         self._cut: dict[tuple[int, bool], list[Part]] = {}
 
     def batches(self, samples: Samples, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -97,7 +99,7 @@ class AutogradEngine:
         batches = partial(self.batches, samples, self.chunks.step)
         if self._norms and mode is Mode.BATCH and self._n_steps(samples) > 1:
             return full_batch_gradient(
-                self._parts(len(samples)), batches, self._loss_sum, self._parameters
+                self._parts(len(samples)), batches, self._loss_sum, self._parameters, self._room
             )
         set_modes(self._norms, mode)
         return differentiate(self.model, batches, self._loss_sum, self._parameters)
@@ -162,7 +164,9 @@ class AutogradEngine:
         batches = partial(self.batches, samples, self.chunks.step)
         steps = self._n_steps(samples)
         parts = self._parts(len(samples), forward_only=True) if steps > 1 else None
-        use_full_batch_statistics(self.model, self._norms, batches, steps, parts=parts)
+        use_full_batch_statistics(
+            self.model, self._norms, batches, steps, parts=parts, room=self._room
+        )
 
     def moments(self, samples: Samples, on_chunk: OnChunk, signs: bool) -> Moments:
         """Return the moments of per-sample gradients, statistics fixed.

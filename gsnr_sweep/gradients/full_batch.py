@@ -6,6 +6,7 @@ Liu et al. 2020, A.2. Which gradient is stepped and which is measured:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -19,16 +20,36 @@ Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 LossSum = Callable[[Tensor, Tensor], Tensor]
 
 
+class Room:
+    """Memory by name that is used again and again: fresh memory costs as much as filling it."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._flat: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, n: int) -> Tensor:
+        """Return memory for n samples like some; what was taken by that name before is lost."""
+        shape = (n, *like.shape[1:])
+        size, flat = math.prod(shape), self._flat.get(name)
+        if flat is None or flat.numel() < size or flat.dtype != like.dtype:
+            self._flat.pop(name, None)
+            flat = self._flat[name] = like.new_empty(size)
+        return flat[:size].view(shape)
+
+
 class _Kept:
     """Values of all samples at a cut, [n, ...] each, written and read chunk by chunk."""
 
-    def __init__(self, n: int) -> None:
-        self._n = n
+    def __init__(self, n: int, room: Room, name: str) -> None:
+        self._n, self._room, self._name = n, room, name
         self._tensors: Values = []
 
     def write(self, start: int, values: Values) -> None:
         if not self._tensors:
-            self._tensors = [v.new_empty((self._n, *v.shape[1:])) for v in values]
+            self._tensors = [
+                self._room.take(f"{self._name} {place}", value.detach(), self._n)
+                for place, value in enumerate(values)
+            ]
         for tensor, value in zip(self._tensors, values, strict=True):
             tensor[start : start + len(value)] = value
 
@@ -39,8 +60,9 @@ class _Kept:
 class _Passes:
     """Passes over a set through the parts of a network, with what is kept between them."""
 
-    def __init__(self, parts: Sequence[Part], batches: Batches) -> None:
+    def __init__(self, parts: Sequence[Part], batches: Batches, room: Room | None) -> None:
         self.parts = parts
+        self.room = room or Room()
         self._batches = batches
         self._ends: list[int] = []
         if len(parts) > 1:
@@ -97,7 +119,8 @@ class _Passes:
 
     def _go_on(self, place: int, then: Mode) -> None:
         """Compute what is alive at a part's end, and the statistics of the layer that is there."""
-        norm, kept = self.parts[place + 1].norms[0], _Kept(self.n)
+        norm = self.parts[place + 1].norms[0]
+        kept = _Kept(self.n, self.room, f"kept {place}")
         norm.start_collecting()
         for (start, _), values in zip(self.bounds(), self.chunks(place), strict=True):
             reached = self.parts[place].run(values)
@@ -115,6 +138,7 @@ def use_full_batch_statistics(
     n_batches: int,
     *,
     parts: Sequence[Part] | None = None,
+    room: Room | None = None,
     follow: bool = False,
 ) -> None:
     """Set every layer's statistics to the training set's at the current weights, then fix them.
@@ -128,6 +152,7 @@ def use_full_batch_statistics(
         batches: Starts a pass over the training set.
         n_batches: Number of batches in a pass.
         parts: The network in parts (`gsnr_sweep.gradients.parts.CutNetwork`); None for one.
+        room: Memory for what is kept between the parts; None for fresh memory.
         follow: Whether statistics are functions of the weights, whose tangents reach them.
     """
     at_once, then = (Mode.FOLLOWED, Mode.TRACED) if follow else (Mode.BATCH, Mode.FIXED)
@@ -137,11 +162,16 @@ def use_full_batch_statistics(
             model(x)
         set_modes(norms, then)
         return
-    _Passes(parts or whole(model, norms), batches).set_statistics(then, forward_only=True)
+    passes = _Passes(parts or whole(model, norms), batches, room)
+    passes.set_statistics(then, forward_only=True)
 
 
 def full_batch_gradient(
-    parts: Sequence[Part], batches: Batches, loss_sum: LossSum, parameters: Sequence[Tensor]
+    parts: Sequence[Part],
+    batches: Batches,
+    loss_sum: LossSum,
+    parameters: Sequence[Tensor],
+    room: Room | None = None,
 ) -> list[Tensor]:
     """Differentiate the summed loss by the parameters, through the full-batch statistics, exactly.
 
@@ -159,11 +189,12 @@ def full_batch_gradient(
         batches: Starts a pass over the training set.
         loss_sum: Sum over a batch of the losses, from outputs and targets.
         parameters: By which to differentiate.
+        room: Memory for what is kept between the parts; None for fresh memory.
 
     Returns:
         One float64 tensor a parameter.
     """
-    passes = _Passes(parts, batches)
+    passes = _Passes(parts, batches, room)
     passes.set_statistics()
     norms = [norm for part in parts for norm in part.norms]
     for norm in norms:
@@ -201,7 +232,8 @@ class _Backward:
                 _add(gradient, parts)
             return None
         adjoint = _zeros([first.mean, first.var])
-        below = _Kept(self._passes.n)
+        name = f"gradient {self._place % 2}"
+        below = _Kept(self._passes.n, self._passes.room, name)
         start = 0
         count = len(parameters)
         for leaves, parts in self._differentiated([*parameters, first.mean, first.var], True):

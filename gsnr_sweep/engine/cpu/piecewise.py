@@ -157,7 +157,7 @@ class PiecewisePasses:
             run = self._run()
             z = block.convolve(self._reach(piece, part, blocks, run, stage), run)
             if keep:
-                kept = kept or self._room_for(z)
+                kept = kept or self._room_for(z, f"kept {stage}")
                 kept.data[blocks] = z.inside
             sums = sums or ChannelSums(z.channels)
             sums.add(z, run)
@@ -167,11 +167,12 @@ class PiecewisePasses:
         if kept is not None:
             self._kept[stage] = kept
 
-    def _room_for(self, images: Lanes) -> Lanes:
-        """Return memory for such images of all samples, without a border."""
+    def _room_for(self, images: Lanes, name: str) -> Lanes:
+        """Return memory for such images of all samples, without a border; the next step's, too."""
         total = sum(-(-len(part) // self._memory.lanes) for part, _ in self._chunks())
         shape = (total, images.channels, images.height, images.width, self._memory.lanes)
-        return Lanes(torch.empty(shape), len(self._samples), 0, images.height, images.width)
+        data = self._memory.take(name, shape, torch.float32)
+        return Lanes(data, len(self._samples), 0, images.height, images.width)
 
     @torch.no_grad()
     def gradient(self, loss: Loss, parameters: Sequence[torch.nn.Parameter]) -> list[Tensor]:
@@ -184,12 +185,11 @@ class PiecewisePasses:
         self.set_statistics()
         sums = Sums(parameters, MomentOrder.GRADIENT)
         above: Lanes | None = None  # gradient by the activation of the stage at the piece's end
-        for piece in reversed(self._pieces):
+        for number, piece in reversed(list(enumerate(self._pieces))):
             for stage in reversed(piece.middle):
                 if self._network.stages[stage].norms:
                     self._sum_normalization(piece, stage, above, loss)
-            above = self._go_back(piece, above, loss, sums)
-            self._kept.pop(piece.end, None)
+            above = self._go_back(piece, above, loss, sums, f"gradient {number % 2}")
         return sums.gradients()
 
     def _sum_normalization(
@@ -208,7 +208,9 @@ class PiecewisePasses:
         before = self._totals.get(block.norm)
         self._totals[block.norm] = found if before is None else before + found
 
-    def _go_back(self, piece: _Piece, above: Lanes | None, loss: Loss, sums: Sums) -> Lanes | None:
+    def _go_back(
+        self, piece: _Piece, above: Lanes | None, loss: Loss, sums: Sums, name: str
+    ) -> Lanes | None:
         """Add to the parameters' sums; return the gradient by the first activation of the piece."""
         below: Lanes | None = None
         totals: list[Tensor] = []
@@ -218,7 +220,7 @@ class PiecewisePasses:
             if piece.start >= 0:
                 assert g is not None
                 totals.append(self._block(piece.start).normalization_sums(g, run, sums))
-                below = below or self._room_for(g)
+                below = below or self._room_for(g, name)
                 below.data[blocks] = g.inside
         for found in totals:
             self._add_total(self._block(piece.start), found)
