@@ -93,7 +93,7 @@ class PresetConfig:
     """Which experiment of a paper this is (groups ``experiment`` and ``scale``)."""
 
     name: str | None = key("the experiment, as in experiment=fig4_mnist; null: none")
-    scale: str = key("paper, laptop or smoke")
+    scale: str = key("paper, laptop or smoke; of fig4_mnist paper_start, too")
     figures: list[str] = key("figures to draw of the sweep: names, or dotted paths of functions")
     claims: list[str] = names("claims of your own to judge by the sweep: dotted paths of functions")
     paper_curves: bool = off("show the paper's own curves too, in figures for which they are known")

@@ -41,7 +41,7 @@ VARIANCES = ("plugin", "unbiased")
 
 STATISTICS = ("training_set", "running")
 
-SCALES = ("paper", "laptop", "smoke")
+SCALES = ("paper", "paper_start", "laptop", "smoke")
 
 KERNELS = ("auto", "none", "avx512", "avx2", "baseline")
 

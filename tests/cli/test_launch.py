@@ -96,7 +96,7 @@ def _refusal(*arguments: str) -> str:
             ["experiment=no_such"],
             ["'no_such'", "Allowed: assumptions, fig11_toy, fig4_mnist,"],
         ),
-        (["scale=no_such"], ["'no_such'", "Allowed: laptop, paper, smoke."]),
+        (["scale=no_such"], ["'no_such'", "Allowed: laptop, paper, paper_start, smoke."]),
         (["data=toy", "model=mlp", "model.frozen=[fc3]"], ["'fc3' is no layer", "fc1, fc2"]),
         (
             ["-m", "data=toy", "model=mlp", "model.frozen=[fc1],[fc3]"],

@@ -1,6 +1,7 @@
 """The presets: the paper's grids as FACTS has them, and that every one of them runs."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ def _told(*arguments: str) -> str:
 
 def test_every_experiment_is_known_here_and_has_every_scale() -> None:
     assert GRIDS.keys() == set(EXPERIMENTS)
-    assert {path.stem for path in (CONF / "scale").glob("*.yaml")} == set(SCALES)
+    one_has = {("fig4_mnist", "paper_start")}
+    scales = {path.stem for path in (CONF / "scale").glob("*.yaml")}
+    assert scales == {*SCALES, *(scale for _, scale in one_has)}
     found = {(path.parent.name, path.stem) for path in (CONF / "scales").glob("*/*.yaml")}
-    assert found == set(itertools.product(OPTIONS, SCALES))
+    assert found == {*itertools.product(OPTIONS, SCALES), *one_has}
+    assert "has no such scale" in _told("experiment=fig9_cifar10", "scale=paper_start")
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -197,7 +201,10 @@ def test_an_unknown_experiment_or_scale_is_told_what_there_is() -> None:
     )
     for more in ([], ["experiment=fig4_mnist"], ["-m", "experiment=fig11_toy", "n=10,20"]):
         told = _told(*more, "scale=huge")
-        assert told == "scale=huge: there is no option 'huge'. Allowed: laptop, paper, smoke."
+        assert (
+            told
+            == "scale=huge: there is no option 'huge'. Allowed: laptop, paper, paper_start, smoke."
+        )
 
 
 @pytest.mark.parametrize("more", [[], ["-m", "n=10,20"]], ids=["single", "sweep"])
@@ -326,3 +333,15 @@ def test_the_smoke_scale_runs(
         }
         assert all(found == features[True][0] for found in features[True])  # they are fixed
         assert features[False][-1] != features[False][0]
+
+
+def test_the_first_panel_of_fig_4_is_the_papers_grid_to_epoch_20() -> None:
+    start, whole = (grid_of("fig4_mnist", scale) for scale in ("paper_start", "paper"))
+    assert start.axes == whole.axes
+    for first, full in zip(
+        configs_of("fig4_mnist", "paper_start"), configs_of("fig4_mnist", "paper"), strict=True
+    ):
+        assert (first.epochs, list(first.measured_epochs)) == (20, [20])
+        assert full.measured_epochs[0] == 20
+        longer = replace(first, epochs=full.epochs, measure_at=full.measure_at)
+        assert run_identity(longer) == run_identity(full)
