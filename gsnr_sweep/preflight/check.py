@@ -281,7 +281,8 @@ class _Inspections:
     def width(self, cfg: Config, spec: DataSpec) -> int:
         from gsnr_sweep.preflight.model_check import width_to_try
 
-        return width_to_try(self.fit(cfg, spec), cfg.ch)
+        fit = self.fit(cfg, spec)
+        return self._once(("width", fit, cfg.ch), lambda: width_to_try(fit, cfg.ch))
 
     def model(self, cfg: Config, spec: DataSpec) -> ModelCost:
         from gsnr_sweep.preflight.model_check import cost_of_width, try_model

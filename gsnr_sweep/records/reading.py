@@ -122,7 +122,7 @@ def _kinds(cls: Callable[..., Any]) -> dict[str, Any]:
 def _converted(kind: Any, value: Any, name: str, skip_unknown: bool) -> Any:
     """Return a value as the type of its field."""
     container = get_origin(kind)
-    if kind is Any:
+    if kind is Any or _is_of_floats(kind, value):
         return value
     if container is UnionType:
         return None if value is None else _converted(get_args(kind)[0], value, name, skip_unknown)
@@ -145,6 +145,17 @@ def _single(kind: type, value: Any, name: str, skip_unknown: bool) -> Any:
     if (fits := _PLAIN.get(kind)) and fits(value):
         return value
     raise ValueError(f"{name} cannot be {_shown(value)}")
+
+
+def _is_of_floats(kind: Any, value: Any) -> bool:
+    """Ask of all numbers at once what is asked of each: they make most of a record."""
+    if kind not in _OF_FLOATS or not isinstance(value, get_origin(kind)):
+        return False
+    numbers = value.values() if isinstance(value, dict) else value
+    return set(map(type, numbers)) <= {float} and all(map(math.isfinite, numbers))
+
+
+_OF_FLOATS = (list[float], list[float | None], dict[str, float], dict[str, float | None])
 
 
 def _is_whole(value: object) -> bool:

@@ -24,7 +24,8 @@ from gsnr_sweep.records.record import RECORD_FILE, RunRecord, flatten, read_reco
 from gsnr_sweep.records.sent import Sent, read_sent, record_digest
 from gsnr_sweep.records.state import State
 from gsnr_sweep.tracking.data_sets import inputs_of
-from gsnr_sweep.tracking.query import readable_store_errors, runs_by_id
+from gsnr_sweep.tracking.query import readable_store_errors
+from gsnr_sweep.tracking.run_ids import present
 from gsnr_sweep.tracking.run_writer import (
     LONGEST_NAME,
     RunDeletedError,
@@ -129,7 +130,7 @@ class Exporter:
         for (uri, experiment), known in sent.items():
             client, experiment_id = self._opened_store(uri, experiment)
             with readable_store_errors(uri):
-                found |= {r.info.run_id for r in runs_by_id(client, experiment_id, list(known))}
+                found |= present(client, experiment_id, list(known))
         return [f for known in sent.values() for run_id, f in known.items() if run_id not in found]
 
     def _send(self, folder: Path, record: RunRecord, cfg: TrackingConfig, sent: Sent) -> None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from gsnr_sweep.errors import GsnrError
-from gsnr_sweep.tracking.query import find_sweep
+from gsnr_sweep.tracking.query import reused_ids
+from gsnr_sweep.tracking.run_ids import of_parent, present
 from gsnr_sweep.tracking.store import PARENT_TAG, store_problem
 from gsnr_sweep.tracking.sweep_tracker import GRID_TAG
 from gsnr_sweep.tracking.uri import server_address
@@ -197,14 +198,10 @@ def _axes(parent: Run) -> tuple[str, ...]:
 
 def _members(client: MlflowClient, parent: Run) -> tuple[str, ...]:
     """Return the runs of a sweep that reuses some of others; none where all are its own."""
-    parent_id = parent.info.run_id
-    try:
-        runs = find_sweep(client, parent_id).runs
-    except GsnrError:  # none has begun
-        return ()
-    if all(run.data.tags.get(PARENT_TAG) == parent_id for run in runs):
-        return ()
-    return tuple(sorted(run.info.run_id for run in runs))
+    experiment_id, parent_id = parent.info.experiment_id, parent.info.run_id
+    reused = present(client, experiment_id, reused_ids(client, parent))
+    own = of_parent(client, experiment_id, parent_id)
+    return tuple(sorted(own | reused)) if reused - own else ()
 
 
 def _is_settled(text: str, state: Mapping[str, Any]) -> bool:

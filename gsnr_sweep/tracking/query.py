@@ -162,7 +162,12 @@ def _children(client: MlflowClient, parent: Run) -> Sweep:
 
 
 def _reused(client: MlflowClient, parent: Run) -> list[Run]:
-    """Return the runs of earlier launches that a sweep reuses, from its manifest."""
+    """Return the runs of earlier launches that a sweep reuses."""
+    return runs_by_id(client, parent.info.experiment_id, reused_ids(client, parent))
+
+
+def reused_ids(client: MlflowClient, parent: Run) -> list[str]:
+    """Return the ids of the runs of earlier launches that a sweep reuses, from its manifest."""
     from mlflow.exceptions import MlflowException
 
     with TemporaryDirectory() as temporary:
@@ -171,8 +176,7 @@ def _reused(client: MlflowClient, parent: Run) -> list[Run]:
             manifest = Manifest.read(Path(path).parent)
         except (MlflowException, OSError, GsnrError):
             return []  # of an older version, or of a run alone
-    ids = [run.run_id for run in manifest.runs if run.action == Action.REUSE and run.run_id]
-    return runs_by_id(client, parent.info.experiment_id, ids)
+    return [run.run_id for run in manifest.runs if run.action == Action.REUSE and run.run_id]
 
 
 def runs_by_id(client: MlflowClient, experiment_id: str, ids: Sequence[str]) -> list[Run]:
