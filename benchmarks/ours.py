@@ -113,7 +113,7 @@ class Normalization:
         torch.set_num_threads(1)
         built = ensemble(workload, more=(f"memory_limit={memory_limit}",))
         self._replica = built.replicas[0]
-        self._chunk = built.chunks.step
+        self._chunk = built.chunks.normalized or built.chunks.step
 
     def describe(self) -> str:
         """Say how many samples go through the network at a time."""

@@ -56,12 +56,12 @@ def memory_left() -> int:
 
 
 def _available() -> int:
-    """What the machine can give without swapping; on systems that do not tell, what is free."""
+    """What the machine can give, by swapping too; on systems that do not tell, what is free."""
     try:
-        lines = _MEMINFO.read_text().splitlines()
-        (found,) = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-        return int(found) * 1024
-    except (OSError, ValueError):
+        lines = [line.split() for line in _MEMINFO.read_text().splitlines()]
+        found = {words[0]: int(words[1]) * 1024 for words in lines}
+        return found["MemAvailable:"] + found.get("SwapFree:", 0)
+    except (OSError, ValueError, KeyError, IndexError):
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -51,7 +51,8 @@ def test_a_machine_without_groups(groups: Path) -> None:
 
 @pytest.fixture
 def available(groups: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (groups / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\nBuffers: 1 kB\n")
+    text = "MemTotal: 9000 kB\nMemAvailable:    3900 kB\nBuffers: 1 kB\nSwapFree:   100 kB\n"
+    (groups / "meminfo").write_text(text)
     monkeypatch.setattr(machine, "_MEMINFO", groups / "meminfo")
     return groups
 

@@ -23,6 +23,7 @@ from gsnr_sweep.gradients.batchnorm import (
     set_modes,
 )
 from gsnr_sweep.gradients.full_batch import (
+    Batches,
     Room,
     differentiate,
     full_batch_gradient,
@@ -96,13 +97,15 @@ class AutogradEngine:
         return any(norm.running_mean is not None for norm in self._norms)
 
     def _gradient(self, samples: Samples, mode: Mode) -> list[Tensor]:
-        batches = partial(self.batches, samples, self.chunks.step)
         if self._norms and mode is Mode.BATCH and self._n_steps(samples) > 1:
-            return full_batch_gradient(
-                self._parts(len(samples)), batches, self._loss_sum, self._parameters, self._room
-            )
+            parts, batches = self._parts(len(samples)), self._normalized_batches(samples)
+            return full_batch_gradient(parts, batches, self._loss_sum, self._parameters, self._room)
+        batches = partial(self.batches, samples, self.chunks.step)
         set_modes(self._norms, mode)
         return differentiate(self.model, batches, self._loss_sum, self._parameters)
+
+    def _normalized_batches(self, samples: Samples) -> Batches:
+        return partial(self.batches, samples, self.chunks.normalized)
 
     @cached_property
     def _cut_network(self) -> CutNetwork:
@@ -161,9 +164,11 @@ class AutogradEngine:
             self._fix_statistics_of(samples)
 
     def _fix_statistics_of(self, samples: Samples) -> None:
-        batches = partial(self.batches, samples, self.chunks.step)
-        steps = self._n_steps(samples)
-        parts = self._parts(len(samples), forward_only=True) if steps > 1 else None
+        batches: Batches = partial(self.batches, samples, self.chunks.step)
+        parts = None
+        if (steps := self._n_steps(samples)) > 1:
+            batches = self._normalized_batches(samples)
+            parts = self._parts(len(samples), forward_only=True)
         use_full_batch_statistics(
             self.model, self._norms, batches, steps, parts=parts, room=self._room
         )

@@ -30,13 +30,15 @@ class ChunkSizes:
         moments: Forward and backward with per-sample gradients, one layer at a time where the
             method allows it.
         losses: Forward only; does not depend on n, since it serves the test set too.
-        kept_bytes: What may be kept of a whole set where batch normalization takes its statistics
-            from several passes.
+        normalized: The same where batch normalization takes the statistics of a set that does not
+            fit one pass: fewer, so that there is room for what is kept of the whole set.
+        kept_bytes: Room for that.
     """
 
     step: int
     moments: int
     losses: int
+    normalized: int = 0
     kept_bytes: int = 0
 
 

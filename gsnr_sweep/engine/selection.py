@@ -158,9 +158,8 @@ class EngineChoice:
             return sizes
         if wanted is None and activations * n <= limit:
             return replace(sizes, step=n)
-        if wanted is None:  # a GPU's chunks would take all there is
-            sizes = replace(sizes, step=min(sizes.step, even(n, limit // 4 // activations)))
-        return replace(sizes, kept_bytes=max(0, limit - sizes.step * activations))
+        size = sizes.step if wanted else min(sizes.step, even(n, limit // 4 // activations))
+        return replace(sizes, normalized=size, kept_bytes=max(0, limit - size * activations))
 
     def engines(self, settings: EngineSettings, count: int) -> list[AutogradEngine]:
         """Make copies of the network, each with its way over samples."""

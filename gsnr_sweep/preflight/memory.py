@@ -115,7 +115,8 @@ def memory_bytes(
 def _pass_bytes(plan: EngineChoice, chunks: ChunkSizes) -> int:
     activations, per_sample_gradients = plan.bytes_per_sample
     return max(
-        chunks.step * activations + chunks.kept_bytes,
+        chunks.step * activations,
+        chunks.normalized * activations + chunks.kept_bytes,
         chunks.moments * (activations + per_sample_gradients),
         chunks.losses * activations // 2,
     )

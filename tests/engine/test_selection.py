@@ -108,8 +108,8 @@ def _assert_alike(a: Snapshot, b: Snapshot) -> None:
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", ["table3", "normalized"])
-def test_normalization_beyond_memory_goes_by_autograd(name: str) -> None:
+@pytest.mark.parametrize("name", ["table3", "normalized", "resnet18"])
+def test_normalization_beyond_memory_gives_the_same_numbers(name: str) -> None:
     cfg = _config("dtype=float32", "n=40", "n_sets=1", "epochs=1", "measure_at=[1]", "lr=0.001")
     whole = _ensemble(CASES[name], cfg)
     parts = _ensemble(CASES[name], dataclasses.replace(cfg, chunk_size=16))
@@ -117,6 +117,23 @@ def test_normalization_beyond_memory_goes_by_autograd(name: str) -> None:
     assert parts.chunks.step == 16
     (a,), (b,) = whole.run(), parts.run()
     _assert_alike(a, b)
+
+
+@pytest.mark.parametrize("kernels", ["none", pytest.param("auto", marks=needs_kernels)])
+@pytest.mark.parametrize("limit", ["1MB", "3MB", "1GB"])
+def test_normalization_leaves_room_for_what_is_kept(kernels: str, limit: str) -> None:
+    """Passes in one go, as those of mini-batches, may still take all the memory there is."""
+    cfg = _config("dtype=float32", "n=500", f"memory_limit={limit}", f"kernels={kernels}")
+    plan = _plan(CASES["table3"], cfg)
+    sizes, limit_in_bytes = plan.chunks(cfg.engine), cfg.engine.memory_limit
+    activations, _ = plan.bytes_per_sample
+    assert sizes.step * activations <= limit_in_bytes
+    if activations * 500 <= limit_in_bytes:
+        assert (sizes.step, sizes.kept_bytes) == (500, 0)
+        return
+    assert 1 <= sizes.normalized <= sizes.step
+    assert sizes.normalized * activations + sizes.kept_bytes == limit_in_bytes
+    assert sizes.kept_bytes >= limit_in_bytes // 2 or sizes.normalized == 1
 
 
 @needs_kernels

@@ -65,7 +65,7 @@ class CpuEngine(AutogradEngine):
         kept = self.chunks.kept_bytes
         places = self._cutting.chosen(len(samples), kept, forward_only)
         with self._memory() as memory:
-            yield PiecewisePasses(self.network, samples, self.chunks.step, places, memory)
+            yield PiecewisePasses(self.network, samples, self.chunks.normalized, places, memory)
 
     def _fits(self, samples: Samples) -> bool:
         return not self._norms or len(samples) <= self.chunks.step
