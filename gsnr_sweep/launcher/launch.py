@@ -289,7 +289,8 @@ def _load_what_comes_last() -> None:
     """Import the aggregation's libraries while workers work: it takes seconds."""
     with contextlib.suppress(ImportError), loading_quickly():
         import gsnr_sweep.analysis.read_folder
-        import gsnr_sweep.analysis.statistics  # noqa: F401
+        import gsnr_sweep.analysis.statistics
+        import gsnr_sweep.papers.liu2020.figures.lhs_rhs  # noqa: F401 - Matplotlib and seaborn
 
 
 def _stop(monitor: Monitor, progress: SweepProgress, interrupts: _Interrupts) -> None:
