@@ -8,7 +8,6 @@ machine has left; asking for more then fails, which a run can tell of.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from gsnr_sweep.config.schema import Config
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.machine import memory_left, memory_limit
+from gsnr_sweep.records.periodic import every
 
 try:
     import resource
@@ -89,22 +89,18 @@ def _told(cfg: Config, device: torch.device) -> str:
 
 @contextmanager
 def _limited(sharing: int) -> Iterator[None]:
-    over = threading.Event()
     taken = _taken()
     reserved = taken.asked_for - taken.used  # stacks of threads and the like, never used
 
-    def follow() -> None:
-        while not over.wait(_SECONDS_BETWEEN_LOOKS):
-            _limit(reserved, sharing)
+    def follow() -> bool:
+        _limit(reserved, sharing)
+        return True
 
-    _limit(reserved, sharing)
-    thread = threading.Thread(target=follow, name="memory", daemon=True)
-    thread.start()
+    follow()
     try:
-        yield
+        with every(_SECONDS_BETWEEN_LOOKS, follow, "memory"):
+            yield
     finally:
-        over.set()
-        thread.join()
         resource.setrlimit(resource.RLIMIT_DATA, _AT_FIRST)
 
 

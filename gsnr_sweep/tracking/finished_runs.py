@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from gsnr_sweep._startup import loading_quickly
 from gsnr_sweep.config.schema import TrackingConfig
 from gsnr_sweep.tracking.query import readable_store_errors, search_runs
+from gsnr_sweep.tracking.sqlite_store import reading
 from gsnr_sweep.tracking.store import HASH_TAG, KIND_TAG, STATE_TAG
 from gsnr_sweep.tracking.uri import missing_file, sqlite_file, tracking_uri
 
@@ -91,8 +91,7 @@ def finished_runs_in_file(path: Path, experiment: str) -> list[StoredRun]:
     Raises:
         sqlite3.Error: The file is locked, no database, or of another schema.
     """
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as database:
+    with reading(path) as database:
         rows = database.execute(_IN_SQLITE, {"experiment": experiment, **_TAGS})
         return [_stored(*row) for row in rows]
 

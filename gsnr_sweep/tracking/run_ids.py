@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gsnr_sweep.tracking.query import PARENT_TAG, runs_by_id, search_runs
+from gsnr_sweep.tracking.sqlite_store import reading
 from gsnr_sweep.tracking.uri import sqlite_file
 
 if TYPE_CHECKING:
@@ -51,6 +51,5 @@ def of_parent(client: MlflowClient, experiment_id: str, parent_id: str) -> set[s
 
 
 def _read(path: Path, questions: Sequence[tuple[str, Sequence[str]]]) -> set[str]:
-    address = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True)) as database:
+    with reading(path) as database:
         return {run_id for asked in questions for (run_id,) in database.execute(*asked)}

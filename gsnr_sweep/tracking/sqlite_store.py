@@ -48,9 +48,14 @@ def prepare_sqlite_store(path: Path) -> None:
                 temporary.unlink()
 
 
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """Open a store's file to be read only, in a block that closes it."""
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+
+
 def artifact_roots(path: Path) -> list[str]:
     """Return where a store's experiments keep their artifacts; nothing of one that is locked."""
-    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path)) as database:
+    with contextlib.suppress(sqlite3.Error), reading(path) as database:
         found = database.execute("SELECT DISTINCT artifact_location FROM experiments")
         return [location for (location,) in found if location]
     return []
@@ -89,7 +94,7 @@ def _check(path: Path) -> None:
         OSError: The file cannot be read, is no database, or another program's.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with reading(path) as database:
             found = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = {name for (name,) in found}
     except sqlite3.OperationalError as error:
