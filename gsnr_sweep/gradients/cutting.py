@@ -73,6 +73,6 @@ def _bytes(chosen: Sequence[Place], forward_only: bool) -> int:
     if forward_only:
         ordered = sorted(chosen, key=lambda place: place.position)
         sizes = [sum(place.kept.values()) for place in ordered]
-        return max(sizes) if len(sizes) == 1 else max(a + b for a, b in pairwise(sizes))
+        return max(sizes[::2]) + max(sizes[1::2], default=0)  # two pieces of memory take turns
     kept = {key: size for place in chosen for key, size in place.kept.items()}
     return sum(kept.values()) + 2 * max(place.gradients for place in chosen)

@@ -6,9 +6,9 @@ Liu et al. 2020, A.2. Which gradient is stepped and which is measured:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -27,14 +27,33 @@ class Room:
         """Start with none."""
         self._flat: dict[str, Tensor] = {}
 
-    def take(self, name: str, like: Tensor, n: int) -> Tensor:
-        """Return memory for n samples like some; what was taken by that name before is lost."""
-        shape = (n, *like.shape[1:])
-        size, flat = math.prod(shape), self._flat.get(name)
-        if flat is None or flat.numel() < size or flat.dtype != like.dtype:
+    @property
+    def bytes(self) -> int:
+        """Memory held."""
+        return sum(flat.nbytes for flat in self._flat.values())
+
+    def free(self, start: str) -> None:
+        """Give back the memory whose names start so."""
+        self._flat = {name: flat for name, flat in self._flat.items() if not name.startswith(start)}
+
+    def take(self, name: str, like: Values, n: int) -> Values:
+        """Return memory for n samples of such values; what was taken by that name is lost."""
+        likes = [value.detach() for value in like]
+        sizes = [n * value[0].nbytes for value in likes]
+        starts = [0, *accumulate(-(-size // _ALIGNED) * _ALIGNED for size in sizes)]
+        flat = self._flat.get(name)
+        if flat is None or len(flat) < starts[-1]:
             self._flat.pop(name, None)
-            flat = self._flat[name] = like.new_empty(size)
-        return flat[:size].view(shape)
+            flat = self._flat[name] = likes[0].new_empty(starts[-1], dtype=torch.uint8)
+        return [
+            flat[start : start + size].view(value.dtype).view(n, *value.shape[1:])
+            for start, size, value in zip(starts[:-1], sizes, likes, strict=True)
+        ]
+
+
+_ALIGNED = 64  # bytes
+_FORWARD, _BOTH_WAYS = "forward", "both ways"
+"""Names of memory. Each fills the room there is: one is given back before the other is taken."""
 
 
 class _Kept:
@@ -46,10 +65,7 @@ class _Kept:
 
     def write(self, start: int, values: Values) -> None:
         if not self._tensors:
-            self._tensors = [
-                self._room.take(f"{self._name} {place}", value.detach(), self._n)
-                for place, value in enumerate(values)
-            ]
+            self._tensors = self._room.take(self._name, values, self._n)
         for tensor, value in zip(self._tensors, values, strict=True):
             tensor[start : start + len(value)] = value
 
@@ -105,6 +121,7 @@ class _Passes:
             then: Mode of the layers from then on.
             forward_only: Whether nothing is kept that no later part needs.
         """
+        self.room.free(_BOTH_WAYS if forward_only else _FORWARD)
         for place, part in enumerate(self.parts):
             for norm in part.norms[1:] if part.begins_at_norm else part.norms:
                 norm.start_collecting()
@@ -113,14 +130,15 @@ class _Passes:
                         part.run(values)
                 norm.finish_collecting(then)
             if place + 1 < len(self.parts):
-                self._go_on(place, then)
+                name = f"{_FORWARD} {place % 2}" if forward_only else f"{_BOTH_WAYS} {place}"
+                self._go_on(place, then, name)
             if forward_only:
                 self.kept.pop(place, None)
 
-    def _go_on(self, place: int, then: Mode) -> None:
+    def _go_on(self, place: int, then: Mode, name: str) -> None:
         """Compute what is alive at a part's end, and the statistics of the layer that is there."""
         norm = self.parts[place + 1].norms[0]
-        kept = _Kept(self.n, self.room, f"kept {place}")
+        kept = _Kept(self.n, self.room, name)
         norm.start_collecting()
         for (start, _), values in zip(self.bounds(), self.chunks(place), strict=True):
             reached = self.parts[place].run(values)
@@ -232,7 +250,7 @@ class _Backward:
                 _add(gradient, parts)
             return None
         adjoint = _zeros([first.mean, first.var])
-        name = f"gradient {self._place % 2}"
+        name = f"{_BOTH_WAYS} gradient {self._place % 2}"
         below = _Kept(self._passes.n, self._passes.room, name)
         start = 0
         count = len(parameters)

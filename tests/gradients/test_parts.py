@@ -7,7 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gsnr_sweep.gradients.batchnorm import Mode, norms_in_order, replace_batchnorm, set_modes
-from gsnr_sweep.gradients.full_batch import full_batch_gradient, use_full_batch_statistics
+from gsnr_sweep.gradients.full_batch import (
+    Room,
+    full_batch_gradient,
+    use_full_batch_statistics,
+)
 from gsnr_sweep.gradients.parts import CutNetwork, Part
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.models.resnet18 import ResNet18
@@ -141,6 +145,21 @@ def test_statistics_are_those_of_one_full_batch(name: str) -> None:
     for norm, (mean, var) in zip(norms, expected, strict=True):
         torch.testing.assert_close(norm.mean, mean, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(norm.var, var, rtol=1e-10, atol=1e-12)
+
+
+def test_ways_that_take_turns_share_the_memory() -> None:
+    model, room, memory = _model("resnet18"), Room(), 4 * 10**5
+    x, _ = _data()
+    norms = norms_in_order(model, x[:2])
+    network = CutNetwork(model, norms, x[:2])
+    for forward_only in (False, True, False):
+        parts = network.parts(N, memory, forward_only)
+        batches = lambda: _batches(4)  # noqa: E731
+        if forward_only:
+            use_full_batch_statistics(model, norms, batches, 3, parts=parts, room=room)
+        else:
+            full_batch_gradient(parts, batches, _loss_sum, list(model.parameters()), room)
+        assert 0 < room.bytes <= memory
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

@@ -96,6 +96,10 @@ class Workspace:
             flat = self._flat[name, dtype] = torch.zeros(size, dtype=dtype)
         return flat[:size].view(shape)
 
+    def free(self, start: str) -> None:
+        """Give back the memory whose names start so."""
+        self._flat = {key: flat for key, flat in self._flat.items() if not key[0].startswith(start)}
+
     def images(
         self,
         name: str,

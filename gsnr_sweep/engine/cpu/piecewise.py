@@ -26,6 +26,8 @@ from gsnr_sweep.gradients.cutting import Cutting, Place
 from gsnr_sweep.losses.loss import Loss
 
 _BYTES = 4
+_FORWARD, _BOTH_WAYS = "kept forward", "kept both ways"
+"""Names of memory. Each fills the room there is: one is given back before the other is taken."""
 
 
 def cutting_of(network: ExplicitNetwork, example: Tensor, memory: Workspace) -> Cutting | None:
@@ -141,23 +143,25 @@ class PiecewisePasses:
         Args:
             forward_only: Whether nothing is kept that no later piece needs.
         """
-        for piece in self._pieces:
+        self._memory.free(_BOTH_WAYS if forward_only else _FORWARD)
+        for number, piece in enumerate(self._pieces):
             for stage in piece.middle:
                 if self._network.stages[stage].norms:
-                    self._convolve(piece, stage, keep=False)
+                    self._convolve(piece, stage)
             if piece.end < len(self._network.stages):
-                self._convolve(piece, piece.end, keep=True)
+                name = f"{_FORWARD} {number % 2}" if forward_only else f"{_BOTH_WAYS} {number}"
+                self._convolve(piece, piece.end, name)
             if forward_only:
                 self._kept.pop(piece.start, None)
 
-    def _convolve(self, piece: _Piece, stage: int, keep: bool) -> None:
-        """Set a stage's statistics from its convolution's outputs, and keep these if wanted."""
+    def _convolve(self, piece: _Piece, stage: int, name: str = "") -> None:
+        """Set a stage's statistics from its convolution's outputs; keep these under a name."""
         block, sums, kept = self._block(stage), None, None
         for part, blocks in self._chunks():
             run = self._run()
             z = block.convolve(self._reach(piece, part, blocks, run, stage), run)
-            if keep:
-                kept = kept or self._room_for(z, f"kept {stage}")
+            if name:
+                kept = kept or self._room_for(z, name)
                 kept.data[blocks] = z.inside
             sums = sums or ChannelSums(z.channels)
             sums.add(z, run)
@@ -189,7 +193,7 @@ class PiecewisePasses:
             for stage in reversed(piece.middle):
                 if self._network.stages[stage].norms:
                     self._sum_normalization(piece, stage, above, loss)
-            above = self._go_back(piece, above, loss, sums, f"gradient {number % 2}")
+            above = self._go_back(piece, above, loss, sums, f"{_BOTH_WAYS} gradient {number % 2}")
         return sums.gradients()
 
     def _sum_normalization(
@@ -213,17 +217,15 @@ class PiecewisePasses:
     ) -> Lanes | None:
         """Add to the parameters' sums; return the gradient by the first activation of the piece."""
         below: Lanes | None = None
-        totals: list[Tensor] = []
         for part, blocks in self._chunks():
             run = self._run()
             g = self._pulled(piece, part, blocks, run, piece.start, above, loss, sums)
             if piece.start >= 0:
                 assert g is not None
-                totals.append(self._block(piece.start).normalization_sums(g, run, sums))
+                block = self._block(piece.start)
+                self._add_total(block, block.normalization_sums(g, run, sums))
                 below = below or self._room_for(g, name)
                 below.data[blocks] = g.inside
-        for found in totals:
-            self._add_total(self._block(piece.start), found)
         return below
 
     def _pulled(

@@ -145,6 +145,26 @@ def test_what_is_kept_is_within_the_memory(monkeypatch: pytest.MonkeyPatch) -> N
     assert taken
 
 
+def test_ways_that_take_turns_share_the_memory() -> None:
+    """Statistics alone are cut elsewhere; what the gradient has kept is given back for them."""
+    case, memory = NETWORKS["table3"], 10**6
+    model = build(case)
+    network = explicit(model, case, _kernels())
+    workspace = network.workspace()
+    cutting = cutting_of(network, torch.zeros(2, *case.shape), workspace)
+    assert cutting is not None
+    largest = -(-N // 16) * 16 / N
+    for forward_only in (False, True, False):
+        places = cutting.chosen(N, memory, forward_only)
+        passes = PiecewisePasses(network, samples(case, N), 16, places, workspace)
+        if forward_only:
+            passes.set_statistics(forward_only=True)
+        else:
+            passes.gradient(CROSS_ENTROPY, trained(model))
+        kept = [flat.nbytes for (name, _), flat in workspace._flat.items() if "kept" in name]
+        assert 0 < sum(kept) <= memory * largest
+
+
 def test_each_sample_goes_through_a_convolution_three_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
