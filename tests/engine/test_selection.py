@@ -15,21 +15,16 @@ from gsnr_sweep.engine.autograd import prepare_network
 from gsnr_sweep.engine.cpu import MomentOrder
 from gsnr_sweep.engine.cpu.conv_block import ConvBlock
 from gsnr_sweep.engine.cpu.engine import CpuEngine
-from gsnr_sweep.engine.cpu.kernels import available
 from gsnr_sweep.engine.selection import EngineChoice
 from gsnr_sweep.errors import GsnrError
 from gsnr_sweep.losses.loss import CROSS_ENTROPY
 from gsnr_sweep.training.ensemble import Ensemble
 from gsnr_sweep.training.snapshot import Snapshot
 from tests.engine.cpu.networks import CASES, Case, samples
-from tests.engine.instruction_sets import EACH
+from tests.engine.instruction_sets import EACH, needs_kernels
 from tests.training.test_ensemble import _config
 
 CPU = torch.device("cpu")
-needs_kernels = pytest.mark.skipif(
-    not available(),
-    reason="no compiled kernels: there was no C compiler at installation",
-)
 
 
 def _plan(case: Case, cfg: Config, dtype: torch.dtype = torch.float32) -> EngineChoice:

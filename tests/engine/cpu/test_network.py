@@ -10,7 +10,7 @@ from torch import nn
 
 from gsnr_sweep.data.samples import Samples
 from gsnr_sweep.engine.cpu import MomentOrder
-from gsnr_sweep.engine.cpu.kernels import Kernels, available
+from gsnr_sweep.engine.cpu.kernels import Kernels
 from gsnr_sweep.gradients.batchnorm import FullBatchNorm, Mode
 from tests.engine.cpu.networks import (
     CASES,
@@ -23,13 +23,10 @@ from tests.engine.cpu.networks import (
     samples,
     trained,
 )
-from tests.engine.instruction_sets import EACH
+from tests.engine.instruction_sets import EACH, needs_kernels
 from tests.gradients.oracles import per_sample_gradients
 
-if not available():
-    pytest.skip(
-        "no compiled kernels: there was no C compiler at installation", allow_module_level=True
-    )
+pytestmark = needs_kernels
 
 N = 21  # no whole number of blocks
 

@@ -21,11 +21,9 @@ from tests.engine.cpu.networks import (
     samples,
     trained,
 )
+from tests.engine.instruction_sets import needs_kernels
 
-if not available():
-    pytest.skip(
-        "no compiled kernels: there was no C compiler at installation", allow_module_level=True
-    )
+pytestmark = needs_kernels
 
 
 def _mixed() -> nn.Module:

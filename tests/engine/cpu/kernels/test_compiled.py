@@ -8,12 +8,7 @@ import torch
 
 from gsnr_sweep.engine.cpu.kernels import Kernels, available, compiled, load_kernels
 from gsnr_sweep.errors import GsnrError
-from tests.engine.instruction_sets import EACH
-
-needs_kernels = pytest.mark.skipif(
-    not available(),
-    reason="no compiled kernels: there was no C compiler at installation",
-)
+from tests.engine.instruction_sets import EACH, needs_kernels
 
 
 @pytest.fixture(params=EACH)
